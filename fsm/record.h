@@ -1,0 +1,100 @@
+/* Records: what the cluster's value and the log's commands are made of.
+ *
+ * A record is written down once, in record.def or command.def. From that line
+ * come its struct, its encoder, its decoder, its printer and (in node/json)
+ * its JSON, all by walking the same table of fields. The encoding is
+ * canonical: one value has exactly one encoding, and a decoder refuses any
+ * other. There is no tag in it; what a record looks like is fixed by its place
+ * (a command's number, the schema version of a snapshot). */
+#ifndef FSM_RECORD_H
+#define FSM_RECORD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "fsm/buffer.h"
+#include "fsm/states.h"
+
+enum field_type {
+	FIELD_U32,
+	FIELD_U64,
+	FIELD_BOOL,
+	FIELD_STATE, /* an enum of states.def: 4 bytes in the struct, the name for people */
+	FIELD_TEXT,  /* char[max], always ends in NUL; printable UTF-8 is the writer's duty */
+	FIELD_BLOB,  /* struct blob */
+	FIELD_LIST,  /* struct { struct x *items; uint32_t count; } */
+	FIELD_U32S,  /* uint32_t[max] */
+};
+
+struct record;
+
+struct field {
+	const char *name;
+	enum field_type type;
+	uint32_t offset;
+	uint32_t max; /* TEXT: size of the array; BLOB, LIST: largest size, count; U32S: length */
+	const char *const *names;		/* STATE: one for each value, then NULL */
+	const struct record *(*element)(void); /* LIST */
+	bool secret;				/* never shown by print or JSON */
+};
+
+struct record {
+	const char *name;
+	const struct field *fields;
+	uint32_t count;
+	uint32_t size; /* of the struct */
+};
+
+struct blob {
+	uint8_t *data; /* owned by the record it is in */
+	uint32_t size;
+};
+
+struct list { /* what every LIST looks like */
+	void *items;
+	uint32_t count;
+};
+
+#define BLOB_MAX (1u << 20)
+#define LIST_MAX 4096u
+
+#define U32(name)		   uint32_t name;
+#define U64(name)		   uint64_t name;
+#define BOOL(name)		   bool name;
+#define STATE(name, states)	   enum states name;
+#define TEXT(name, max)		   char name[max];
+#define SECRET(name, max)	   char name[max];
+#define BLOB(name)		   struct blob name;
+#define LIST(name, record_name)		  \
+	struct {                          \
+		struct record_name *items; \
+		uint32_t count;           \
+	} name;
+#define U32S(name, max)		   uint32_t name[max];
+#define LOCAL(type, name)	   type name; /* of this replica: not encoded, not compared */
+#define RECORD(name, ...)                                \
+	struct name {                                    \
+		__VA_ARGS__                              \
+	};                                               \
+	const struct record *name##_record(void);
+#include "fsm/record.def"
+#undef RECORD
+
+/* Append the encoding of object to out. Lists and blobs over their limits abort:
+ * whoever filled them had to check. */
+void record_encode(const struct record *record, const void *object, struct buffer *out);
+
+/* Decode into object, which is overwritten; on success it owns its blobs and
+ * lists (record_clear frees them). Returns 0 or -EBADMSG, and then object is
+ * all zeros and owns nothing. */
+int record_decode(const struct record *record, struct reader *in, void *object);
+
+/* Free what object owns and set its encoded fields to zero. */
+void record_clear(const struct record *record, void *object);
+
+/* Append "name=value name=value" for people. Texts with spaces are quoted,
+ * blobs shown by size, lists as [..], secrets as "***". Zero fields are shown. */
+void record_print(const struct record *record, const void *object, struct buffer *out);
+
+#endif

@@ -1,0 +1,143 @@
+/* One member of the raft group, as a pure machine around libraft's raft_step().
+ *
+ * Events go in together with their time; what must happen comes out through
+ * three ports: the disk (disk.h), the messenger and the machine (machine.h).
+ * There is no thread, clock, socket or file in here, so that the daemon and
+ * the simulator run the very same core. Times are monotonic milliseconds of
+ * this member alone; they are never compared with another member's.
+ *
+ * Not re-entrant: a port must not call back into the replica, except that
+ * `answered` may propose again. */
+#ifndef RAFT_REPLICA_H
+#define RAFT_REPLICA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "fsm/err.h"
+#include "raft/disk.h"
+#include "raft/machine.h"
+
+#define REPLICA_MEMBERS_MAX 128
+#define REPLICA_OPERATION_MAX (2u << 20) /* bytes of one operation */
+
+enum replica_role {
+	REPLICA_FOLLOWER = 1,
+	REPLICA_CANDIDATE,
+	REPLICA_LEADER,
+	REPLICA_FAILED, /* stopped: see replica_failure() */
+};
+
+enum member_role { /* as libraft numbers them */
+	MEMBER_STANDBY = 0, /* has the log, no vote */
+	MEMBER_VOTER = 1,
+	MEMBER_SPARE = 2, /* has nothing yet */
+};
+
+struct replica_options {
+	uint64_t id;
+	const char *address; /* copied */
+	unsigned heartbeat_ms;
+	unsigned election_ms;	    /* a follower waits one to two of it */
+	unsigned lease_ms;	    /* < election_ms: see replica_lease_left() */
+	uint32_t seed;		    /* for the random part of elections */
+	size_t snapshot_log_bytes;  /* take a snapshot when the log holds more than this (and more
+				       than the last snapshot); 0: 8 MiB */
+	unsigned proposal_limit;    /* operations waiting for their turn; more: -EAGAIN. 0: 4096 */
+};
+
+struct replica_ports {
+	struct disk disk;
+	struct machine machine;
+	void *data; /* for the functions below */
+	/* Send bytes to a member; may be lost, late, doubled, out of order. bytes are the
+	 * caller's and gone after the call. */
+	void (*send)(void *data, uint64_t to, const uint8_t *bytes, size_t size);
+	/* A proposal or a read was decided. result: what the machine answered, or -ENOTCONN
+	 * (no leader until the deadline: not done), -ETIMEDOUT (unknown: it may have been
+	 * done), -EAGAIN (too many waiting: not done), -EMSGSIZE. index: where it was applied. */
+	void (*answered)(void *data, uint64_t request, int result, uint64_t index);
+	/* Role, term or leader changed. */
+	void (*changed)(void *data);
+};
+
+struct replica;
+
+/* A member from what its disk holds; state may be all zero for one that has
+ * not been configured yet and waits for its leader. The snapshot and every
+ * entry are copied. Returns NULL with err when the state cannot be right. */
+struct replica *replica_new(const struct replica_options *options,
+    const struct replica_ports *ports, const struct disk_state *state, uint64_t now_ms,
+    struct err *err);
+void replica_free(struct replica *r);
+
+/* Events. */
+void replica_tick(struct replica *r, uint64_t now_ms); /* call at replica_timeout() */
+void replica_receive(struct replica *r, uint64_t from, const uint8_t *bytes, size_t size,
+    uint64_t now_ms); /* any bytes: what does not decode is counted and dropped */
+void replica_written(struct replica *r, uint64_t ticket, int status, uint64_t now_ms);
+/* The connection to a member broke: if it was the leader, call the election
+ * early (staggered by id, with pre-vote) instead of waiting for the time-out. */
+void replica_lost(struct replica *r, uint64_t member, uint64_t now_ms);
+/* End of a loop turn: everything proposed since the last one goes into one entry. */
+void replica_flush(struct replica *r, uint64_t now_ms);
+/* When to call replica_tick() at the latest, in the time of now_ms. */
+uint64_t replica_timeout(const struct replica *r);
+
+/* Ask for an operation to be committed, from any member: it is forwarded to the
+ * leader and sent again when the leader changes, so operation must carry its
+ * own at-most-once mark. Answered once, with request, when it was applied
+ * HERE (or refused, or at deadline_ms). The bytes are copied. */
+void replica_propose(struct replica *r, uint64_t request, const uint8_t *operation, size_t size,
+    uint64_t deadline_ms, uint64_t now_ms);
+
+/* Linearizable read (thesis 6.4): answered with 0 when the value here is at least as new as
+ * everything that was committed when this was called. By lease at once on a leader that
+ * holds one, else by one round to a majority; many share a round. */
+void replica_read(struct replica *r, uint64_t request, uint64_t deadline_ms, uint64_t now_ms);
+/* The same, but never by lease: for comparison in the bench. */
+void replica_read_by_round(struct replica *r, uint64_t request, uint64_t deadline_ms,
+    uint64_t now_ms);
+
+/* Membership, leader only; one change at a time. MEMBER_VOTER catches the member
+ * up first. Answered like a proposal (-EBUSY: another change is under way;
+ * -ENOTCONN: not the leader; -EINVAL). */
+void replica_member_set(struct replica *r, uint64_t request, uint64_t id, const char *address,
+    enum member_role role, uint64_t deadline_ms, uint64_t now_ms);
+void replica_member_remove(struct replica *r, uint64_t request, uint64_t id, uint64_t deadline_ms,
+    uint64_t now_ms);
+
+/* Hand leadership to a voter (0: the one most up to date). Gives up the lease at once.
+ * Returns 0 when begun, -ENOTCONN, -EINVAL, -EBUSY. */
+int replica_transfer(struct replica *r, uint64_t to, uint64_t now_ms);
+
+/* How long from now_ms on this leader can be sure that no other leader exists, in ms; 0 when
+ * it is not leader or has not applied an entry of its own term. Based on when the messages were SENT
+ * that a majority answered (thesis 6.4.1). */
+uint64_t replica_lease_left(const struct replica *r, uint64_t now_ms);
+
+struct replica_status {
+	enum replica_role role;
+	uint64_t id, term, vote, leader; /* leader 0: none known */
+	uint64_t leader_since_ms;	 /* when leader last changed */
+	uint64_t heard_ms;		 /* when the leader was last heard; now on the leader itself */
+	uint64_t first, last, commit, applied, snapshot_index, snapshot_term;
+	uint64_t leader_commit; /* highest commit index a leader told of */
+	size_t log_bytes, snapshot_bytes;
+	unsigned voters, standbys, voters_seen; /* heard within an election time-out; leader only */
+	uint64_t bad_messages;
+	uint64_t write_ms_max; /* slowest disk write so far */
+};
+struct replica_member {
+	uint64_t id;
+	enum member_role role;
+	char address[128];
+	uint64_t match, heard_ms; /* leader only, else 0 */
+};
+void replica_status(const struct replica *r, struct replica_status *status);
+unsigned replica_members(const struct replica *r, struct replica_member *members, unsigned max);
+/* Why the role is REPLICA_FAILED: disk or a contradiction; "" when it is not. */
+const char *replica_failure(const struct replica *r);
+
+#endif
