@@ -50,7 +50,14 @@ $B/%.o: %.c
 
 $B/tests/%: tests/%.c $B/libpvc.a
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -o $@ $< $B/libpvc.a $(LDFLAGS) -lcmocka $(LIBS)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -MT $@ -o $@ $< $B/libpvc.a $(LDFLAGS) -lcmocka $(LIBS)
+
+# A fuzz target has no main(): MODE=fuzz gives it libFuzzer's, the others one that replays files.
+fuzz_main := $(if $(filter fuzz,$(MODE)),-fsanitize=fuzzer,$B/tests/replay.o)
+fuzzers   := $(patsubst %.c,$B/%,$(wildcard tests/fuzz/*.c))
+$(fuzzers): $B/tests/fuzz/%: tests/fuzz/%.c $B/libpvc.a $B/tests/replay.o
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -MT $@ -o $@ $< $(fuzz_main) $B/libpvc.a $(LDFLAGS) $(LIBS)
 
 unit  := $(patsubst %.c,$B/%,$(wildcard tests/unit/*_test.c))
 units: $(unit)
@@ -83,7 +90,7 @@ bench: ## the figures of README.md, beside etcd and ZooKeeper in the same run
 	@tests/bench/run
 
 fuzz: deps ## ten CPU-minutes for each fuzzer (T=name SECONDS=600)
-	@tests/fuzz/run
+	@tests/fuzz/run $(or $(SECONDS),600) $(T)
 
 layers: ## an include above its station fails
 	@tests/layers
