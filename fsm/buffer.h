@@ -10,8 +10,8 @@
 #include <stdint.h>
 
 struct buffer {
-	uint8_t *data;	 /* owned; buffer_close frees it */
-	size_t size;	 /* bytes in use */
+	uint8_t *data; /* owned; buffer_close frees it */
+	size_t size; /* bytes in use */
 	size_t capacity; /* bytes allocated */
 };
 

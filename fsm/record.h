@@ -21,10 +21,10 @@ enum field_type {
 	FIELD_U64,
 	FIELD_BOOL,
 	FIELD_STATE, /* an enum of states.def: 4 bytes in the struct, the name for people */
-	FIELD_TEXT,  /* char[max], always ends in NUL; printable UTF-8 is the writer's duty */
-	FIELD_BLOB,  /* struct blob */
-	FIELD_LIST,  /* struct { struct x *items; uint32_t count; } */
-	FIELD_U32S,  /* uint32_t[max] */
+	FIELD_TEXT, /* char[max], always ends in NUL; printable UTF-8 is the writer's duty */
+	FIELD_BLOB, /* struct blob */
+	FIELD_LIST, /* struct { struct x *items; uint32_t count; } */
+	FIELD_U32S, /* uint32_t[max] */
 };
 
 struct record;
@@ -34,9 +34,9 @@ struct field {
 	enum field_type type;
 	uint32_t offset;
 	uint32_t max; /* TEXT: size of the array; BLOB, LIST: largest size, count; U32S: length */
-	const char *const *names;		/* STATE: one for each value, then NULL */
+	const char *const *names; /* STATE: one for each value, then NULL */
 	const struct record *(*element)(void); /* LIST */
-	bool secret;				/* never shown by print or JSON */
+	bool secret; /* never shown by print or JSON */
 };
 
 struct record {
@@ -59,24 +59,24 @@ struct list { /* what every LIST looks like */
 #define BLOB_MAX (1u << 20)
 #define LIST_MAX 4096u
 
-#define U32(name)		   uint32_t name;
-#define U64(name)		   uint64_t name;
-#define BOOL(name)		   bool name;
-#define STATE(name, states)	   enum states name;
-#define TEXT(name, max)		   char name[max];
-#define SECRET(name, max)	   char name[max];
-#define BLOB(name)		   struct blob name;
-#define LIST(name, record_name)		  \
-	struct {                          \
-		struct record_name *items; \
-		uint32_t count;           \
+#define U32(name)	    uint32_t name;
+#define U64(name)	    uint64_t name;
+#define BOOL(name)	    bool name;
+#define STATE(name, states) enum states name;
+#define TEXT(name, max)	    char name[max];
+#define SECRET(name, max)   char name[max];
+#define BLOB(name)	    struct blob name;
+#define LIST(name, record_name)                                                                    \
+	struct {                                                                                   \
+		struct record_name *items;                                                         \
+		uint32_t count;                                                                    \
 	} name;
-#define U32S(name, max)		   uint32_t name[max];
-#define LOCAL(type, name)	   type name; /* of this replica: not encoded, not compared */
-#define RECORD(name, ...)                                \
-	struct name {                                    \
-		__VA_ARGS__                              \
-	};                                               \
+#define U32S(name, max)	  uint32_t name[max];
+#define LOCAL(type, name) type name; /* of this replica: not encoded, not compared */
+#define RECORD(name, ...)                                                                          \
+	struct name {                                                                              \
+		__VA_ARGS__                                                                        \
+	};                                                                                         \
 	const struct record *name##_record(void);
 #include "fsm/record.def"
 #undef RECORD

@@ -3,8 +3,8 @@
 #define FSM_STATES_H
 
 #define NAME(value, text) value,
-#define STATES(name, ...)                   \
-	enum name { __VA_ARGS__ };          \
+#define STATES(name, ...)                                                                          \
+	enum name { __VA_ARGS__ };                                                                 \
 	extern const char *const name##_names[]; /* one for each value, then NULL */
 #include "fsm/states.def"
 #undef NAME

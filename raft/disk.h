@@ -25,8 +25,8 @@ struct disk_entry {
 };
 
 enum disk_request_type {
-	DISK_VOTE,     /* replace term and vote */
-	DISK_APPEND,   /* drop every entry at index and after, then append n entries */
+	DISK_VOTE, /* replace term and vote */
+	DISK_APPEND, /* drop every entry at index and after, then append n entries */
 	DISK_SNAPSHOT, /* keep this snapshot instead of older ones */
 };
 

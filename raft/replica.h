@@ -19,7 +19,7 @@
 #include "raft/disk.h"
 #include "raft/machine.h"
 
-#define REPLICA_MEMBERS_MAX 128
+#define REPLICA_MEMBERS_MAX   128
 #define REPLICA_OPERATION_MAX (2u << 20) /* bytes of one operation */
 
 enum replica_role {
@@ -39,12 +39,12 @@ struct replica_options {
 	uint64_t id;
 	const char *address; /* copied */
 	unsigned heartbeat_ms;
-	unsigned election_ms;	    /* a follower waits one to two of it */
-	unsigned lease_ms;	    /* < election_ms: see replica_lease_left() */
-	uint32_t seed;		    /* for the random part of elections */
-	size_t snapshot_log_bytes;  /* take a snapshot when the log holds more than this (and more
+	unsigned election_ms; /* a follower waits one to two of it */
+	unsigned lease_ms; /* < election_ms: see replica_lease_left() */
+	uint32_t seed; /* for the random part of elections */
+	size_t snapshot_log_bytes; /* take a snapshot when the log holds more than this (and more
 				       than the last snapshot); 0: 8 MiB */
-	unsigned proposal_limit;    /* operations waiting for their turn; more: -EAGAIN. 0: 4096 */
+	unsigned proposal_limit; /* operations waiting for their turn; more: -EAGAIN. 0: 4096 */
 };
 
 struct replica_ports {
@@ -97,16 +97,16 @@ void replica_propose(struct replica *r, uint64_t request, const uint8_t *operati
  * holds one, else by one round to a majority; many share a round. */
 void replica_read(struct replica *r, uint64_t request, uint64_t deadline_ms, uint64_t now_ms);
 /* The same, but never by lease: for comparison in the bench. */
-void replica_read_by_round(struct replica *r, uint64_t request, uint64_t deadline_ms,
-    uint64_t now_ms);
+void replica_read_by_round(
+    struct replica *r, uint64_t request, uint64_t deadline_ms, uint64_t now_ms);
 
 /* Membership, leader only; one change at a time. MEMBER_VOTER catches the member
  * up first. Answered like a proposal (-EBUSY: another change is under way;
  * -ENOTCONN: not the leader; -EINVAL). */
 void replica_member_set(struct replica *r, uint64_t request, uint64_t id, const char *address,
     enum member_role role, uint64_t deadline_ms, uint64_t now_ms);
-void replica_member_remove(struct replica *r, uint64_t request, uint64_t id, uint64_t deadline_ms,
-    uint64_t now_ms);
+void replica_member_remove(
+    struct replica *r, uint64_t request, uint64_t id, uint64_t deadline_ms, uint64_t now_ms);
 
 /* Hand leadership to a voter (0: the one most up to date). Gives up the lease at once.
  * Returns 0 when begun, -ENOTCONN, -EINVAL, -EBUSY. */
@@ -120,8 +120,8 @@ uint64_t replica_lease_left(const struct replica *r, uint64_t now_ms);
 struct replica_status {
 	enum replica_role role;
 	uint64_t id, term, vote, leader; /* leader 0: none known */
-	uint64_t leader_since_ms;	 /* when leader last changed */
-	uint64_t heard_ms;		 /* when the leader was last heard; now on the leader itself */
+	uint64_t leader_since_ms; /* when leader last changed */
+	uint64_t heard_ms; /* when the leader was last heard; now on the leader itself */
 	uint64_t first, last, commit, applied, snapshot_index, snapshot_term;
 	uint64_t leader_commit; /* highest commit index a leader told of */
 	size_t log_bytes, snapshot_bytes;

@@ -15,7 +15,7 @@
 struct wal;
 
 struct wal_options {
-	const char *directory;	/* must exist */
+	const char *directory; /* must exist */
 	uint64_t segment_bytes; /* 0: 8 MiB, zero-filled ahead */
 	uint64_t reserve_bytes; /* 0: 16 MiB ballast, given back when the disk is full, so that a
 				   member can still write its vote and leave in order */
@@ -29,8 +29,8 @@ struct wal_options {
  * check is never repaired in place: returns -EBADMSG, err names the file and the offset, and
  * nothing was changed; the caller sets the directory aside (wal_set_aside). -EBUSY: in use.
  * state belongs to the wal and lasts until wal_forget_state(). */
-int wal_open(struct wal **wal, const struct wal_options *options, struct disk_state *state,
-    struct err *err);
+int wal_open(
+    struct wal **wal, const struct wal_options *options, struct disk_state *state, struct err *err);
 void wal_forget_state(struct wal *wal);
 void wal_close(struct wal *wal); /* waits for what is under way */
 
@@ -38,18 +38,18 @@ void wal_close(struct wal *wal); /* waits for what is under way */
 struct disk wal_disk(struct wal *wal);
 
 /* Tickets finished since the last call, in order: calls done for each, in the caller's thread. */
-void wal_collect(struct wal *wal, void (*done)(void *data, uint64_t ticket, int status),
-    void *data);
+void wal_collect(
+    struct wal *wal, void (*done)(void *data, uint64_t ticket, int status), void *data);
 
 /* Rename the directory's raft files into "DIRECTORY/corrupt-N/" and return their name there. */
 int wal_set_aside(const char *directory, char name[256], struct err *err);
 
 struct wal_status {
-	uint64_t bytes, segments;	  /* on disk */
-	uint64_t free_bytes;		  /* of the file system */
+	uint64_t bytes, segments; /* on disk */
+	uint64_t free_bytes; /* of the file system */
 	uint64_t write_us_p50, write_us_p99, write_us_max; /* of the last 1024 writes */
-	uint64_t waiting_since_ms;	  /* CLOCK_MONOTONIC of the oldest unfinished write; 0: none */
-	int last_error;			  /* 0 or -errno of the last failed write */
+	uint64_t waiting_since_ms; /* CLOCK_MONOTONIC of the oldest unfinished write; 0: none */
+	int last_error; /* 0 or -errno of the last failed write */
 };
 void wal_status(const struct wal *wal, struct wal_status *status);
 

@@ -1,0 +1,86 @@
+#include "fsm/check.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "fsm/change.h"
+
+static int check_nodes(const struct cluster *c, struct err *err)
+{
+	unsigned holders = 0;
+	cluster_each(c->nodes, struct node, node)
+	{
+		if (!node->id || node->id >= c->settings.next_node)
+			return err_set(
+			    err, -EBADMSG, "node %" PRIu32 " was never given out", node->id);
+		if (cluster_node_named(c, node->name) != node)
+			return err_set(err, -EBADMSG, "two nodes are named %s", node->name);
+		if (node->last.count > 1)
+			return err_set(err, -EBADMSG, "%s has two last keepalives", node->name);
+		if (node->coordinator == (node->coordinator_state == COORDINATOR_CLIENT))
+			return err_set(err, -EBADMSG, "%s: coordinator and client", node->name);
+		bool holds = node->coordinator_state == COORDINATOR_PRIMARY ||
+			     node->coordinator_state == COORDINATOR_TAKEOVER;
+		holders += holds;
+		if (holds &&
+		    (node->id != c->primary.node || node->coordinator_state != c->primary.state))
+			return err_set(err, -EBADMSG,
+			    "%s is %s, but not the primary of epoch %" PRIu64, node->name,
+			    state_name(coordinator_state_names, node->coordinator_state),
+			    c->primary.epoch);
+	}
+	if (holders > 1)
+		return err_set(err, -EBADMSG, "two primaries in epoch %" PRIu64, c->primary.epoch);
+	if (c->primary.node && !holders)
+		return err_set(
+		    err, -EBADMSG, "the primary of epoch %" PRIu64 " is no node", c->primary.epoch);
+	return 0;
+}
+
+static int check_vms(const struct cluster *c, struct err *err)
+{
+	cluster_each(c->vms, struct vm, vm)
+	{
+		if (!vm->id || vm->id >= c->settings.next_vm)
+			return err_set(err, -EBADMSG, "VM %" PRIu32 " was never given out", vm->id);
+		if (cluster_vm_named(c, vm->name) != vm || cluster_vm_named(c, vm->uuid) != vm)
+			return err_set(err, -EBADMSG, "two VMs are %s or %s", vm->name, vm->uuid);
+		if (vm->node && !cluster_node(c, vm->node))
+			return err_set(err, -EBADMSG, "%s is on node %" PRIu32 ", which is none",
+			    vm->name, vm->node);
+		if (vm->node && !vm->generation)
+			return err_set(
+			    err, -EBADMSG, "%s was placed without a generation", vm->name);
+		if (vm->observed_generation > vm->generation)
+			return err_set(err, -EBADMSG, "%s was seen in the future", vm->name);
+		if (!vm->node && vm->observed == OBSERVED_RUNNING)
+			return err_set(err, -EBADMSG, "%s runs nowhere", vm->name);
+	}
+	return 0;
+}
+
+static int check_order(const struct table *t, struct err *err)
+{
+	for (uint32_t i = 0; i < t->count; i++)
+		if (table_find(t, t->items[i]) != t->items[i])
+			return err_set(err, -EBADMSG, "the %ss are not in order", t->record->name);
+	return 0;
+}
+
+int check_cluster(struct cluster *c, struct err *err)
+{
+	const struct table *tables[] = {&c->nodes, &c->vms, &c->facts, &c->sessions, &c->tokens};
+	int result = 0;
+	for (unsigned i = 0; i < sizeof(tables) / sizeof(*tables) && !result; i++)
+		result = check_order(tables[i], err);
+	if (!result)
+		result = check_nodes(c, err);
+	if (!result)
+		result = check_vms(c, err);
+	uint64_t hash = change_hash(c);
+	if (!result && hash != c->hash)
+		result = err_set(err, -EBADMSG,
+		    "the hash is %016" PRIx64 ", it should be %016" PRIx64, c->hash, hash);
+	return result;
+}

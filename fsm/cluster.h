@@ -1,0 +1,59 @@
+/* The cluster as a value: start reading here.
+ *
+ * cluster_apply() is the only way to change it. It is total and deterministic:
+ * whatever bytes the log holds, every replica at the same index has the same
+ * value, byte for byte. A refused command changes nothing. No clock, no random
+ * number, no I/O: time is what the leader's ticks say. */
+#ifndef FSM_CLUSTER_H
+#define FSM_CLUSTER_H
+
+#include "fsm/command.h"
+#include "fsm/err.h"
+#include "fsm/table.h"
+
+#define CLUSTER_NODES_MAX  128
+#define CLUSTER_VMS_MAX	   16384
+#define CLUSTER_FACTS_MAX  65536
+#define CLUSTER_TOKENS_MAX 256
+
+struct cluster {
+	uint64_t index; /* of the last entry applied */
+	struct settings settings;
+	struct primary primary;
+	struct table nodes; /* struct node, by id */
+	struct table vms; /* struct vm, by id */
+	struct table facts; /* struct fact, by key */
+	struct table sessions; /* struct session, by client */
+	struct table tokens; /* struct token, by id */
+	/* The state hash: the sum of all objects' digests. Equal values have equal
+	 * hashes; different ones do but for chance. */
+	uint64_t hash;
+	struct history *history; /* of this replica: history.h */
+	struct touched *touched; /* objects whose digest is not up to date (within apply only) */
+	struct buffer scratch;
+};
+
+/* An empty cluster, before `found`. */
+void cluster_init(struct cluster *c);
+void cluster_close(struct cluster *c);
+
+/* Apply one operation (command.h). Returns >= 0 (the id of what was made, or 0), or a
+ * negative errno with err saying why; err may be NULL. Repeating an operation of
+ * the same client and sequence changes nothing and returns what it returned. */
+int cluster_apply(
+    struct cluster *c, uint64_t index, const uint8_t *operation, size_t size, struct err *err);
+
+struct node *cluster_node(const struct cluster *c, uint32_t id); /* NULL: none */
+struct node *cluster_node_named(const struct cluster *c, const char *name); /* NULL: none */
+struct vm *cluster_vm(const struct cluster *c, uint32_t id);
+/* By name or UUID. */
+struct vm *cluster_vm_named(const struct cluster *c, const char *name);
+const struct fact *cluster_fact(const struct cluster *c, const char *key);
+
+/* For walking a table in key order: cluster_each(c->vms, struct vm, vm) { ... } */
+#define cluster_each(table, type, item)                                                            \
+	for (type **item##_at = (type **)(table).items, *item;                                     \
+	     item##_at < (type **)(table).items + (table).count && (item = *item##_at, true);      \
+	     item##_at++)
+
+#endif

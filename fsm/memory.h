@@ -1,0 +1,32 @@
+/* Memory of one node: what it has, and what its VMs are promised.
+ *
+ * A VM's memory is promised when the VM is placed, before it starts, so two
+ * placements never count on the same MiB. Derived from placement, so a VM that
+ * left takes its promise along. Plain values: no allocation. */
+#ifndef FSM_MEMORY_H
+#define FSM_MEMORY_H
+
+#include "fsm/cluster.h"
+
+/* Kept back for the host and its daemons. */
+#define MEMORY_RESERVED_MIB 512
+
+struct memory {
+	uint64_t total_mib; /* as the node last reported it; may shrink */
+	uint64_t used_mib; /* as the node last reported it */
+	uint64_t free_mib; /* as the node last reported it */
+	uint64_t allocated_mib; /* sum over the VMs that run here */
+	uint64_t provisioned_mib; /* sum over the VMs placed here, whatever their state */
+	uint32_t vcpus_total;
+	uint32_t vcpus_allocated; /* of the VMs that run here */
+	uint32_t vms; /* placed here */
+	uint32_t vms_running;
+};
+
+/* Everything that is known of a node's memory. A fenced node counts nothing. */
+void memory_of(const struct cluster *c, const struct node *node, struct memory *m);
+
+/* What may still be promised: 0 when full or over-promised. */
+uint64_t memory_promisable(const struct memory *m);
+
+#endif

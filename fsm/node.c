@@ -1,0 +1,108 @@
+#include "fsm/node.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fsm/apply.h"
+#include "fsm/vm.h"
+
+const struct keepalive *node_keepalive(const struct node *node)
+{
+	return node->last.count ? node->last.items : NULL;
+}
+
+uint64_t node_silence_ms(const struct cluster *c, const struct node *node)
+{
+	return node->last.count ? c->settings.time_ms - node->seen_ms : UINT64_MAX;
+}
+
+void node_heard(struct cluster *c, struct keepalive *keepalive)
+{
+	struct node *node = cluster_node(c, keepalive->node);
+	if (!node)
+		return;
+	vm_sightings(c, node, keepalive);
+	if (!node->last.count) {
+		node->last.items = must_alloc(sizeof(*node->last.items));
+		node->last.count = 1;
+	}
+	record_clear(keepalive_record(), node->last.items);
+	*node->last.items = *keepalive;
+	memset(keepalive, 0, sizeof(*keepalive));
+	node->seen_ms = c->settings.time_ms;
+	change_touch(c, &c->nodes, node);
+}
+
+static struct node *find(struct cluster *c, uint32_t id, int *result, struct err *err)
+{
+	struct node *node = cluster_node(c, id);
+	if (!node)
+		*result = err_set(err, -ENOENT, "there is no node %" PRIu32, id);
+	return node;
+}
+
+int apply_node_hello(struct cluster *c, struct command_node_hello *command, struct err *err)
+{
+	int result = 0;
+	struct node *node = find(c, command->node, &result, err);
+	if (!node)
+		return result;
+	memcpy(node->version, command->version, sizeof(node->version));
+	memcpy(node->kernel, command->kernel, sizeof(node->kernel));
+	memcpy(node->arch, command->arch, sizeof(node->arch));
+	node->schema_min = command->schema_min;
+	node->schema_max = command->schema_max;
+	node->hypervisor = command->hypervisor;
+	node->daemon_state = DAEMON_INIT;
+	change_touch(c, &c->nodes, node);
+	return 0;
+}
+
+int apply_node_state(struct cluster *c, struct command_node_state *command, struct err *err)
+{
+	int result = 0;
+	struct node *node = find(c, command->node, &result, err);
+	if (!node)
+		return result;
+	if (command->state == DAEMON_FENCED || command->state == DAEMON_DEAD)
+		return err_set(err, -EINVAL, "a node cannot say of itself that it is %s",
+		    state_name(daemon_state_names, command->state));
+	node->daemon_state = command->state;
+	change_touch(c, &c->nodes, node);
+	return 0;
+}
+
+int apply_maintenance(struct cluster *c, struct command_maintenance *command, struct err *err)
+{
+	c->settings.maintenance = command->on;
+	c->settings.maintenance_until_ms =
+	    command->on && command->valid_ms ? c->settings.time_ms + command->valid_ms : 0;
+	change_settings(c);
+	return 0;
+}
+
+int apply_fact(struct cluster *c, struct command_fact *command, struct err *err)
+{
+	struct fact *fact = table_find(&c->facts, command->key);
+	if (!*command->key)
+		return err_set(err, -EINVAL, "a fact needs a key");
+	if (!command->value.size) {
+		if (fact)
+			change_remove(c, &c->facts, fact);
+		return 0;
+	}
+	if (!fact && c->facts.count >= CLUSTER_FACTS_MAX)
+		return err_set(err, -ENOSPC, "there are %u facts already", c->facts.count);
+	if (!fact) {
+		fact = must_alloc(sizeof(*fact));
+		memcpy(fact->key, command->key, sizeof(fact->key));
+		change_insert(c, &c->facts, fact);
+	}
+	free(fact->value.data);
+	fact->value = command->value;
+	command->value = (struct blob){0};
+	change_touch(c, &c->facts, fact);
+	return 0;
+}

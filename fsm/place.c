@@ -1,0 +1,76 @@
+#include "fsm/place.h"
+
+#include <errno.h>
+#include <inttypes.h>
+
+#include "fsm/memory.h"
+
+/* Is a better than b? Larger scores win. */
+static int64_t score(enum selector selector, const struct node *node, const struct memory *m)
+{
+	const struct keepalive *k = node->last.count ? node->last.items : NULL;
+	switch (selector) {
+	case SELECTOR_MEMFREE:
+	case SELECTOR_MEM:
+		return (int64_t)memory_promisable(m);
+	case SELECTOR_MEMPROV:
+		return -(int64_t)m->provisioned_mib;
+	case SELECTOR_LOAD:
+		return k ? -(int64_t)k->load_milli : INT64_MIN;
+	case SELECTOR_VCPUS:
+		return (int64_t)m->vcpus_total - (int64_t)m->vcpus_allocated;
+	case SELECTOR_VMS:
+		return -(int64_t)m->vms;
+	}
+	return 0;
+}
+
+static int check(const struct cluster *c, const struct vm *vm, const struct node *node,
+    const struct memory *m, struct err *err)
+{
+	if (!node->hypervisor)
+		return err_set(
+		    err, -EINVAL, "%s runs no VMs (enable_hypervisor is off there)", node->name);
+	if (node->daemon_state != DAEMON_RUN)
+		return err_set(err, -EHOSTDOWN, "%s is %s, not run", node->name,
+		    state_name(daemon_state_names, node->daemon_state));
+	if (node->domain_state != DOMAIN_READY)
+		return err_set(err, -EHOSTDOWN, "%s is %s, not ready", node->name,
+		    state_name(domain_state_names, node->domain_state));
+	if (!node->last.count || c->settings.time_ms - node->seen_ms > PLACE_FRESH_MS)
+		return err_set(err, -EHOSTDOWN, "%s has not sent a keepalive lately", node->name);
+	if (memory_promisable(m) < vm->memory_mib)
+		return err_set(err, -ENOMEM,
+		    "%s can promise %" PRIu64 " MiB more, %s needs %" PRIu64, node->name,
+		    memory_promisable(m), vm->name, vm->memory_mib);
+	return 0;
+}
+
+int place_check(
+    const struct cluster *c, const struct vm *vm, const struct node *node, struct err *err)
+{
+	struct memory m;
+	memory_of(c, node, &m);
+	return check(c, vm, node, &m, err);
+}
+
+uint32_t place_choose(const struct cluster *c, const struct vm *vm)
+{
+	const struct node *best = NULL;
+	int64_t best_score = 0;
+	cluster_each(c->nodes, struct node, node)
+	{
+		struct memory m;
+		if (node->id == vm->node)
+			continue;
+		memory_of(c, node, &m);
+		if (check(c, vm, node, &m, NULL))
+			continue;
+		int64_t its = score(vm->selector, node, &m);
+		if (!best || its > best_score) {
+			best = node;
+			best_score = its;
+		}
+	}
+	return best ? best->id : 0;
+}

@@ -1,0 +1,271 @@
+#include "fsm/vm.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "fsm/apply.h"
+#include "fsm/hash.h"
+#include "fsm/place.h"
+
+static void vm_touch(struct cluster *c, struct vm *vm)
+{
+	change_touch(c, &c->vms, vm);
+}
+
+static struct vm *find(struct cluster *c, uint32_t id, int *result, struct err *err)
+{
+	struct vm *vm = cluster_vm(c, id);
+	if (!vm)
+		*result = err_set(err, -ENOENT, "there is no VM %" PRIu32, id);
+	return vm;
+}
+
+bool vm_is_off(const struct cluster *c, const struct vm *vm)
+{
+	const struct node *owner = cluster_node(c, vm->node);
+	if (!owner || owner->daemon_state == DAEMON_FENCED)
+		return true;
+	if (vm->state == VM_START || vm->observed_generation != vm->generation)
+		return false;
+	return vm->observed == OBSERVED_SHUTOFF || vm->observed == OBSERVED_CRASHED;
+}
+
+static void set_owner(struct cluster *c, struct vm *vm, uint32_t node)
+{
+	if (vm->node)
+		vm->last_node = vm->node;
+	vm->node = node;
+	vm->generation++;
+	vm->observed = OBSERVED_UNKNOWN;
+	vm->changed_ms = c->settings.time_ms;
+	vm_touch(c, vm);
+}
+
+static void set_reason(struct vm *vm, const char *reason)
+{
+	snprintf(vm->failed_reason, sizeof(vm->failed_reason), "%s", reason);
+}
+
+static void set_state(struct cluster *c, struct vm *vm, enum vm_state state)
+{
+	if (vm->state == state)
+		return;
+	vm->state = state;
+	vm->generation++;
+	vm->changed_ms = c->settings.time_ms;
+	vm_touch(c, vm);
+}
+
+/* One that waits for a place takes the first that there is. */
+static void place(struct cluster *c, struct vm *vm)
+{
+	uint32_t node = place_choose(c, vm);
+	if (node == vm->node || (!node && !vm->node))
+		return;
+	set_owner(c, vm, node);
+	set_reason(vm, node ? "" : "no node has room for it");
+}
+
+static int check_new(struct cluster *c, const struct command_vm_define *command, struct err *err)
+{
+	if (!*command->name || !*command->uuid || !command->memory_mib || !command->vcpus)
+		return err_set(err, -EINVAL, "a VM needs a name, a UUID, memory and vCPUs");
+	if (c->vms.count >= CLUSTER_VMS_MAX)
+		return err_set(err, -ENOSPC, "the cluster has %u VMs already", c->vms.count);
+	cluster_each(c->vms, struct vm, vm)
+	{
+		if (!strcmp(vm->name, command->name))
+			return err_set(err, -EEXIST, "there is a VM %s already", vm->name);
+		if (!strcmp(vm->uuid, command->uuid))
+			return err_set(
+			    err, -EEXIST, "the VM %s has the UUID %s already", vm->name, vm->uuid);
+	}
+	return 0;
+}
+
+int apply_vm_define(struct cluster *c, struct command_vm_define *command, struct err *err)
+{
+	int result = check_new(c, command, err);
+	if (result)
+		return result;
+	struct vm candidate = {.memory_mib = command->memory_mib, .selector = command->selector};
+	memcpy(candidate.name, command->name, sizeof(candidate.name));
+	if (command->node) {
+		const struct node *node = cluster_node(c, command->node);
+		if (!node)
+			return err_set(err, -ENOENT, "there is no node %" PRIu32, command->node);
+		result = place_check(c, &candidate, node, err);
+		if (result)
+			return result;
+	}
+	struct vm *vm = must_alloc(sizeof(*vm));
+	*vm = candidate;
+	vm->id = c->settings.next_vm++;
+	memcpy(vm->uuid, command->uuid, sizeof(vm->uuid));
+	vm->vcpus = command->vcpus;
+	vm->autostart = command->autostart;
+	vm->xml = command->xml;
+	vm->xml_hash = hash_bytes(0, vm->xml.data, vm->xml.size);
+	command->xml = (struct blob){0};
+	change_settings(c);
+	change_insert(c, &c->vms, vm);
+	if (command->node)
+		set_owner(c, vm, command->node);
+	else
+		place(c, vm);
+	return (int)vm->id;
+}
+
+int apply_vm_undefine(struct cluster *c, struct command_vm_undefine *command, struct err *err)
+{
+	int result = 0;
+	struct vm *vm = find(c, command->vm, &result, err);
+	if (!vm)
+		return result;
+	if (!vm_is_off(c, vm))
+		return err_set(err, -EBUSY, "%s is not off (%s, %s): stop it first", vm->name,
+		    state_name(vm_state_names, vm->state),
+		    state_name(vm_observed_names, vm->observed));
+	change_remove(c, &c->vms, vm);
+	return 0;
+}
+
+int apply_vm_state(struct cluster *c, struct command_vm_state *command, struct err *err)
+{
+	int result = 0;
+	struct vm *vm = find(c, command->vm, &result, err);
+	if (!vm)
+		return result;
+	bool off = vm_is_off(c, vm);
+	switch (command->state) {
+	case VM_START:
+		if (vm->state == VM_DISABLE)
+			return err_set(
+			    err, -EPERM, "%s is disabled: stop enables it again", vm->name);
+		break;
+	case VM_SHUTDOWN:
+		if (off)
+			return 0;
+		break;
+	case VM_STOP:
+		break;
+	case VM_DISABLE:
+		if (!off)
+			return err_set(err, -EBUSY, "%s is not off: stop it first", vm->name);
+		break;
+	case VM_FAIL:
+		return err_set(err, -EINVAL, "fail is what becomes of a VM, not what is asked for");
+	}
+	set_state(c, vm, command->state);
+	set_reason(vm, "");
+	if (vm->state == VM_START && off) {
+		const struct node *owner = cluster_node(c, vm->node);
+		if (!owner || owner->daemon_state != DAEMON_RUN)
+			place(c, vm);
+	}
+	return 0;
+}
+
+int apply_vm_place(struct cluster *c, struct command_vm_place *command, struct err *err)
+{
+	int result = 0;
+	struct vm *vm = find(c, command->vm, &result, err);
+	if (!vm)
+		return result;
+	const struct node *node = cluster_node(c, command->node);
+	if (!node)
+		return err_set(err, -ENOENT, "there is no node %" PRIu32, command->node);
+	if (vm->node == node->id)
+		return 0;
+	if (!vm_is_off(c, vm))
+		return err_set(err, -EBUSY, "%s is not off: stop it first", vm->name);
+	result = place_check(c, vm, node, err);
+	if (result)
+		return result;
+	set_owner(c, vm, node->id);
+	return 0;
+}
+
+/* What was wanted has come about. */
+static void settle(struct cluster *c, struct vm *vm)
+{
+	/* No new generation: whoever was to shut it down was not to start it either. */
+	if (vm->state == VM_SHUTDOWN && vm_is_off(c, vm)) {
+		vm->state = VM_STOP;
+		vm->changed_ms = c->settings.time_ms;
+	}
+	if (vm->observed == OBSERVED_RUNNING)
+		set_reason(vm, "");
+}
+
+/* What the owner saw, knowing of the present generation. */
+static void observe(struct cluster *c, struct vm *vm, enum vm_observed observed)
+{
+	if (vm->observed == observed && vm->observed_generation == vm->generation)
+		return;
+	vm->observed = observed;
+	vm->observed_generation = vm->generation;
+	settle(c, vm);
+	vm_touch(c, vm);
+}
+
+int apply_vm_report(struct cluster *c, struct command_vm_report *command, struct err *err)
+{
+	int result = 0;
+	struct vm *vm = find(c, command->vm, &result, err);
+	if (!vm)
+		return result;
+	if (vm->node != command->node || vm->generation != command->generation)
+		return err_set(err, -ESTALE,
+		    "%s is no longer owned by node %" PRIu32 " generation %" PRIu64, vm->name,
+		    command->node, command->generation);
+	observe(c, vm, command->observed);
+	if (*command->reason) {
+		set_reason(vm, command->reason);
+		vm_touch(c, vm);
+	}
+	return 0;
+}
+
+static const struct sighting *sighting_of(const struct keepalive *k, uint32_t vm)
+{
+	for (uint32_t i = 0; i < k->sightings.count; i++)
+		if (k->sightings.items[i].vm == vm)
+			return &k->sightings.items[i];
+	return NULL;
+}
+
+void vm_sightings(struct cluster *c, struct node *node, const struct keepalive *keepalive)
+{
+	cluster_each(c->vms, struct vm, vm)
+	{
+		if (vm->node != node->id)
+			continue;
+		const struct sighting *s = sighting_of(keepalive, vm->id);
+		/* A node that has not yet heard of this generation says nothing about it. */
+		if (s && s->generation == vm->generation)
+			observe(c, vm, s->observed);
+	}
+}
+
+void vm_recover(struct cluster *c, struct node *node)
+{
+	cluster_each(c->vms, struct vm, vm)
+	{
+		if (vm->node != node->id)
+			continue;
+		vm->observed = OBSERVED_UNKNOWN;
+		vm_touch(c, vm);
+		if (vm->state == VM_SHUTDOWN)
+			set_state(c, vm, VM_STOP);
+		if (vm->state == VM_START)
+			place(c, vm);
+	}
+}
+
+void vm_place_waiting(struct cluster *c)
+{
+	cluster_each(c->vms, struct vm, vm) if (vm->state == VM_START && !vm->node) place(c, vm);
+}

@@ -1,0 +1,39 @@
+/* What an operation or the agent may use of the node it runs on.
+ *
+ * The daemon fills it with the real things, the simulator with its own, so that
+ * the same operations run in both. Everything here returns at once; answers
+ * come through callbacks, in the thread of the loop. */
+#ifndef NODE_CONTEXT_H
+#define NODE_CONTEXT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "fsm/cluster.h"
+#include "fsm/err.h"
+#include "raft/replica.h"
+
+struct config;
+
+/* A decided proposal: result as replica.h's `answered`, and why it was refused. */
+typedef void (*context_done)(void *data, int result, uint64_t index, const struct err *err);
+
+struct context {
+	void *data; /* for the functions below */
+	uint32_t id;
+	struct cluster *cluster;     /* this node's replica of the value; read only */
+	const struct config *config; /* NULL in the simulator */
+	uint64_t (*now_ms)(void *data);
+	/* NULL while the log is not open. */
+	struct replica *(*replica)(void *data);
+	/* Propose; client and sequence are filled in here, the command's blobs and lists
+	 * stay the caller's. done may be NULL. */
+	void (*propose)(void *data, struct command *command, unsigned timeout_ms, context_done done,
+	    void *done_data);
+	/* Linearizable read: done(0) when the value here is new enough. */
+	void (*read)(void *data, unsigned timeout_ms, context_done done, void *done_data);
+	/* Call done(index) as soon as the value changed at or after index, once. */
+	void (*watch)(void *data, uint64_t index, context_done done, void *done_data);
+};
+
+#endif

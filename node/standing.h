@@ -1,0 +1,27 @@
+/* Where this node stands: is it leader, is it in touch, how long does its lease last?
+ *
+ * Pure. All times are this node's own monotonic milliseconds. */
+#ifndef NODE_STANDING_H
+#define NODE_STANDING_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "raft/replica.h"
+
+/* In touch means a leader was heard within so many election time-outs. */
+#define STANDING_TOUCH_ELECTIONS 4
+
+struct standing {
+	uint32_t id;
+	bool leader;	    /* this node leads, and has applied an entry of its own term */
+	bool current;	    /* in touch with a leader and not behind it: it may start things */
+	uint64_t term;
+	uint64_t leader_id; /* 0: none known */
+	uint64_t leader_since_ms;
+	uint64_t lease_until_ms; /* until then no other leader exists; 0: no lease */
+};
+
+struct standing standing_of(const struct replica *r, unsigned election_ms, uint64_t now_ms);
+
+#endif
