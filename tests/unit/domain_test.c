@@ -1,0 +1,191 @@
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "fsm/buffer.h"
+#include "node/domain.h"
+
+#define UUID "<uuid>22222222-0000-4000-8000-0000000000d1</uuid>"
+
+static struct err err;
+
+static int read_text(const char *xml, struct domain *d)
+{
+	err.text[0] = '\0';
+	return domain_read(xml, strlen(xml), d, &err);
+}
+
+static void what_libvirt_writes_is_read(void **state)
+{
+	struct domain d;
+	const char *xml =
+	    "<?xml version='1.0' encoding='UTF-8'?>\n<!-- a comment -->\n"
+	    "<domain type='qemu'>\n  <name>web1</name>\n" UUID
+	    "\n  <memory unit='MiB'>512</memory>\n"
+	    "  <currentMemory unit='KiB'>1</currentMemory>\n"
+	    "  <vcpu placement='static' current='1'>4</vcpu>\n"
+	    "  <devices><disk><name>not this</name><memory>7</memory></disk></devices>\n"
+	    "</domain>\n";
+	assert_int_equal(read_text(xml, &d), 0);
+	assert_string_equal(d.name, "web1");
+	assert_string_equal(d.uuid, "22222222-0000-4000-8000-0000000000d1");
+	assert_int_equal(d.memory_mib, 512);
+	assert_int_equal(d.vcpus, 4);
+}
+
+static uint64_t memory_of(const char *unit, const char *number)
+{
+	char xml[512];
+	struct domain d;
+	snprintf(xml, sizeof(xml),
+	    "<domain><name>a</name>" UUID "<memory%s%s%s>%s</memory></domain>",
+	    *unit ? " unit='" : "", unit, *unit ? "'" : "", number);
+	return read_text(xml, &d) == 0 ? d.memory_mib : 0;
+}
+
+static void memory_comes_in_every_unit_of_libvirt_and_is_rounded_up(void **state)
+{
+	static const struct {
+		const char *unit, *number;
+		uint64_t mib;
+	} cases[] = {
+	    {"", "1024", 1},
+	    {"", "1025", 2},
+	    {"b", "1", 1},
+	    {"bytes", "1048577", 2},
+	    {"KB", "1048576", 1000},
+	    {"k", "2048", 2},
+	    {"KiB", " 2048 \n", 2},
+	    {"MB", "1", 1},
+	    {"MB", "1000", 954},
+	    {"M", "3", 3},
+	    {"MiB", "3", 3},
+	    {"mib", "3", 3},
+	    {"GB", "1", 954},
+	    {"G", "1", 1024},
+	    {"GiB", "2", 2048},
+	    {"TB", "1", 953675},
+	    {"T", "1", 1048576},
+	    {"TiB", "1", 1048576},
+	    {"PiB", "1", 1u << 30},
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		assert_int_equal(memory_of(cases[i].unit, cases[i].number), cases[i].mib);
+}
+
+static void memory_that_is_none_is_refused(void **state)
+{
+	static const char *const numbers[] = {"", "0", "-1", "+1", "1.5", "0x10", "1 2", "abc",
+	    "18446744073709551616", "18014398509481985", "1125899906842625"};
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+		assert_int_equal(memory_of("", numbers[i]), 0);
+	static const char *const units[] = {"furlong", "X", "KiBB", "iB", "MMM", "EiBs"};
+	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
+		assert_int_equal(memory_of(units[i], "1"), 0);
+}
+
+static void a_uuid_comes_out_in_one_form(void **state)
+{
+	struct domain d;
+	assert_int_equal(read_text("<domain><name>a</name><memory>1</memory>"
+				   "<uuid>\n 22222222000040008000-0000000000DE </uuid></domain>",
+			     &d),
+	    0);
+	assert_string_equal(d.uuid, "22222222-0000-4000-8000-0000000000de");
+	assert_int_equal(d.vcpus, 1);
+}
+
+static void a_refusal_names_the_line_and_what_is_wrong(void **state)
+{
+	static const struct {
+		const char *xml, *text;
+	} cases[] = {
+	    {"", "line 1: no element found"},
+	    {"<domain>\n<name>a</name>\n<b>\n</domain>", "line 4: mismatched tag"},
+	    {"\n\n<network/>", "line 3: <network> where <domain> should be"},
+	    {"\n<domain><name>a</name><memory>1</memory></domain>", "line 2: no <uuid>: add one"},
+	    {"<domain><name>a</name>" UUID "</domain>", "line 1: no <memory>"},
+	    {"<domain><memory>1</memory>" UUID "</domain>", "line 1: no <name>"},
+	    {"<domain>\n<name>a</name>\n<name>b</name></domain>", "line 3: a second <name>"},
+	    {"<domain>\n<name></name></domain>", "line 2: the name '' is empty"},
+	    {"<domain>\n<name>a/b</name></domain>", "line 2: the name has a '/'"},
+	    {"<domain>\n<name><b/></name></domain>", "line 2: <b> where there should be text"},
+	    {"<domain>\n<uuid>2222</uuid></domain>", "line 2: '2222' is no uuid"},
+	    {"<domain>\n\n<vcpu>0</vcpu></domain>", "line 3: vcpu '0' is no number"},
+	    {"<domain><vcpu>4097</vcpu></domain>", "line 1: vcpu '4097' is no number"},
+	};
+	struct domain d;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		assert_int_equal(read_text(cases[i].xml, &d), -EINVAL);
+		if (strncmp(err.text, cases[i].text, strlen(cases[i].text)) != 0)
+			fail_msg("'%s' instead of '%s'", err.text, cases[i].text);
+	}
+}
+
+static void entities_are_never_expanded(void **state)
+{
+	struct domain d;
+	const char *xml = "<?xml version='1.0'?>\n<!DOCTYPE lolz [<!ENTITY a 'aaaa'>\n"
+			  "<!ENTITY b '&a;&a;&a;&a;'>]>\n<domain><name>&b;</name></domain>";
+	assert_int_equal(read_text(xml, &d), -EINVAL);
+	assert_string_equal(err.text, "line 2: a DOCTYPE is not accepted");
+}
+
+static void what_is_too_deep_or_too_large_is_refused(void **state)
+{
+	struct buffer b = {0};
+	struct domain d;
+	for (int i = 0; i < 100; i++)
+		buffer_print(&b, i == 0 ? "<domain>" : "<a>");
+	assert_int_equal(domain_read((char *)b.data, b.size, &d, &err), -EINVAL);
+	assert_non_null(strstr(err.text, "nested too deep"));
+	buffer_close(&b);
+
+	buffer_print(&b, "<domain><name>");
+	for (int i = 0; i < 1000; i++)
+		buffer_print(&b, "a");
+	assert_int_equal(domain_read((char *)b.data, b.size, &d, &err), -EINVAL);
+	assert_string_equal(err.text, "line 1: <name> is too long");
+	for (int i = 0; i < 110000; i++)
+		buffer_print(&b, "          ");
+	assert_int_equal(domain_read((char *)b.data, b.size, &d, NULL), -EINVAL);
+	buffer_close(&b);
+}
+
+static void any_change_of_one_byte_is_read_or_refused_with_a_line(void **state)
+{
+	char xml[] = "<domain type='qemu'><name>web1</name>" UUID
+		     "<memory unit='MiB'>512</memory><vcpu>2</vcpu></domain>";
+	struct domain d;
+	for (size_t at = 0; at < sizeof(xml) - 1; at++) {
+		char was = xml[at];
+		for (int byte = 0; byte < 256; byte++) {
+			xml[at] = (char)byte;
+			int rc = domain_read(xml, sizeof(xml) - 1, &d, &err);
+			assert_true(rc == 0 || (rc == -EINVAL && !strncmp(err.text, "line ", 5)));
+		}
+		xml[at] = was;
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(what_libvirt_writes_is_read),
+	    cmocka_unit_test(memory_comes_in_every_unit_of_libvirt_and_is_rounded_up),
+	    cmocka_unit_test(memory_that_is_none_is_refused),
+	    cmocka_unit_test(a_uuid_comes_out_in_one_form),
+	    cmocka_unit_test(a_refusal_names_the_line_and_what_is_wrong),
+	    cmocka_unit_test(entities_are_never_expanded),
+	    cmocka_unit_test(what_is_too_deep_or_too_large_is_refused),
+	    cmocka_unit_test(any_change_of_one_byte_is_read_or_refused_with_a_line),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
