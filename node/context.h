@@ -21,7 +21,7 @@ typedef void (*context_done)(void *data, int result, uint64_t index, const struc
 struct context {
 	void *data; /* for the functions below */
 	uint32_t id;
-	struct cluster *cluster;     /* this node's replica of the value; read only */
+	struct cluster *cluster; /* this node's replica of the value; read only */
 	const struct config *config; /* NULL in the simulator */
 	uint64_t (*now_ms)(void *data);
 	/* NULL while the log is not open. */

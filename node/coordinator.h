@@ -13,20 +13,21 @@
 struct holding {
 	unsigned addresses_wanted; /* configured */
 	unsigned addresses_held;
-	unsigned addresses_failed; /* tried, not held, with a reason: they do not hold up the rest */
-	bool addresses_gone;	   /* none held, none under way, for certain */
+	unsigned
+	    addresses_failed; /* tried, not held, with a reason: they do not hold up the rest */
+	bool addresses_gone; /* none held, none under way, for certain */
 	unsigned services_wanted;
 	unsigned services_tried; /* answered or failed at least once since they are wanted */
-	bool services_gone;	 /* all stopped */
-	char text[64];		 /* what is under way, for people */
+	bool services_gone; /* all stopped */
+	char text[64]; /* what is under way, for people */
 };
 
 struct coordinator {
-	uint64_t epoch_told;	/* commands already proposed for this epoch are not again until… */
-	uint64_t told_ms;	/* …a while has passed */
+	uint64_t epoch_told; /* commands already proposed for this epoch are not again until… */
+	uint64_t told_ms; /* …a while has passed */
 	enum command_number told;
 	char step_told[64];
-	uint64_t transfer_ms;	/* when leadership was last offered away */
+	uint64_t transfer_ms; /* when leadership was last offered away */
 };
 
 struct coordinator_options {
@@ -34,10 +35,10 @@ struct coordinator_options {
 };
 
 struct coordinator_turn {
-	bool hold;	       /* addresses and services are to be held here */
-	bool propose;	       /* command is due */
+	bool hold; /* addresses and services are to be held here */
+	bool propose; /* command is due */
 	struct command command;
-	uint32_t transfer_to;  /* leadership is to go to this node; 0: stay */
+	uint32_t transfer_to; /* leadership is to go to this node; 0: stay */
 };
 
 void coordinator_turn(struct coordinator *co, const struct cluster *c,

@@ -11,15 +11,19 @@
 /* A VM as this node knows it, by UUID. */
 struct local_vm {
 	char uuid[37];
-	uint32_t vm;		/* its id in the value; 0: not in the value (any more) */
 	enum vm_observed observed;
-	bool busy;		/* an action on it is under way: what was observed may be over */
-	uint64_t acted_generation; /* of the last action begun */
-	uint64_t asked_ms;	/* when it was first asked to shut down; 0: it was not */
-	uint64_t asked_generation; /* for which generation */
-	uint64_t retry_ms;	/* not before that */
-	unsigned failures;	/* starts that failed in a row */
-	char reason[200];	/* of the last one */
+	bool busy; /* an action on it is under way: what was observed may be over */
+	uint64_t acted_generation; /* of the last action begun; 0: none since this daemon started */
+	uint64_t doubt_until_ms; /* a start was cut off: it may come about as late as that */
+	uint64_t asked_ms; /* when it was asked to shut down, for asked_generation */
+	uint64_t asked_generation;
+	uint64_t retry_ms; /* no start before that */
+	unsigned failures; /* starts that failed in a row */
+	char reason[200]; /* of the last one */
+	/* What the log was told of it last, and when. */
+	enum vm_observed told;
+	uint64_t told_generation;
+	uint64_t told_ms;
 };
 
 struct local { /* what was observed here */
@@ -29,8 +33,11 @@ struct local { /* what was observed here */
 };
 
 struct local_vm *local_find(const struct local *l, const char *uuid); /* NULL: none */
-struct local_vm *local_add(struct local *l, const char *uuid);	/* found or made */
+struct local_vm *local_add(struct local *l, const char *uuid); /* found or made */
 void local_close(struct local *l);
+
+/* What may be said of a VM: unknown as long as an action may still change it. */
+enum vm_observed local_observed(const struct local *l, const char *uuid, uint64_t now_ms);
 
 enum action_type { ACTION_START, ACTION_SHUTDOWN, ACTION_STOP };
 
@@ -53,12 +60,14 @@ struct plan {
 
 /* For each VM of the value that this node owns, and each that runs here:
  *  1. Busy: nothing, an action is under way.
- *  2. Runs here, but another node owns it: stop, whatever the standing: a value can be
- *     old, but ownership never comes back without a new generation.
- *  3. Not in the value: not ours, left alone.
- *  4. Wanted start, seen off, `current`, past its back-off: start.
- *  5. Wanted shutdown, runs: ask once by ACPI; past the time-out: stop.
- *  6. Wanted stop, disable or fail, runs: stop. */
+ *  2. The value may be older than what runs here (a daemon that has just started replays its
+ *     log): nothing is stopped unless we are `current`, or the value's generation is newer than
+ *     that of our own last action on the VM.
+ *  3. Runs here, but another node owns it, or nobody: stop.
+ *  4. Not in the value: not ours, left alone.
+ *  5. Wanted start, seen off, `current`, past its back-off: start.
+ *  6. Wanted shutdown, runs: ask by ACPI once; past the time-out: stop.
+ *  7. Wanted stop, disable or fail, runs: stop. */
 void plan_make(struct plan *plan, const struct cluster *c, const struct standing *standing,
     const struct plan_options *options, struct local *local, uint64_t now_ms);
 void plan_close(struct plan *plan);

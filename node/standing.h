@@ -14,8 +14,8 @@
 
 struct standing {
 	uint32_t id;
-	bool leader;	    /* this node leads, and has applied an entry of its own term */
-	bool current;	    /* in touch with a leader and not behind it: it may start things */
+	bool leader; /* this node leads, and has applied an entry of its own term */
+	bool current; /* in touch with a leader and not behind it: it may start things */
 	uint64_t term;
 	uint64_t leader_id; /* 0: none known */
 	uint64_t leader_since_ms;

@@ -1,0 +1,361 @@
+#include "node/agent.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fsm/history.h"
+#include "fsm/schema.h"
+
+/* What was proposed and does not show in the value is proposed again after this. */
+#define TELL_AGAIN_MS 2000
+
+void agent_init(struct agent *agent, const struct agent_options *options)
+{
+	*agent = (struct agent){.options = *options};
+	/* With nothing to ask, nothing is unknown. */
+	agent->local.known = !options->hypervisor;
+}
+
+void agent_close(struct agent *agent)
+{
+	for (unsigned i = 0; i < agent->heard_count; i++)
+		record_clear(keepalive_record(), &agent->heard[i]);
+	free(agent->heard);
+	local_close(&agent->local);
+	plan_close(&agent->plan);
+}
+
+/* Observations. */
+
+static bool listed(const struct local_vm *vms, unsigned n, const char *uuid)
+{
+	for (unsigned i = 0; i < n; i++)
+		if (!strcmp(vms[i].uuid, uuid))
+			return true;
+	return false;
+}
+
+void agent_saw_vms(struct agent *agent, const struct local_vm *vms, unsigned n)
+{
+	struct local *l = &agent->local;
+	l->known = true;
+	for (unsigned i = 0; i < n; i++)
+		local_add(l, vms[i].uuid)->observed = vms[i].observed;
+	for (unsigned i = 0; i < l->count; i++)
+		if (!listed(vms, n, l->vms[i].uuid))
+			l->vms[i].observed = OBSERVED_SHUTOFF;
+}
+
+void agent_saw_nothing(struct agent *agent, const char *why)
+{
+	agent->local.known = false;
+}
+
+void agent_collected(struct agent *agent, const char *collector, enum collector_state state,
+    const char *message, uint64_t now_ms)
+{
+	struct collector *k = NULL;
+	for (unsigned i = 0; i < agent->collector_count; i++)
+		if (!strcmp(agent->collectors[i].name, collector))
+			k = &agent->collectors[i];
+	if (!k && agent->collector_count == AGENT_COLLECTORS_MAX)
+		return;
+	if (!k)
+		k = &agent->collectors[agent->collector_count++];
+	snprintf(k->name, sizeof(k->name), "%s", collector);
+	snprintf(k->message, sizeof(k->message), "%s", message);
+	k->state = state;
+	if (state == COLLECTOR_OK)
+		k->age_ms = now_ms;
+}
+
+void agent_action_done(struct agent *agent, const struct action *action, int status,
+    const char *reason, uint64_t now_ms)
+{
+	plan_done(&agent->local, action, status, reason, now_ms);
+}
+
+static void hear(struct agent *agent, struct keepalive *keepalive)
+{
+	for (unsigned i = 0; i < agent->heard_count; i++) {
+		if (agent->heard[i].node != keepalive->node)
+			continue;
+		record_clear(keepalive_record(), &agent->heard[i]);
+		agent->heard[i] = *keepalive;
+		return;
+	}
+	if (agent->heard_count == CLUSTER_NODES_MAX) {
+		record_clear(keepalive_record(), keepalive);
+		return;
+	}
+	if (agent->heard_count == agent->heard_capacity) {
+		agent->heard_capacity = agent->heard_capacity ? agent->heard_capacity * 2 : 4;
+		agent->heard =
+		    must_realloc(agent->heard, agent->heard_capacity * sizeof(*agent->heard));
+	}
+	agent->heard[agent->heard_count++] = *keepalive;
+}
+
+void agent_heard(struct agent *agent, const uint8_t *bytes, size_t size)
+{
+	struct reader in = reader_of(bytes, size);
+	struct keepalive keepalive;
+	if (reader_u8(&in) != AGENT_KEEPALIVE_MARK)
+		return;
+	if (record_decode(keepalive_record(), &in, &keepalive))
+		return;
+	if (reader_left(&in) == 0)
+		hear(agent, &keepalive);
+	else
+		record_clear(keepalive_record(), &keepalive);
+}
+
+/* What is told. */
+
+static struct command *add_command(struct agent_turn *turn, enum command_number number)
+{
+	if (turn->count == AGENT_COMMANDS_MAX)
+		return NULL;
+	struct command *command = &turn->commands[turn->count++];
+	*command = (struct command){.number = number};
+	return command;
+}
+
+static void tell_hello(struct agent *agent, struct agent_turn *turn, uint64_t now_ms)
+{
+	if (agent->told_hello_ms && now_ms - agent->told_hello_ms < TELL_AGAIN_MS)
+		return;
+	struct command *command = add_command(turn, COMMAND_node_hello);
+	if (!command)
+		return;
+	agent->told_hello_ms = now_ms;
+	struct command_node_hello *hello = &command->node_hello;
+	hello->node = agent->options.node;
+	hello->schema_min = SCHEMA_MIN;
+	hello->schema_max = SCHEMA_MAX;
+	hello->hypervisor = agent->options.hypervisor;
+	memcpy(hello->version, agent->host.version, sizeof(hello->version));
+	memcpy(hello->kernel, agent->host.kernel, sizeof(hello->kernel));
+	memcpy(hello->arch, agent->host.arch, sizeof(hello->arch));
+}
+
+/* A fenced node that is back holds nothing of others before it says `run`. */
+static bool runs_nothing_of_others(const struct agent *agent, const struct cluster *c)
+{
+	for (unsigned i = 0; i < agent->local.count; i++) {
+		const struct local_vm *local = &agent->local.vms[i];
+		const struct vm *vm = cluster_vm_named(c, local->uuid);
+		bool off = local->observed == OBSERVED_SHUTOFF && !local->busy;
+		if (vm && vm->node != agent->options.node && !off)
+			return false;
+	}
+	return true;
+}
+
+static enum daemon_state state_wanted(
+    const struct agent *agent, const struct cluster *c, const struct node *me)
+{
+	if (agent->stopping)
+		return DAEMON_STOP;
+	if (agent->local.known && runs_nothing_of_others(agent, c))
+		return DAEMON_RUN;
+	return me->daemon_state == DAEMON_RUN ? DAEMON_RUN : DAEMON_INIT;
+}
+
+static void tell_state(struct agent *agent, const struct cluster *c, const struct node *me,
+    struct agent_turn *turn, uint64_t now_ms)
+{
+	enum daemon_state wanted = state_wanted(agent, c, me);
+	if (me->daemon_state == wanted)
+		return;
+	if (agent->told_state == wanted && now_ms - agent->told_state_ms < TELL_AGAIN_MS)
+		return;
+	struct command *command = add_command(turn, COMMAND_node_state);
+	if (!command)
+		return;
+	agent->told_state = wanted;
+	agent->told_state_ms = now_ms;
+	command->node_state.node = agent->options.node;
+	command->node_state.state = wanted;
+}
+
+/* Keepalives bring the same levels; a report brings a change at once. */
+static void tell_vm(
+    struct agent *agent, const struct vm *vm, struct agent_turn *turn, uint64_t now_ms)
+{
+	enum vm_observed observed = local_observed(&agent->local, vm->uuid, now_ms);
+	struct local_vm *local = local_find(&agent->local, vm->uuid);
+	bool news = vm->observed != observed || vm->observed_generation != vm->generation ||
+		    (local && *local->reason && strcmp(local->reason, vm->failed_reason) != 0);
+	if (!news || !local || observed == OBSERVED_UNKNOWN)
+		return;
+	bool told = local->told == observed && local->told_generation == vm->generation;
+	if (told && local->told_ms && now_ms - local->told_ms < TELL_AGAIN_MS)
+		return;
+	struct command *command = add_command(turn, COMMAND_vm_report);
+	if (!command)
+		return;
+	local->told = observed;
+	local->told_generation = vm->generation;
+	local->told_ms = now_ms;
+	command->vm_report.node = agent->options.node;
+	command->vm_report.vm = vm->id;
+	command->vm_report.generation = vm->generation;
+	command->vm_report.observed = observed;
+	memcpy(command->vm_report.reason, local->reason, sizeof(command->vm_report.reason));
+}
+
+static void make_sightings(
+    struct agent *agent, const struct cluster *c, struct keepalive *k, uint64_t now_ms)
+{
+	uint32_t mine = 0;
+	cluster_each(c->vms, struct vm, vm) mine += vm->node == agent->options.node;
+	if (mine > LIST_MAX)
+		mine = LIST_MAX;
+	k->sightings.items = must_alloc(mine * sizeof(*k->sightings.items));
+	cluster_each(c->vms, struct vm, vm)
+	{
+		if (vm->node != agent->options.node || k->sightings.count == mine)
+			continue;
+		k->sightings.items[k->sightings.count++] = (struct sighting){
+		    .vm = vm->id,
+		    .generation = vm->generation,
+		    .observed = local_observed(&agent->local, vm->uuid, now_ms),
+		};
+	}
+}
+
+static void make_keepalive(
+    struct agent *agent, const struct cluster *c, struct keepalive *k, uint64_t now_ms)
+{
+	*k = (struct keepalive){
+	    .node = agent->options.node,
+	    .memory_total_mib = agent->host.memory_total_mib,
+	    .memory_used_mib = agent->host.memory_used_mib,
+	    .memory_free_mib = agent->host.memory_free_mib,
+	    .vcpus_total = agent->host.vcpus_total,
+	    .load_milli = agent->host.load_milli,
+	    .sightings_known = agent->local.known,
+	};
+	make_sightings(agent, c, k, now_ms);
+	k->collectors.items = must_alloc(agent->collector_count * sizeof(*k->collectors.items));
+	k->collectors.count = agent->collector_count;
+	for (unsigned i = 0; i < agent->collector_count; i++) {
+		k->collectors.items[i] = agent->collectors[i];
+		uint64_t good_ms = agent->collectors[i].age_ms;
+		k->collectors.items[i].age_ms = good_ms ? now_ms - good_ms : 0;
+	}
+}
+
+static void tell_keepalive(struct agent *agent, const struct cluster *c,
+    const struct standing *standing, struct agent_turn *turn, uint64_t now_ms)
+{
+	if (now_ms < agent->keepalive_ms)
+		return;
+	agent->keepalive_ms = now_ms + agent->options.keepalive_interval_ms;
+	if (!standing->leader_id)
+		return;
+	struct keepalive keepalive;
+	make_keepalive(agent, c, &keepalive, now_ms);
+	if (standing->leader_id == standing->id) {
+		hear(agent, &keepalive);
+		return;
+	}
+	buffer_append_u8(&turn->keepalive, AGENT_KEEPALIVE_MARK);
+	record_encode(keepalive_record(), &keepalive, &turn->keepalive);
+	record_clear(keepalive_record(), &keepalive);
+}
+
+/* One entry for the whole cluster; the first of a term passes no time, because
+ * nobody can say how long there was no leader. */
+static void tell_tick(struct agent *agent, const struct cluster *c, const struct standing *standing,
+    struct agent_turn *turn, uint64_t now_ms)
+{
+	bool first = agent->tick_term != standing->term;
+	if (!standing->leader)
+		return;
+	if (!first && now_ms - agent->tick_ms < agent->options.keepalive_interval_ms)
+		return;
+	struct command *command = add_command(turn, COMMAND_tick);
+	if (!command)
+		return;
+	command->tick.elapsed_ms = first ? 0 : now_ms - agent->tick_ms;
+	command->tick.hash_index = c->index;
+	command->tick.hash = c->hash;
+	command->tick.keepalives.items = must_alloc(agent->heard_count * sizeof(*agent->heard));
+	command->tick.keepalives.count = agent->heard_count;
+	if (agent->heard_count)
+		memcpy(command->tick.keepalives.items, agent->heard,
+		    agent->heard_count * sizeof(*agent->heard));
+	agent->heard_count = 0;
+	agent->tick_term = standing->term;
+	agent->tick_ms = now_ms;
+}
+
+static void turn_coordinator(struct agent *agent, const struct cluster *c,
+    const struct standing *standing, const struct holding *holding, uint64_t now_ms,
+    struct agent_turn *turn)
+{
+	struct coordinator_options options = {.lease_ms = agent->options.lease_ms};
+	struct coordinator_turn co;
+	coordinator_turn(&agent->coordinator, c, standing, &options, holding, now_ms, &co);
+	turn->hold = co.hold;
+	turn->transfer_to = co.transfer_to;
+	if (!co.propose)
+		return;
+	struct command *command = add_command(turn, co.command.number);
+	if (command)
+		*command = co.command;
+}
+
+void agent_turn(struct agent *agent, struct cluster *c, const struct standing *standing,
+    const struct holding *holding, uint64_t now_ms, struct agent_turn *turn)
+{
+	*turn = (struct agent_turn){0};
+	const struct node *me = cluster_node(c, agent->options.node);
+	/* A replica that has diverged knows nothing: it must not act on its value. */
+	if (history_diverged_at(c))
+		return;
+	turn_coordinator(agent, c, standing, holding, now_ms, turn);
+	tell_keepalive(agent, c, standing, turn, now_ms);
+	tell_tick(agent, c, standing, turn, now_ms);
+	if (!me || !standing->leader_id)
+		return;
+	if (!agent->hello_done) {
+		if (!agent->stopping)
+			tell_hello(agent, turn, now_ms);
+		return;
+	}
+	tell_state(agent, c, me, turn, now_ms);
+	if (!agent->options.hypervisor || agent->stopping)
+		return;
+	struct plan_options options = {
+	    .node = agent->options.node,
+	    .shutdown_timeout_ms = agent->options.shutdown_timeout_ms,
+	};
+	plan_make(&agent->plan, c, standing, &options, &agent->local, now_ms);
+	turn->actions = agent->plan.actions;
+	turn->action_count = agent->plan.count;
+	cluster_each(c->vms, struct vm, vm) if (vm->node == agent->options.node)
+	    tell_vm(agent, vm, turn, now_ms);
+}
+
+void agent_turn_close(struct agent_turn *turn)
+{
+	for (unsigned i = 0; i < turn->count; i++)
+		command_clear(&turn->commands[i]);
+	buffer_close(&turn->keepalive);
+}
+
+uint64_t agent_next_ms(const struct agent *agent, uint64_t now_ms)
+{
+	uint64_t soon_ms = now_ms + agent->options.keepalive_interval_ms / 4;
+	return agent->keepalive_ms < soon_ms ? agent->keepalive_ms : soon_ms;
+}
+
+bool agent_stopped(const struct agent *agent, const struct cluster *c)
+{
+	const struct node *me = cluster_node(c, agent->options.node);
+	return !me || me->daemon_state == DAEMON_STOP;
+}

@@ -1,0 +1,91 @@
+/* A node's judgement, whole: what it tells the log and what it does, from the
+ * value, its standing, what it observes and the time.
+ *
+ * Pure but for the memory of what was begun. The daemon and the simulator run
+ * the very same agent: they feed it observations, call agent_turn() whenever
+ * anything may have changed, and carry out what it says. */
+#ifndef NODE_AGENT_H
+#define NODE_AGENT_H
+
+#include "fsm/cluster.h"
+#include "node/coordinator.h"
+#include "node/plan.h"
+#include "node/standing.h"
+
+#define AGENT_COMMANDS_MAX   64
+#define AGENT_COLLECTORS_MAX 4
+
+struct agent_options {
+	uint32_t node;
+	uint64_t keepalive_interval_ms;
+	uint64_t shutdown_timeout_ms;
+	uint64_t lease_ms; /* the longest that any leader's lease can last */
+	bool hypervisor; /* this node runs VMs */
+};
+
+/* What the host says of itself: filled by whoever reads /proc. */
+struct host {
+	uint64_t memory_total_mib, memory_used_mib, memory_free_mib;
+	uint32_t vcpus_total, load_milli;
+	char kernel[64], arch[16], version[32];
+};
+
+struct agent {
+	struct agent_options options;
+	struct host host;
+	struct local local;
+	struct collector collectors[AGENT_COLLECTORS_MAX]; /* age_ms: when it was last good */
+	unsigned collector_count;
+	struct coordinator coordinator;
+	struct plan plan;
+	bool hello_done; /* the log knows that this daemon has started */
+	bool stopping; /* an orderly end: nothing is started any more */
+	uint64_t told_hello_ms, told_state_ms;
+	enum daemon_state told_state;
+	uint64_t keepalive_ms; /* when the next one is due */
+	uint64_t tick_ms; /* the last tick proposed in tick_term */
+	uint64_t tick_term;
+	struct keepalive *heard; /* on the leader: the latest of each node, not yet in a tick */
+	unsigned heard_count, heard_capacity;
+	bool diverged_said;
+};
+
+struct agent_turn {
+	struct command commands[AGENT_COMMANDS_MAX]; /* to be proposed; own their lists */
+	unsigned count;
+	const struct action *actions; /* to be begun now; the agent's, until its next turn */
+	unsigned action_count;
+	bool hold; /* addresses and services are to be held here */
+	uint32_t transfer_to; /* hand leadership to this node; 0: stay */
+	struct buffer keepalive; /* to be sent to the leader; empty: none is due */
+};
+
+void agent_init(struct agent *agent, const struct agent_options *options);
+void agent_close(struct agent *agent);
+
+/* Observations. */
+void agent_saw_vms(struct agent *agent, const struct local_vm *vms, unsigned n);
+void agent_saw_nothing(struct agent *agent, const char *why); /* the hypervisor did not answer */
+void agent_collected(struct agent *agent, const char *collector, enum collector_state state,
+    const char *message, uint64_t now_ms);
+void agent_action_done(struct agent *agent, const struct action *action, int status,
+    const char *reason, uint64_t now_ms);
+/* A keepalive came from another node: bytes as agent_turn made them. */
+void agent_heard(struct agent *agent, const uint8_t *bytes, size_t size);
+
+/* Judge. The caller then begins actions, proposes commands (agent_turn_close frees
+ * them), holds or lets go, and sends the keepalive. */
+void agent_turn(struct agent *agent, struct cluster *c, const struct standing *standing,
+    const struct holding *holding, uint64_t now_ms, struct agent_turn *turn);
+void agent_turn_close(struct agent_turn *turn);
+
+/* When agent_turn() is due at the latest, if nothing happens before. */
+uint64_t agent_next_ms(const struct agent *agent, uint64_t now_ms);
+
+/* The log knows of an orderly end: this node is `stop` in the value. */
+bool agent_stopped(const struct agent *agent, const struct cluster *c);
+
+/* The first byte of a keepalive between nodes; a replica's frames never begin with it. */
+#define AGENT_KEEPALIVE_MARK 0x4b
+
+#endif

@@ -1,0 +1,138 @@
+#include "node/coordinator.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "fsm/node.h"
+#include "fsm/primary.h"
+
+/* A command whose effect does not show is proposed again after this. */
+#define TELL_AGAIN_MS	  1000
+#define TRANSFER_AGAIN_MS 1000
+
+/* Propose command unless the very same was proposed a moment ago. */
+static void tell(
+    struct coordinator *co, uint64_t epoch, struct coordinator_turn *turn, uint64_t now_ms)
+{
+	const struct command *command = &turn->command;
+	if (co->told == command->number && co->epoch_told == epoch &&
+	    now_ms - co->told_ms < TELL_AGAIN_MS)
+		return;
+	co->told = command->number;
+	co->epoch_told = epoch;
+	co->told_ms = now_ms;
+	turn->propose = true;
+}
+
+static void tell_takeover(struct coordinator *co, const struct standing *standing,
+    struct coordinator_turn *turn, uint64_t now_ms)
+{
+	turn->command = (struct command){
+	    .number = COMMAND_takeover,
+	    .takeover = {.node = standing->id, .epoch = standing->term},
+	};
+	tell(co, standing->term, turn, now_ms);
+}
+
+static void tell_step(struct coordinator *co, const struct cluster *c, const char *step,
+    struct coordinator_turn *turn)
+{
+	if (!strcmp(c->primary.step, step) || !strcmp(co->step_told, step))
+		return;
+	snprintf(co->step_told, sizeof(co->step_told), "%s", step);
+	turn->command = (struct command){
+	    .number = COMMAND_primary_step,
+	    .primary_step = {.node = c->primary.node, .epoch = c->primary.epoch},
+	};
+	snprintf(
+	    turn->command.primary_step.step, sizeof(turn->command.primary_step.step), "%s", step);
+	turn->propose = true;
+}
+
+/* 1. Nobody may hold what we are about to take: the others said so, or the
+ *    longest lease that any of them can have has run out since we were elected.
+ *    A voter that helped to elect us had by then stopped answering the old
+ *    leader, so its lease cannot begin later than our election. */
+static bool may_hold(const struct cluster *c, const struct standing *standing,
+    const struct coordinator_options *options, uint64_t now_ms)
+{
+	return primary_may_begin(c, standing->id) ||
+	       now_ms >= standing->leader_since_ms + options->lease_ms;
+}
+
+/* 2. Everything answers, or was tried and failed and is shown. */
+static bool steps_done(const struct holding *h)
+{
+	return h->addresses_held + h->addresses_failed >= h->addresses_wanted &&
+	       h->services_tried >= h->services_wanted;
+}
+
+static void primary_turn(struct coordinator *co, const struct cluster *c,
+    const struct standing *standing, const struct coordinator_options *options,
+    const struct holding *holding, uint64_t now_ms, struct coordinator_turn *turn)
+{
+	if (!may_hold(c, standing, options, now_ms)) {
+		tell_step(co, c, "waiting for the old primary's lease", turn);
+		return;
+	}
+	turn->hold = true;
+	if (c->primary.state == COORDINATOR_PRIMARY)
+		return;
+	if (!steps_done(holding)) {
+		tell_step(co, c, *holding->text ? holding->text : "taking addresses", turn);
+		return;
+	}
+	turn->command = (struct command){
+	    .number = COMMAND_primary,
+	    .primary = {.node = standing->id, .epoch = c->primary.epoch},
+	};
+	tell(co, c->primary.epoch, turn, now_ms);
+}
+
+static void let_go_turn(struct coordinator *co, const struct cluster *c,
+    const struct standing *standing, const struct holding *holding, uint64_t now_ms,
+    struct coordinator_turn *turn)
+{
+	const struct node *me = cluster_node(c, standing->id);
+	if (!me || me->coordinator_state != COORDINATOR_RELINQUISH)
+		return;
+	if (!holding->addresses_gone || !holding->services_gone)
+		return;
+	turn->command = (struct command){
+	    .number = COMMAND_relinquished,
+	    .relinquished = {.node = me->id, .epoch = c->primary.epoch},
+	};
+	tell(co, c->primary.epoch, turn, now_ms);
+}
+
+/* Somebody asked for another primary: only a node that is heard can become it. */
+static void wish_turn(struct coordinator *co, const struct cluster *c,
+    const struct standing *standing, uint64_t now_ms, struct coordinator_turn *turn)
+{
+	const struct node *wanted = cluster_node(c, c->primary.wanted);
+	if (!wanted || wanted->id == standing->id || !wanted->coordinator)
+		return;
+	if (co->transfer_ms && now_ms - co->transfer_ms < TRANSFER_AGAIN_MS)
+		return;
+	co->transfer_ms = now_ms;
+	turn->transfer_to = wanted->id;
+}
+
+void coordinator_turn(struct coordinator *co, const struct cluster *c,
+    const struct standing *standing, const struct coordinator_options *options,
+    const struct holding *holding, uint64_t now_ms, struct coordinator_turn *turn)
+{
+	*turn = (struct coordinator_turn){0};
+	const struct node *me = cluster_node(c, standing->id);
+	if (!me)
+		return;
+	bool mine = c->primary.node == standing->id && c->primary.epoch == standing->term;
+	if (standing->leader && mine)
+		primary_turn(co, c, standing, options, holding, now_ms, turn);
+	else if (standing->leader && me->coordinator && c->primary.epoch < standing->term)
+		tell_takeover(co, standing, turn, now_ms);
+	if (!turn->hold && !turn->propose)
+		let_go_turn(co, c, standing, holding, now_ms, turn);
+	if (standing->leader)
+		wish_turn(co, c, standing, now_ms, turn);
+}

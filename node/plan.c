@@ -1,0 +1,172 @@
+#include "node/plan.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define RETRY_MS_MIN 1000
+#define RETRY_MS_MAX 60000
+/* A start whose worker was killed may still be carried out by a hypervisor that
+ * hung: for so long its VM is not said to be off. */
+#define DOUBT_MS 60000
+
+struct local_vm *local_find(const struct local *l, const char *uuid)
+{
+	for (unsigned i = 0; i < l->count; i++)
+		if (!strcmp(l->vms[i].uuid, uuid))
+			return &l->vms[i];
+	return NULL;
+}
+
+struct local_vm *local_add(struct local *l, const char *uuid)
+{
+	struct local_vm *vm = local_find(l, uuid);
+	if (vm)
+		return vm;
+	if (l->count == l->capacity) {
+		l->capacity = l->capacity ? l->capacity * 2 : 16;
+		l->vms = must_realloc(l->vms, l->capacity * sizeof(*l->vms));
+	}
+	vm = &l->vms[l->count++];
+	memset(vm, 0, sizeof(*vm));
+	snprintf(vm->uuid, sizeof(vm->uuid), "%s", uuid);
+	vm->observed = OBSERVED_SHUTOFF;
+	return vm;
+}
+
+void local_close(struct local *l)
+{
+	free(l->vms);
+	*l = (struct local){0};
+}
+
+enum vm_observed local_observed(const struct local *l, const char *uuid, uint64_t now_ms)
+{
+	const struct local_vm *vm = local_find(l, uuid);
+	if (!l->known)
+		return OBSERVED_UNOBSERVABLE;
+	if (!vm)
+		return OBSERVED_SHUTOFF;
+	bool off = vm->observed == OBSERVED_SHUTOFF || vm->observed == OBSERVED_CRASHED;
+	if (vm->busy || (off && now_ms < vm->doubt_until_ms))
+		return OBSERVED_UNKNOWN;
+	return vm->observed;
+}
+
+static void plan_add(
+    struct plan *plan, enum action_type type, const struct vm *vm, struct local_vm *local)
+{
+	if (plan->count == plan->capacity) {
+		plan->capacity = plan->capacity ? plan->capacity * 2 : 16;
+		plan->actions =
+		    must_realloc(plan->actions, plan->capacity * sizeof(*plan->actions));
+	}
+	struct action *action = &plan->actions[plan->count++];
+	*action = (struct action){.type = type, .vm = vm->id, .generation = vm->generation};
+	memcpy(action->uuid, vm->uuid, sizeof(action->uuid));
+	local->busy = true;
+	local->acted_generation = vm->generation;
+}
+
+static bool runs(const struct local_vm *local)
+{
+	return local->observed == OBSERVED_RUNNING || local->observed == OBSERVED_PAUSED;
+}
+
+static void plan_shutdown(struct plan *plan, const struct plan_options *options,
+    const struct vm *vm, struct local_vm *local, uint64_t now_ms)
+{
+	if (local->asked_generation != vm->generation) {
+		local->asked_generation = vm->generation;
+		local->asked_ms = now_ms;
+		plan_add(plan, ACTION_SHUTDOWN, vm, local);
+	} else if (now_ms - local->asked_ms >= options->shutdown_timeout_ms) {
+		plan_add(plan, ACTION_STOP, vm, local);
+	}
+}
+
+static void plan_vm(struct plan *plan, const struct standing *standing,
+    const struct plan_options *options, const struct vm *vm, struct local_vm *local,
+    uint64_t now_ms)
+{
+	if (local->busy)
+		return;
+	bool certain = standing->current ||
+		       (local->acted_generation && vm->generation > local->acted_generation);
+	bool mine = vm->node == options->node;
+	if (runs(local)) {
+		if (!certain || (mine && vm->state == VM_START))
+			return;
+		if (mine && vm->state == VM_SHUTDOWN)
+			plan_shutdown(plan, options, vm, local, now_ms);
+		else
+			plan_add(plan, ACTION_STOP, vm, local);
+		return;
+	}
+	bool off = local->observed == OBSERVED_SHUTOFF || local->observed == OBSERVED_CRASHED;
+	if (off && mine && vm->state == VM_START && standing->current && now_ms >= local->retry_ms)
+		plan_add(plan, ACTION_START, vm, local);
+}
+
+void plan_make(struct plan *plan, const struct cluster *c, const struct standing *standing,
+    const struct plan_options *options, struct local *local, uint64_t now_ms)
+{
+	plan->count = 0;
+	if (!local->known)
+		return;
+	cluster_each(c->vms, struct vm, vm)
+	{
+		struct local_vm *found = local_find(local, vm->uuid);
+		if (!found && vm->node != options->node)
+			continue;
+		if (!found)
+			found = local_add(local, vm->uuid);
+		plan_vm(plan, standing, options, vm, found, now_ms);
+	}
+}
+
+void plan_close(struct plan *plan)
+{
+	free(plan->actions);
+	*plan = (struct plan){0};
+}
+
+static uint64_t retry_after_ms(unsigned failures)
+{
+	uint64_t wait_ms = RETRY_MS_MIN;
+	while (--failures > 0 && wait_ms < RETRY_MS_MAX)
+		wait_ms *= 2;
+	return wait_ms < RETRY_MS_MAX ? wait_ms : RETRY_MS_MAX;
+}
+
+static void start_failed(struct local_vm *vm, int status, const char *reason, uint64_t now_ms)
+{
+	vm->failures++;
+	vm->retry_ms = now_ms + retry_after_ms(vm->failures);
+	snprintf(vm->reason, sizeof(vm->reason), "%s", reason);
+	if (status == -ETIMEDOUT || status == -EPIPE)
+		vm->doubt_until_ms = now_ms + DOUBT_MS;
+}
+
+void plan_done(struct local *local, const struct action *action, int status, const char *reason,
+    uint64_t now_ms)
+{
+	struct local_vm *vm = local_find(local, action->uuid);
+	if (!vm)
+		return;
+	vm->busy = false;
+	if (action->type == ACTION_START && status)
+		start_failed(vm, status, reason, now_ms);
+	if (status)
+		return;
+	if (action->type == ACTION_START) {
+		vm->observed = OBSERVED_RUNNING;
+		vm->failures = 0;
+		vm->doubt_until_ms = 0;
+		vm->reason[0] = 0;
+	} else if (action->type == ACTION_STOP) {
+		vm->observed = OBSERVED_SHUTOFF;
+		vm->doubt_until_ms = 0;
+	}
+}
