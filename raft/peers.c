@@ -1,0 +1,806 @@
+#include "raft/peers.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "raft/channel.h"
+#include "raft/listener.h"
+#include "raft/strangers.h"
+
+#define DIAL_LIMIT_MS	   3000
+#define HANDSHAKE_LIMIT_MS 5000
+#define GUEST_LIMIT_MS	   10000
+#define WELCOME_LIMIT_MS   5000
+#define RETRY_MIN_MS	   100
+#define RETRY_MAX_MS	   1000
+#define QUEUE_MAX	   (32u << 20)
+#define USER_TIMEOUT_MS	   2000
+
+enum link_kind {
+	LINK_DIALLED, /* by us, to a member; it is greeted with an empty frame */
+	LINK_UNKNOWN, /* accepted; has not said who it is */
+	LINK_MEMBER, /* accepted, from a member */
+	LINK_GUEST, /* accepted, from somebody who wants to join */
+};
+
+struct member;
+
+struct link { /* freed when its channel is gone */
+	struct channel channel;
+	struct peers *peers;
+	enum link_kind kind;
+	struct member *member; /* DIALLED, MEMBER; NULL once it lost its place there */
+	uint64_t guest; /* GUEST */
+	uint64_t welcomed_ms; /* DIALLED: when the other side took us in; 0: not yet */
+	char address[ENDPOINT_SIZE]; /* of the other side, in numbers */
+};
+
+struct member {
+	struct peers *peers;
+	struct peers_member who;
+	struct link *out, *in; /* the standing ones; out also while it is being dialled */
+	uv_timer_t timer; /* for the next dial */
+	uv_getaddrinfo_t query;
+	enum { MEMBER_IDLE, MEMBER_RESOLVING, MEMBER_OUTDATED } resolver;
+	enum { MEMBER_STAYS, MEMBER_LEAVES } fate;
+	/* Connections stood since its last loss: the next that breaks is news. */
+	enum { MEMBER_SILENT, MEMBER_ALIVE } life;
+	unsigned retry_ms;
+	unsigned attempt;
+	uint64_t since_ms, bytes_in, bytes_out, dropped;
+	char error[128];
+};
+
+struct peers {
+	uv_loop_t *loop;
+	struct peers_handlers handlers;
+	struct identity identity;
+	struct tls_context *tls;
+	unsigned user_timeout_ms;
+	size_t queue_max;
+	struct listener listener;
+	uv_prepare_t flusher;
+	uv_idle_t awake; /* keeps the loop from sleeping on what was sent after the flusher ran */
+	enum { QUEUES_EMPTY, QUEUES_FILLED } queues;
+	enum { PEERS_OPEN, PEERS_CLOSING } state;
+	unsigned living; /* handles, members and links that are not gone yet */
+	void (*done)(void *data);
+	void *done_data;
+	struct member *members[PEERS_MEMBERS_MAX]; /* by id */
+	unsigned n_members;
+	struct link *unknown[PEERS_HALF_OPEN_MAX]; /* oldest first */
+	unsigned n_unknown;
+	struct link *guests[PEERS_GUESTS_MAX];
+	uint64_t last_guest;
+	struct strangers strangers;
+	struct channel_scratch scratch;
+};
+
+static void living_gone(struct peers *p)
+{
+	if (--p->living > 0)
+		return;
+	void (*done)(void *data) = p->done;
+	void *data = p->done_data;
+	tls_context_free(p->tls);
+	free(p);
+	done(data);
+}
+
+/* --- Strangers --- */
+
+static void stranger_tell(struct peers *p, const char *address, const char *why)
+{
+	char text[ERR_TEXT_MAX];
+	uint64_t untold;
+	if (p->state == PEERS_CLOSING || !strangers_tell(&p->strangers, uv_now(p->loop), &untold))
+		return;
+	if (untold > 0) {
+		snprintf(text, sizeof(text), "%.400s (and %llu more that were not told)", why,
+		    (unsigned long long)untold);
+		why = text;
+	}
+	p->handlers.stranger(p->handlers.data, address, why);
+}
+
+/* --- Links --- */
+
+static struct link *link_of(struct channel *c)
+{
+	return (struct link *)((char *)c - offsetof(struct link, channel));
+}
+
+static void unknown_remove(struct peers *p, const struct link *l)
+{
+	unsigned i = 0;
+	while (i < p->n_unknown && p->unknown[i] != l)
+		i++;
+	if (i == p->n_unknown)
+		return;
+	p->n_unknown--;
+	memmove(&p->unknown[i], &p->unknown[i + 1], (p->n_unknown - i) * sizeof(p->unknown[0]));
+}
+
+static void member_error(struct member *m, const char *why)
+{
+	snprintf(m->error, sizeof(m->error), "%.127s", why);
+}
+
+static void member_redial(struct member *m);
+
+/* Take a link out of everything that refers to it. */
+static void link_forget(struct link *l)
+{
+	struct peers *p = l->peers;
+	struct member *m = l->member;
+	unknown_remove(p, l);
+	for (int i = 0; i < PEERS_GUESTS_MAX; i++)
+		if (p->guests[i] == l)
+			p->guests[i] = NULL;
+	l->member = NULL;
+	if (!m)
+		return;
+	m->bytes_in += l->channel.bytes_in;
+	m->bytes_out += l->channel.bytes_out;
+	if (m->in == l)
+		m->in = NULL;
+	if (m->out == l) {
+		m->out = NULL;
+		if (l->welcomed_ms)
+			m->since_ms = uv_now(p->loop);
+	}
+}
+
+static void link_close(struct link *l, enum channel_farewell farewell)
+{
+	channel_close(&l->channel, farewell);
+	link_forget(l);
+}
+
+/* Close a link whose other side is not whom we talk to. */
+static void link_refuse(struct link *l, const char *why)
+{
+	struct peers *p = l->peers;
+	struct member *dialled = l->kind == LINK_DIALLED ? l->member : NULL;
+	/* Our last words of the handshake would make a member replace its good connection. */
+	link_close(l, dialled && !l->welcomed_ms ? CHANNEL_SILENT : CHANNEL_SAY_DONE);
+	if (dialled) {
+		member_error(dialled, why);
+		member_redial(dialled);
+	}
+	stranger_tell(p, l->address, why);
+}
+
+static void member_dead(struct member *m)
+{
+	struct peers *p = m->peers;
+	if (m->life == MEMBER_SILENT || m->fate == MEMBER_LEAVES || p->state == PEERS_CLOSING)
+		return;
+	m->life = MEMBER_SILENT;
+	p->handlers.lost(p->handlers.data, m->who.id);
+}
+
+/* --- Who is it? --- */
+
+static int peer_check(struct link *l, struct identity *peer, struct err *err)
+{
+	const struct peers *p = l->peers;
+	int rv = tls_peer(l->channel.tls, peer, err);
+	if (rv < 0)
+		return rv;
+	if (strcmp(peer->cluster, p->identity.cluster) != 0)
+		return err_set(err, -EPERM, "its certificate is of cluster %s", peer->cluster);
+	return 0;
+}
+
+static struct member *member_find(const struct peers *p, uint64_t id)
+{
+	unsigned low = 0, high = p->n_members;
+	while (low < high) {
+		unsigned middle = (low + high) / 2;
+		if (p->members[middle]->who.id < id)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < p->n_members && p->members[low]->who.id == id ? p->members[low] : NULL;
+}
+
+static void dialled_opened(struct link *l)
+{
+	struct identity peer;
+	struct err err;
+	if (peer_check(l, &peer, &err) < 0) {
+		link_refuse(l, err.text);
+		return;
+	}
+	if (peer.id != l->member->who.id) {
+		err_set(&err, -EPERM, "dialled node %llu, but its certificate is of node %llu (%s)",
+		    (unsigned long long)l->member->who.id, (unsigned long long)peer.id, peer.name);
+		link_refuse(l, err.text);
+		return;
+	}
+	/* The other side has yet to accept our certificate. */
+	channel_limit(&l->channel, WELCOME_LIMIT_MS);
+}
+
+static void guest_opened(struct link *l)
+{
+	struct peers *p = l->peers;
+	int i = 0;
+	while (i < PEERS_GUESTS_MAX && p->guests[i])
+		i++;
+	if (i == PEERS_GUESTS_MAX) {
+		link_refuse(l, "too many want to join at once");
+		return;
+	}
+	unknown_remove(p, l);
+	l->kind = LINK_GUEST;
+	l->guest = ++p->last_guest;
+	p->guests[i] = l;
+	channel_frame_max(&l->channel, GUEST_REQUEST_MAX);
+	channel_limit(&l->channel, GUEST_LIMIT_MS);
+}
+
+static void member_accept(struct member *m, struct link *l)
+{
+	unknown_remove(m->peers, l);
+	l->kind = LINK_MEMBER;
+	/* Who connects again has no use for the connection before. */
+	if (m->in)
+		link_close(m->in, CHANNEL_SAY_DONE);
+	l->member = m;
+	m->in = l;
+	channel_frame_max(&l->channel, PEERS_FRAME_MAX);
+	channel_limit(&l->channel, 0);
+	channel_send(&l->channel, NULL, 0);
+	m->life = MEMBER_ALIVE;
+}
+
+static void accepted_opened(struct link *l)
+{
+	struct identity peer;
+	struct err err;
+	if (tls_purpose(l->channel.tls) == TLS_JOIN) {
+		guest_opened(l);
+		return;
+	}
+	if (peer_check(l, &peer, &err) < 0) {
+		link_refuse(l, err.text);
+		return;
+	}
+	struct member *m = member_find(l->peers, peer.id);
+	if (m) {
+		member_accept(m, l);
+		return;
+	}
+	err_set(
+	    &err, -EPERM, "node %llu (%s) is not a member", (unsigned long long)peer.id, peer.name);
+	link_refuse(l, err.text);
+}
+
+static void on_opened(struct channel *c)
+{
+	struct link *l = link_of(c);
+	if (l->kind == LINK_DIALLED)
+		dialled_opened(l);
+	else
+		accepted_opened(l);
+}
+
+/* --- What comes in --- */
+
+static void welcome_received(struct link *l, size_t size)
+{
+	struct member *m = l->member;
+	if (size != 0 || l->welcomed_ms) {
+		link_refuse(l, "it talks on a connection that is only ours to talk on");
+		return;
+	}
+	l->welcomed_ms = m->since_ms = uv_now(m->peers->loop);
+	channel_limit(&l->channel, 0);
+	m->retry_ms = 0;
+	m->error[0] = '\0';
+	m->life = MEMBER_ALIVE;
+}
+
+static void guest_received(struct link *l, const uint8_t *bytes, size_t size)
+{
+	struct peers *p = l->peers;
+	struct guest_request request;
+	if (guest_request_decode(bytes, size, &request) < 0) {
+		link_refuse(l, "what it sent is not a request to join");
+		return;
+	}
+	/* One request each: any further frame is over this limit. */
+	channel_frame_max(&l->channel, 0);
+	channel_limit(&l->channel, GUEST_LIMIT_MS);
+	p->handlers.joined(p->handlers.data, l->guest, &request);
+	explicit_bzero(&request, sizeof(request));
+}
+
+static void on_received(struct channel *c, const uint8_t *bytes, size_t size)
+{
+	struct link *l = link_of(c);
+	struct peers *p = l->peers;
+	switch (l->kind) {
+	case LINK_DIALLED:
+		welcome_received(l, size);
+		break;
+	case LINK_MEMBER:
+		p->handlers.received(p->handlers.data, l->member->who.id, bytes, size);
+		break;
+	case LINK_GUEST:
+		guest_received(l, bytes, size);
+		break;
+	case LINK_UNKNOWN:
+		assert(!"a frame before its sender was known");
+	}
+}
+
+/* --- How it ends --- */
+
+static void member_ended(struct link *l, enum channel_end end, const char *why)
+{
+	struct peers *p = l->peers;
+	struct member *m = l->member;
+	bool dialled = l->kind == LINK_DIALLED;
+	bool stood = !dialled || l->welcomed_ms;
+	link_forget(l);
+	if (!stood && end == CHANNEL_DONE)
+		why = "it does not take us for a member";
+	if (dialled) {
+		member_error(m, why);
+		member_redial(m);
+	}
+	if (end == CHANNEL_INVALID)
+		stranger_tell(p, l->address, why);
+	if (end == CHANNEL_DEAD && stood)
+		member_dead(m);
+}
+
+static void guest_ended(struct link *l, enum channel_end end, const char *why)
+{
+	bool asked = l->channel.frames.limit == 0;
+	bool told = end == CHANNEL_INVALID || !asked;
+	link_forget(l);
+	if (told)
+		stranger_tell(l->peers, l->address, why);
+}
+
+static void on_ended(struct channel *c, enum channel_end end, const char *why)
+{
+	struct link *l = link_of(c);
+	switch (l->kind) {
+	case LINK_DIALLED:
+	case LINK_MEMBER:
+		member_ended(l, end, why);
+		break;
+	case LINK_GUEST:
+		guest_ended(l, end, why);
+		break;
+	case LINK_UNKNOWN:
+		link_forget(l);
+		stranger_tell(l->peers, l->address, why);
+		break;
+	}
+}
+
+static void on_gone(struct channel *c)
+{
+	struct link *l = link_of(c);
+	struct peers *p = l->peers;
+	free(l);
+	living_gone(p);
+}
+
+static const struct channel_handlers channel_handlers = {
+    .opened = on_opened,
+    .received = on_received,
+    .ended = on_ended,
+    .gone = on_gone,
+};
+
+static struct link *link_start(struct peers *p, enum link_kind kind, int fd)
+{
+	struct link *l = must_alloc(sizeof(*l));
+	struct channel_options options = {
+	    .loop = p->loop,
+	    .handlers = &channel_handlers,
+	    .scratch = &p->scratch,
+	    .tls = p->tls,
+	    .side = kind == LINK_DIALLED ? TLS_DIAL : TLS_ACCEPT,
+	    .queue_max = p->queue_max,
+	    .limit_ms = kind == LINK_DIALLED ? DIAL_LIMIT_MS : HANDSHAKE_LIMIT_MS,
+	    .user_timeout_ms = p->user_timeout_ms,
+	};
+	if (channel_start(&l->channel, &options, fd) < 0) {
+		free(l);
+		return NULL;
+	}
+	l->peers = p;
+	l->kind = kind;
+	p->living++;
+	return l;
+}
+
+/* --- Dialling --- */
+
+static void member_dial_address(struct member *m, const struct endpoint_address *address)
+{
+	int fd = endpoint_connect(address);
+	struct link *l = fd >= 0 ? link_start(m->peers, LINK_DIALLED, fd) : NULL;
+	if (!l) {
+		member_error(m, strerror(fd < 0 ? -fd : EIO));
+		member_redial(m);
+		return;
+	}
+	endpoint_print(address, l->address);
+	l->member = m;
+	m->out = l;
+}
+
+static void member_gone(uv_handle_t *timer)
+{
+	struct member *m = timer->data;
+	struct peers *p = m->peers;
+	free(m);
+	living_gone(p);
+}
+
+static const struct addrinfo *address_choose(const struct addrinfo *found, unsigned attempt)
+{
+	unsigned n = 0;
+	for (const struct addrinfo *a = found; a; a = a->ai_next)
+		n++;
+	for (unsigned i = n ? attempt % n : 0; i > 0; i--)
+		found = found->ai_next;
+	return found;
+}
+
+static void on_resolved(uv_getaddrinfo_t *query, int status, struct addrinfo *found)
+{
+	struct member *m = query->data;
+	bool outdated = m->resolver == MEMBER_OUTDATED;
+	m->resolver = MEMBER_IDLE;
+	const struct addrinfo *chosen = address_choose(found, m->attempt);
+	if (m->fate == MEMBER_LEAVES) {
+		uv_close((uv_handle_t *)&m->timer, member_gone);
+	} else if (outdated || status < 0 || !chosen) {
+		member_error(m, outdated ? "its address changed" : uv_strerror(status));
+		member_redial(m);
+	} else {
+		struct endpoint_address address = {.size = chosen->ai_addrlen};
+		memcpy(&address.storage, chosen->ai_addr, chosen->ai_addrlen);
+		member_dial_address(m, &address);
+	}
+	uv_freeaddrinfo(found);
+}
+
+static void member_resolve(struct member *m, const struct endpoint *endpoint)
+{
+	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
+	m->query.data = m;
+	int rv = uv_getaddrinfo(
+	    m->peers->loop, &m->query, on_resolved, endpoint->host, endpoint->port, &hints);
+	if (rv == 0) {
+		m->resolver = MEMBER_RESOLVING;
+		return;
+	}
+	member_error(m, uv_strerror(rv));
+	member_redial(m);
+}
+
+static void member_dial(struct member *m)
+{
+	struct endpoint endpoint;
+	struct endpoint_address address;
+	struct err err;
+	m->attempt++;
+	if (m->out || m->resolver != MEMBER_IDLE)
+		return;
+	if (endpoint_parse(m->who.address, &endpoint, &err) < 0)
+		member_error(m, err.text);
+	else if (endpoint_numeric(&endpoint, &address) == 0)
+		member_dial_address(m, &address);
+	else
+		member_resolve(m, &endpoint);
+}
+
+static void on_dial(uv_timer_t *timer)
+{
+	member_dial(timer->data);
+}
+
+/* 100 ms, then twice as long each time up to 1 s, a quarter more or less so that members which
+ * lost each other at one instant do not come back at one instant. */
+static void member_redial(struct member *m)
+{
+	struct peers *p = m->peers;
+	if (p->state == PEERS_CLOSING || m->fate == MEMBER_LEAVES)
+		return;
+	unsigned wait_ms = m->retry_ms * 2;
+	wait_ms = wait_ms < RETRY_MIN_MS ? RETRY_MIN_MS : wait_ms;
+	m->retry_ms = wait_ms > RETRY_MAX_MS ? RETRY_MAX_MS : wait_ms;
+	unsigned quarter = m->retry_ms / 4;
+	uint32_t random;
+	identity_random(&random, sizeof(random));
+	uv_timer_start(&m->timer, on_dial, m->retry_ms - quarter + random % (2 * quarter), 0);
+}
+
+/* --- Accepting --- */
+
+static void on_accepted(struct listener *listener, int fd, const struct endpoint_address *from)
+{
+	struct peers *p = listener->data;
+	/* Whoever is slowest to say who it is makes room: refusing the newest instead would
+	 * let silent strangers keep members out. */
+	if (p->n_unknown == PEERS_HALF_OPEN_MAX)
+		link_refuse(p->unknown[0], "too many connections that do not say who they are");
+	if (p->state == PEERS_CLOSING) {
+		close(fd);
+		return;
+	}
+	struct link *l = link_start(p, LINK_UNKNOWN, fd);
+	if (!l)
+		return;
+	endpoint_print(from, l->address);
+	p->unknown[p->n_unknown++] = l;
+}
+
+/* --- Members --- */
+
+static void member_new(struct peers *p, const struct peers_member *who)
+{
+	struct member *m = must_alloc(sizeof(*m));
+	m->peers = p;
+	m->who = *who;
+	m->since_ms = uv_now(p->loop);
+	member_error(m, "not dialled yet");
+	uv_timer_init(p->loop, &m->timer);
+	m->timer.data = m;
+	p->living++;
+	unsigned i = p->n_members++;
+	for (; i > 0 && p->members[i - 1]->who.id > who->id; i--)
+		p->members[i] = p->members[i - 1];
+	p->members[i] = m;
+	uv_timer_start(&m->timer, on_dial, 0, 0);
+}
+
+static void member_leave(struct member *m, enum channel_farewell farewell)
+{
+	m->fate = MEMBER_LEAVES;
+	if (m->out)
+		link_close(m->out, farewell);
+	if (m->in)
+		link_close(m->in, farewell);
+	uv_timer_stop(&m->timer);
+	if (m->resolver == MEMBER_IDLE)
+		uv_close((uv_handle_t *)&m->timer, member_gone);
+	else
+		uv_cancel((uv_req_t *)&m->query); /* on_resolved comes in any case */
+}
+
+static const struct peers_member *listed(
+    const struct peers_member *members, unsigned n, uint64_t id)
+{
+	for (unsigned i = 0; i < n; i++)
+		if (members[i].id == id)
+			return &members[i];
+	return NULL;
+}
+
+static void member_move(struct member *m, const char *address)
+{
+	if (strcmp(m->who.address, address) == 0)
+		return;
+	snprintf(m->who.address, sizeof(m->who.address), "%s", address);
+	if (m->out)
+		link_close(m->out, CHANNEL_SAY_DONE);
+	if (m->resolver == MEMBER_RESOLVING)
+		m->resolver = MEMBER_OUTDATED;
+	m->retry_ms = 0;
+	uv_timer_start(&m->timer, on_dial, 0, 0);
+}
+
+void peers_members(struct peers *p, const struct peers_member *members, unsigned n)
+{
+	unsigned kept = 0;
+	assert(p->state == PEERS_OPEN);
+	for (unsigned i = 0; i < p->n_members; i++) {
+		struct member *m = p->members[i];
+		if (listed(members, n, m->who.id))
+			p->members[kept++] = m;
+		else
+			member_leave(m, CHANNEL_SAY_DONE);
+	}
+	p->n_members = kept;
+	for (unsigned i = 0; i < n; i++) {
+		struct member *m = member_find(p, members[i].id);
+		if (m)
+			member_move(m, members[i].address);
+		else if (members[i].id != p->identity.id && p->n_members < PEERS_MEMBERS_MAX)
+			member_new(p, &members[i]);
+	}
+}
+
+/* --- Sending --- */
+
+static void on_awake(uv_idle_t *idle)
+{
+}
+
+void peers_send(struct peers *p, uint64_t to, const void *bytes, size_t size)
+{
+	struct member *m = member_find(p, to);
+	assert(size <= PEERS_FRAME_MAX);
+	if (!m)
+		return;
+	if (!m->out || !m->out->welcomed_ms || channel_send(&m->out->channel, bytes, size) < 0) {
+		m->dropped++;
+		return;
+	}
+	if (p->queues == QUEUES_EMPTY)
+		uv_idle_start(&p->awake, on_awake);
+	p->queues = QUEUES_FILLED;
+}
+
+void peers_flush(struct peers *p)
+{
+	if (p->queues == QUEUES_EMPTY)
+		return;
+	p->queues = QUEUES_EMPTY;
+	uv_idle_stop(&p->awake);
+	/* From the end, and never past it: a connection may break here, lost() be called
+	 * and members change. */
+	for (unsigned i = p->n_members; i > 0; i--) {
+		struct link *out = i <= p->n_members ? p->members[i - 1]->out : NULL;
+		if (out && channel_queued(&out->channel) > 0)
+			channel_flush(&out->channel);
+	}
+}
+
+static void on_flusher(uv_prepare_t *prepare)
+{
+	peers_flush(prepare->data);
+}
+
+int peers_guest_answer(struct peers *p, uint64_t guest, const struct guest_answer *answer)
+{
+	for (int i = 0; i < PEERS_GUESTS_MAX; i++) {
+		struct link *l = p->guests[i];
+		if (!l || l->guest != guest)
+			continue;
+		struct buffer bytes = {0};
+		guest_answer_encode(answer, &bytes);
+		int rv = channel_send(&l->channel, bytes.data, bytes.size);
+		channel_flush(&l->channel);
+		identity_wipe(&bytes);
+		return rv;
+	}
+	return -ENOENT;
+}
+
+/* --- Opening and closing --- */
+
+static void on_listener_gone(struct listener *listener)
+{
+	living_gone(listener->data);
+}
+
+static int listen_on(struct peers *p, const struct peers_options *options, struct err *err)
+{
+	struct endpoint at;
+	snprintf(at.host, sizeof(at.host), "%s", options->listen_address);
+	snprintf(at.port, sizeof(at.port), "%u", (unsigned)options->port);
+	p->listener = (struct listener){
+	    .data = p,
+	    .accepted = on_accepted,
+	    .gone = on_listener_gone,
+	};
+	return listener_open(&p->listener, p->loop, &at, err);
+}
+
+int peers_open(struct peers **peers, const struct peers_options *options, struct err *err)
+{
+	struct peers *p = must_alloc(sizeof(*p));
+	p->loop = options->loop;
+	p->handlers = options->handlers;
+	p->queue_max = options->queue_max ? options->queue_max : QUEUE_MAX;
+	p->user_timeout_ms = options->user_timeout_ms ? options->user_timeout_ms : USER_TIMEOUT_MS;
+	p->strangers.since_ms = uv_now(p->loop);
+	int rv = identity_check(options->files, &p->identity, err);
+	if (rv == 0 && !(p->tls = tls_context_new(options->files, err)))
+		rv = -EPROTO;
+	if (rv == 0)
+		rv = listen_on(p, options, err);
+	if (rv < 0) {
+		tls_context_free(p->tls);
+		free(p);
+		return rv;
+	}
+	p->flusher.data = p->awake.data = p;
+	uv_prepare_init(p->loop, &p->flusher);
+	uv_idle_init(p->loop, &p->awake);
+	uv_prepare_start(&p->flusher, on_flusher);
+	p->living = 3;
+	*peers = p;
+	return 0;
+}
+
+static void handle_gone(uv_handle_t *handle)
+{
+	living_gone(handle->data);
+}
+
+void peers_close(struct peers *p, void (*done)(void *data), void *data)
+{
+	assert(p->state == PEERS_OPEN);
+	p->state = PEERS_CLOSING;
+	peers_flush(p);
+	p->done = done;
+	p->done_data = data;
+	while (p->n_members > 0)
+		member_leave(p->members[--p->n_members], CHANNEL_SILENT);
+	while (p->n_unknown > 0)
+		link_close(p->unknown[0], CHANNEL_SILENT);
+	for (int i = 0; i < PEERS_GUESTS_MAX; i++)
+		if (p->guests[i])
+			link_close(p->guests[i], CHANNEL_SILENT);
+	listener_close(&p->listener);
+	uv_close((uv_handle_t *)&p->flusher, handle_gone);
+	uv_close((uv_handle_t *)&p->awake, handle_gone);
+}
+
+/* --- Status --- */
+
+static void link_add(const struct link *l, struct peers_status *s)
+{
+	if (!l)
+		return;
+	s->bytes_in += l->channel.bytes_in;
+	s->bytes_out += l->channel.bytes_out;
+}
+
+static void member_status(const struct member *m, struct peers_status *s)
+{
+	*s = (struct peers_status){
+	    .id = m->who.id,
+	    .sending = m->out && m->out->welcomed_ms,
+	    .receiving = m->in,
+	    .since_ms = m->since_ms,
+	    .bytes_in = m->bytes_in,
+	    .bytes_out = m->bytes_out,
+	    .dropped = m->dropped,
+	};
+	snprintf(s->address, sizeof(s->address), "%s", m->who.address);
+	snprintf(s->error, sizeof(s->error), "%s", m->error);
+	link_add(m->in, s);
+	link_add(m->out, s);
+	if (s->sending) {
+		s->queued = channel_queued(&m->out->channel);
+		s->rtt_us = channel_rtt_us(&m->out->channel);
+	}
+}
+
+unsigned peers_status(const struct peers *p, struct peers_status *status, unsigned max)
+{
+	unsigned n = p->n_members < max ? p->n_members : max;
+	for (unsigned i = 0; i < n; i++)
+		member_status(p->members[i], &status[i]);
+	return n;
+}
+
+uint16_t peers_port(const struct peers *p)
+{
+	return endpoint_port(p->listener.fd);
+}
+
+const struct identity *peers_identity(const struct peers *p)
+{
+	return &p->identity;
+}
