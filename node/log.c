@@ -1,0 +1,462 @@
+#include "node/log.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#define LINES_DEFAULT	 2000
+#define COMPONENT_MAX	 32
+#define RENDERED_MAX	 (LOG_TEXT_MAX + 128)
+#define JOURNAL_SOCKET	 "/run/systemd/journal/socket"
+#define SINK_STACK_BYTES (128 * 1024)
+
+struct line {
+	uint64_t sequence;
+	struct timespec time; /* wall clock: for people only */
+	char state;
+	char component[COMPONENT_MAX];
+	char text[LOG_TEXT_MAX];
+};
+
+struct sink {
+	const char *name;
+	int (*write)(struct sink *s, const struct line *line); /* 0 or negative errno */
+	char path[512];
+	int fd;
+	bool started;
+	bool torn; /* the last line was written in part */
+	atomic_bool reopen; /* asked for */
+	uint64_t next; /* sequence of the line to be written next */
+	uint64_t dropped; /* lines since the last one that was written */
+	char reason[128]; /* why */
+	pthread_t thread;
+};
+
+enum sink_number { SINK_STDOUT, SINK_FILE, SINK_JOURNAL, SINKS };
+
+static struct {
+	pthread_mutex_t mutex; /* for everything here but what a sink's thread has alone */
+	pthread_cond_t changed;
+	struct line **ring; /* line n is at n % size; allocated when used first */
+	unsigned size;
+	uint64_t newest; /* sequence numbers count from 1 */
+	bool closing;
+	atomic_bool debug;
+	bool colours, dates;
+	char name[32], node[64];
+	struct sink sinks[SINKS];
+} logger = {.mutex = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+
+struct state {
+	char letter;
+	const char *word, *colour;
+	int priority;
+};
+
+static const struct state *state_of(char letter)
+{
+	static const struct state states[] = {
+#define LOG_STATE(letter_, name, word_, colour_, priority_) {letter_, word_, colour_, priority_},
+#include "node/log.def"
+#undef LOG_STATE
+	};
+	unsigned last = sizeof(states) / sizeof(states[0]) - 1;
+	for (unsigned i = 0; i < last; i++)
+		if (states[i].letter == letter)
+			return &states[i];
+	return &states[last];
+}
+
+/* The ring. */
+
+static uint64_t oldest(void)
+{
+	return logger.newest < logger.size ? 1 : logger.newest - logger.size + 1;
+}
+
+static struct line **slot(uint64_t sequence)
+{
+	return &logger.ring[sequence % logger.size];
+}
+
+static void ring_resize(unsigned size)
+{
+	struct line **old = logger.ring;
+	unsigned old_size = logger.size;
+	struct line **ring = must_alloc(size * sizeof(*ring));
+	uint64_t first = old_size ? oldest() : 1;
+	for (uint64_t n = first; n <= logger.newest; n++) {
+		struct line **target = &ring[n % size];
+		free(*target);
+		*target = old[n % old_size];
+		old[n % old_size] = NULL;
+	}
+	for (unsigned i = 0; i < old_size; i++)
+		free(old[i]);
+	free(old);
+	logger.ring = ring;
+	logger.size = size;
+}
+
+/* A line is an event; whoever wrote the text must not be able to forge another. */
+static void text_clean(char *text)
+{
+	for (; *text; text++) {
+		if (*text == '\n' || *text == '\t')
+			*text = ' ';
+		else if ((unsigned char)*text < 0x20 || *text == 0x7f)
+			*text = '?';
+	}
+}
+
+static void ring_add(char state, const char *component, const char *format, va_list args)
+{
+	struct line line = {.state = state};
+	clock_gettime(CLOCK_REALTIME, &line.time);
+	snprintf(line.component, sizeof(line.component), "%s", component);
+	int size = vsnprintf(line.text, sizeof(line.text), format, args);
+	if (size >= (int)sizeof(line.text))
+		memcpy(line.text + sizeof(line.text) - 4, "...", 4);
+	text_clean(line.text);
+	text_clean(line.component);
+
+	pthread_mutex_lock(&logger.mutex);
+	if (!logger.size)
+		ring_resize(LINES_DEFAULT);
+	line.sequence = ++logger.newest;
+	struct line **place = slot(line.sequence);
+	/* Lines are short: what is not used of the text is not kept. */
+	size_t used = offsetof(struct line, text) + strlen(line.text) + 1;
+	*place = must_realloc(*place, used);
+	memcpy(*place, &line, used);
+	pthread_cond_broadcast(&logger.changed);
+	pthread_mutex_unlock(&logger.mutex);
+}
+
+void log_line(char state, const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	ring_add(state, "", format, args);
+	va_end(args);
+}
+
+void log_debug(const char *component, const char *format, ...)
+{
+	if (!atomic_load_explicit(&logger.debug, memory_order_relaxed))
+		return;
+	va_list args;
+	va_start(args, format);
+	ring_add('d', component, format, args);
+	va_end(args);
+}
+
+/* How lines look. */
+
+struct look {
+	bool colours, dates;
+};
+
+static void date_print(char out[40], const struct timespec *time)
+{
+	struct tm tm;
+	localtime_r(&time->tv_sec, &tm);
+	size_t used = strftime(out, 40, "%Y/%m/%d %H:%M:%S", &tm);
+	snprintf(out + used, 40 - used, ".%06ld ", time->tv_nsec / 1000);
+}
+
+/* Prompt, date, component, text, newline. Returns the size. */
+static size_t line_print(char out[RENDERED_MAX], const struct line *line, struct look look)
+{
+	const struct state *state = state_of(line->state);
+	bool bare = state->letter == 'x'; /* neither prompt nor date */
+	char date[40] = "";
+	if (look.dates && !bare)
+		date_print(date, &line->time);
+	const char *open = "", *prompt = state->word, *close = "";
+	if (look.colours && !bare) {
+		open = "\033[";
+		prompt = state->colour;
+		close = "m>>> \033[0m";
+	}
+	int size = snprintf(out, RENDERED_MAX, "%s%s%s%s%s%s%s\n", open, prompt, close, date,
+	    line->component, *line->component ? " - " : "", line->text);
+	assert(size > 0 && size < RENDERED_MAX);
+	return (size_t)size;
+}
+
+uint64_t log_after(uint64_t sequence, unsigned most_lines, struct buffer *out)
+{
+	char text[RENDERED_MAX];
+	pthread_mutex_lock(&logger.mutex);
+	uint64_t newest = logger.newest;
+	if (sequence > newest)
+		sequence = 0;
+	uint64_t first = sequence + 1 > oldest() ? sequence + 1 : oldest();
+	if (newest >= most_lines && first < newest - most_lines + 1)
+		first = newest - most_lines + 1;
+	for (uint64_t n = first; n <= newest; n++)
+		buffer_append(out, text, line_print(text, *slot(n), (struct look){.dates = true}));
+	pthread_mutex_unlock(&logger.mutex);
+	return newest;
+}
+
+/* The sinks. Each thread blocks as long as its sink does: that is what it is for. */
+
+static int fd_write(struct sink *s, const struct line *line)
+{
+	char text[1 + RENDERED_MAX];
+	struct look look = {.colours = logger.colours, .dates = logger.dates};
+	size_t size = line_print(text + 1, line, look);
+	char *start = text + 1;
+	if (s->torn) { /* end what was begun */
+		*--start = '\n';
+		size++;
+	}
+	ssize_t written = write(s->fd, start, size);
+	while (written < 0 && (errno == EINTR || errno == EAGAIN)) {
+		struct pollfd writable = {.fd = s->fd, .events = POLLOUT};
+		if (errno == EAGAIN)
+			poll(&writable, 1, 1000);
+		written = write(s->fd, start, size);
+	}
+	if (written < 0)
+		return -errno;
+	s->torn = (size_t)written < size;
+	return s->torn ? -ENOSPC : 0;
+}
+
+static int file_open(struct sink *s)
+{
+	int fd = open(s->path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
+	if (fd < 0)
+		return -errno;
+	if (s->fd >= 0)
+		close(s->fd);
+	s->fd = fd;
+	s->torn = false;
+	return 0;
+}
+
+/* https://systemd.io/JOURNAL_NATIVE_PROTOCOL/: fields without a newline are
+ * "KEY=value\n". Unconnected, so that it goes on when journald comes anew. */
+static int journal_write(struct sink *s, const struct line *line)
+{
+	char fields[RENDERED_MAX + 256];
+	int size = snprintf(fields, sizeof(fields),
+	    "MESSAGE=%s%s%s\nPRIORITY=%d\nSYSLOG_IDENTIFIER=%s\nSYSLOG_PID=%d\nPVC_NODE=%s\n"
+	    "PVC_STATE=%c\nPVC_SEQUENCE=%llu\n%s%s%s",
+	    line->component, *line->component ? " - " : "", line->text,
+	    state_of(line->state)->priority, logger.name, (int)getpid(), logger.node, line->state,
+	    (unsigned long long)line->sequence, *line->component ? "PVC_COMPONENT=" : "",
+	    line->component, *line->component ? "\n" : "");
+	assert(size > 0 && (size_t)size < sizeof(fields));
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	snprintf(address.sun_path, sizeof(address.sun_path), "%.107s", s->path);
+	ssize_t sent;
+	do
+		sent = sendto(s->fd, fields, (size_t)size, MSG_NOSIGNAL,
+		    (struct sockaddr *)&address, sizeof(address));
+	while (sent < 0 && errno == EINTR);
+	return sent < 0 ? -errno : 0;
+}
+
+/* The next line, copied, into line; false when there will be none. */
+static bool sink_next(struct sink *s, struct line *line)
+{
+	bool more = false;
+	pthread_mutex_lock(&logger.mutex);
+	while (s->next > logger.newest && !logger.closing && !atomic_load(&s->reopen))
+		pthread_cond_wait(&logger.changed, &logger.mutex);
+	if (s->next < oldest()) {
+		s->dropped += oldest() - s->next;
+		s->next = oldest();
+		snprintf(s->reason, sizeof(s->reason), "%s", "is too slow");
+	}
+	if (s->next <= logger.newest) {
+		const struct line *found = *slot(s->next++);
+		memcpy(line, found, offsetof(struct line, text) + strlen(found->text) + 1);
+		more = true;
+	}
+	pthread_mutex_unlock(&logger.mutex);
+	return more;
+}
+
+static bool sink_is_done(struct sink *s)
+{
+	pthread_mutex_lock(&logger.mutex);
+	bool done = logger.closing && s->next > logger.newest;
+	pthread_mutex_unlock(&logger.mutex);
+	return done;
+}
+
+static void sink_reopen(struct sink *s)
+{
+	if (!atomic_exchange(&s->reopen, false))
+		return;
+	int status = file_open(s);
+	if (status < 0)
+		log_warning("%s: not opened anew: %s", s->name, strerror(-status));
+}
+
+static void sink_write(struct sink *s, const struct line *line)
+{
+	int status = s->write(s, line);
+	if (status < 0) {
+		/* Said once, for the other sinks; this one hears of it below. */
+		if (s->dropped++ == 0)
+			log_warning("%s: %s: log lines are dropped", s->name, strerror(-status));
+		snprintf(s->reason, sizeof(s->reason), "failed: %s", strerror(-status));
+	} else if (s->dropped) {
+		log_warning("%llu log lines dropped: %s %s", (unsigned long long)s->dropped,
+		    s->name, s->reason);
+		s->dropped = 0;
+	}
+}
+
+static void *sink_run(void *data)
+{
+	struct sink *s = data;
+	struct line *line = must_alloc(sizeof(*line));
+	while (!sink_is_done(s)) {
+		bool more = sink_next(s, line);
+		sink_reopen(s);
+		if (more)
+			sink_write(s, line);
+	}
+	free(line);
+	return NULL;
+}
+
+static int sink_start(struct sink *s, struct err *err)
+{
+	pthread_attr_t attributes;
+	sigset_t all, before;
+	s->next = 1;
+	pthread_attr_init(&attributes);
+	pthread_attr_setstacksize(&attributes, SINK_STACK_BYTES);
+	/* Signals are for the loop; a SIGPIPE of ours becomes EPIPE. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	int status = pthread_create(&s->thread, &attributes, sink_run, s);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	pthread_attr_destroy(&attributes);
+	s->started = status == 0;
+	if (status)
+		return err_set(err, -status, "log to %s: %s", s->name, strerror(status));
+	return 0;
+}
+
+static int stdout_start(const struct log_options *options, struct err *err)
+{
+	struct sink *s = &logger.sinks[SINK_STDOUT];
+	*s = (struct sink){.name = "standard output", .write = fd_write, .fd = STDOUT_FILENO};
+	return options->to_stdout ? sink_start(s, err) : 0;
+}
+
+static int file_start(const struct log_options *options, struct err *err)
+{
+	struct sink *s = &logger.sinks[SINK_FILE];
+	*s = (struct sink){.name = s->path, .write = fd_write, .fd = -1};
+	if (!options->file)
+		return 0;
+	if (snprintf(s->path, sizeof(s->path), "%s", options->file) >= (int)sizeof(s->path))
+		return err_set(err, -ENAMETOOLONG, "log to %s: the path is too long", s->path);
+	int status = file_open(s);
+	if (status < 0)
+		return err_set(err, status, "log to %s: %s", s->path, strerror(-status));
+	return sink_start(s, err);
+}
+
+static int journal_start(const struct log_options *options, struct err *err)
+{
+	struct sink *s = &logger.sinks[SINK_JOURNAL];
+	*s = (struct sink){.name = "the journal", .write = journal_write, .fd = -1};
+	snprintf(
+	    s->path, sizeof(s->path), "%s", options->journal ? options->journal : JOURNAL_SOCKET);
+	if (!options->to_journal || access(s->path, W_OK) < 0)
+		return 0;
+	s->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (s->fd < 0)
+		return err_set(err, -errno, "log to %s: %s", s->name, strerror(errno));
+	return sink_start(s, err);
+}
+
+int log_open(const struct log_options *options, struct err *err)
+{
+	static int (*const starts[SINKS])(const struct log_options *, struct err *) = {
+	    stdout_start, file_start, journal_start};
+	tzset(); /* localtime_r() need not */
+	pthread_mutex_lock(&logger.mutex);
+	ring_resize(options->lines ? options->lines : LINES_DEFAULT);
+	logger.closing = false;
+	logger.colours = options->colours;
+	logger.dates = options->dates;
+	atomic_store(&logger.debug, options->debug);
+	snprintf(logger.name, sizeof(logger.name), "%s", options->name);
+	snprintf(logger.node, sizeof(logger.node), "%s", options->node);
+	pthread_mutex_unlock(&logger.mutex);
+	int status = 0;
+	for (int i = 0; i < SINKS; i++) {
+		struct err other;
+		int failed = starts[i](options, &other);
+		if (failed < 0 && status == 0)
+			status = err_set(err, failed, "%s", other.text);
+	}
+	return status;
+}
+
+void log_reopen(void)
+{
+	struct sink *s = &logger.sinks[SINK_FILE];
+	pthread_mutex_lock(&logger.mutex);
+	if (s->started)
+		atomic_store(&s->reopen, true);
+	pthread_cond_broadcast(&logger.changed);
+	pthread_mutex_unlock(&logger.mutex);
+}
+
+static struct timespec deadline_in(unsigned wait_ms)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_REALTIME, &t); /* what pthread_timedjoin_np() goes by */
+	uint64_t ns = (uint64_t)t.tv_nsec + wait_ms % 1000 * 1000000ull;
+	t.tv_sec += (time_t)(wait_ms / 1000 + ns / 1000000000);
+	t.tv_nsec = (long)(ns % 1000000000);
+	return t;
+}
+
+void log_close(unsigned wait_ms)
+{
+	struct timespec deadline = deadline_in(wait_ms);
+	pthread_mutex_lock(&logger.mutex);
+	logger.closing = true;
+	pthread_cond_broadcast(&logger.changed);
+	pthread_mutex_unlock(&logger.mutex);
+	for (int i = 0; i < SINKS; i++) {
+		struct sink *s = &logger.sinks[i];
+		if (!s->started)
+			continue;
+		s->started = false;
+		if (pthread_timedjoin_np(s->thread, NULL, &deadline)) {
+			/* It hangs in its write: left behind with what it holds. */
+			pthread_detach(s->thread);
+			continue;
+		}
+		if (i != SINK_STDOUT)
+			close(s->fd);
+		s->fd = -1;
+	}
+}
