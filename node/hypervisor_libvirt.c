@@ -94,6 +94,10 @@ static int library_load(struct err *err)
 {
 	if (lib.loaded)
 		return 0;
+	/* What goes wrong comes back as an error; libvirt would print it as well, and of its
+	 * embedded driver a few lines at each start. Whoever looks for a fault in libvirt
+	 * itself sets this for the daemon. */
+	setenv("LIBVIRT_LOG_OUTPUTS", "4:file:/dev/null", 0);
 	void *handle = dlopen("libvirt.so.0", RTLD_NOW | RTLD_LOCAL);
 	if (!handle)
 		return err_set(err, -ENOSYS, "libvirt is not installed (%s)", dlerror());
@@ -108,6 +112,18 @@ static int library_load(struct err *err)
 	int rc = events_start(err);
 	lib.loaded = rc == 0;
 	return rc;
+}
+
+/* One line: libvirt's texts have several when it quotes XML. */
+static void text_flatten(char *text)
+{
+	size_t size = strlen(text);
+	while (size > 0 && strchr("\n\r\t ", text[size - 1]))
+		text[--size] = '\0';
+	for (; *text; text++) {
+		if ((unsigned char)*text < ' ')
+			*text = ' ';
+	}
 }
 
 /* The last error as err, and as the errno that is nearest to it. */
@@ -133,7 +149,10 @@ static int libvirt_err(struct err *err)
 		if (known[i].code == error->code)
 			number = known[i].number;
 	}
-	return err_set(err, number, "%s", error->message ? error->message : "libvirt failed");
+	err_set(err, number, "%s", error->message ? error->message : "libvirt failed");
+	if (err)
+		text_flatten(err->text);
+	return number;
 }
 
 /* The embedded driver's own root */

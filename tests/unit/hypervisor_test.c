@@ -1,0 +1,242 @@
+/* The hypervisor's client, wire, role and simulated adapter together. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "node/hypervisor_client.h"
+#include "node/worker_main.h"
+
+#define PATIENCE_MS 60000
+#define UUID	    "22222222-0000-4000-8000-0000000000d1"
+#define XML                                                                                        \
+	"<domain><name>web1</name><uuid>" UUID "</uuid>"                                           \
+	"<memory unit='MiB'>512</memory><vcpu>2</vcpu></domain>"
+
+struct outcome {
+	bool answered;
+	int status;
+	struct err err;
+	struct hypervisor_vm first;
+	unsigned n;
+};
+
+static uv_loop_t loop;
+static uv_timer_t alarm_timer;
+static struct hypervisor_client *client;
+static char directory[] = "/tmp/hypervisor_test.XXXXXX";
+
+static void on_alarm(uv_timer_t *timer)
+{
+	fail_msg("waited in vain");
+}
+
+static void await(const bool *condition)
+{
+	uv_timer_start(&alarm_timer, on_alarm, PATIENCE_MS, 0);
+	while (!*condition)
+		uv_run(&loop, UV_RUN_ONCE);
+	uv_timer_stop(&alarm_timer);
+}
+
+static void on_ordered(void *data, int status, const struct err *err)
+{
+	*(struct outcome *)data = (struct outcome){.answered = true, .status = status, .err = *err};
+}
+
+static void on_listed(void *data, const struct hypervisor_listing *listing)
+{
+	struct outcome *o = data;
+	*o = (struct outcome){
+	    .answered = true, .status = listing->status, .err = *listing->err, .n = listing->n};
+	if (o->n > 0)
+		o->first = listing->vms[0];
+}
+
+static struct outcome order(enum hypervisor_op op, const char *uuid, const char *xml)
+{
+	struct outcome o = {0};
+	struct hypervisor_order wanted = {.op = op,
+	    .uuid = uuid,
+	    .xml = xml,
+	    .deadline_ms = PATIENCE_MS,
+	    .done = on_ordered,
+	    .data = &o};
+	assert_int_equal(hypervisor_order(client, &wanted), 0);
+	await(&o.answered);
+	return o;
+}
+
+static struct outcome list(void)
+{
+	struct outcome o = {0};
+	assert_int_equal(hypervisor_list(client, PATIENCE_MS, on_listed, &o), 0);
+	await(&o.answered);
+	return o;
+}
+
+static void on_closed(void *data)
+{
+	*(bool *)data = true;
+}
+
+static void client_end(void)
+{
+	bool closed = false;
+	hypervisor_client_close(client, on_closed, &closed);
+	await(&closed);
+}
+
+static void client_begin(const char *driver, const char *uri)
+{
+	client = hypervisor_client_new(
+	    &(struct hypervisor_client_options){.loop = &loop, .driver = driver, .uri = uri});
+}
+
+static void power_cut(void)
+{
+	DIR *d = opendir(directory);
+	for (struct dirent *e = d ? readdir(d) : NULL; e; e = readdir(d))
+		unlinkat(dirfd(d), e->d_name, 0);
+	if (d)
+		closedir(d);
+	rmdir(directory);
+}
+
+static int setup(void **state)
+{
+	client_begin("sim", directory);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	client_end();
+	power_cut();
+	return 0;
+}
+
+static void a_vm_starts_is_listed_and_stops(void **state)
+{
+	assert_int_equal(list().n, 0);
+	assert_int_equal(order(HYPERVISOR_start, UUID, XML).status, 0);
+	assert_int_equal(order(HYPERVISOR_start, UUID, XML).status, 0);
+	struct outcome o = list();
+	assert_int_equal(o.status, 0);
+	assert_int_equal(o.n, 1);
+	assert_string_equal(o.first.uuid, UUID);
+	assert_string_equal(o.first.name, "web1");
+	assert_int_equal(o.first.observed, OBSERVED_RUNNING);
+	assert_int_equal(o.first.memory_mib, 512);
+	assert_int_equal(o.first.vcpus, 2);
+	assert_int_equal(order(HYPERVISOR_stop, UUID, NULL).status, 0);
+	assert_int_equal(order(HYPERVISOR_stop, UUID, NULL).status, 0);
+	assert_int_equal(order(HYPERVISOR_shutdown, UUID, NULL).status, 0);
+	assert_int_equal(list().n, 0);
+}
+
+static void vms_outlive_the_worker_and_a_power_cut_ends_them(void **state)
+{
+	assert_int_equal(order(HYPERVISOR_start, UUID, XML).status, 0);
+	kill(hypervisor_client_status(client).pid, SIGKILL);
+	struct outcome o = list();
+	if (o.status == -EPIPE)
+		o = list();
+	assert_int_equal(o.n, 1);
+	power_cut();
+	assert_int_equal(list().n, 0);
+}
+
+static void wrong_xml_and_wrong_uuids_are_refused_with_a_reason(void **state)
+{
+	struct outcome o = order(HYPERVISOR_validate, "", "<domain/>");
+	assert_int_equal(o.status, -EINVAL);
+	assert_string_equal(o.err.text, "line 1: no <name>");
+	assert_int_equal(order(HYPERVISOR_validate, "", XML).status, 0);
+	o = order(HYPERVISOR_start, "22222222-0000-4000-8000-0000000000d2", XML);
+	assert_int_equal(o.status, -EINVAL);
+	assert_non_null(strstr(o.err.text, "the XML has uuid " UUID));
+	assert_int_equal(
+	    order(HYPERVISOR_stop, "../../../../../../../../../../etc/pa", "").status, -EINVAL);
+	assert_int_equal(list().n, 0);
+}
+
+static void a_driver_that_does_not_exist_is_named(void **state)
+{
+	client_end();
+	client_begin("xen", "xen:///");
+	struct outcome o = list();
+	assert_int_equal(o.status, -EINVAL);
+	assert_string_equal(o.err.text, "no hypervisor driver 'xen'");
+}
+
+static void a_libvirt_that_cannot_be_reached_is_named(void **state)
+{
+	client_end();
+	client_begin("libvirt", "qemu+unix:///system?socket=/nonexistent");
+	struct outcome o = list();
+	assert_true(o.status < 0);
+	assert_true(strstr(o.err.text, "/nonexistent") || strstr(o.err.text, "not installed"));
+}
+
+static void a_list_of_vms_survives_the_wire_and_no_part_of_it_does(void **state)
+{
+	struct hypervisor_vm vms[3] = {
+	    {UUID, "a", OBSERVED_RUNNING, 1, 2},
+	    {UUID, "a longer name", OBSERVED_UNOBSERVABLE, UINT64_MAX, UINT32_MAX},
+	    {"", "", OBSERVED_UNKNOWN, 0, 0},
+	};
+	struct hypervisor_vm *read;
+	unsigned n;
+	struct buffer b = {0};
+	hypervisor_vms_encode(&b, vms, 3);
+	for (size_t size = 0; size < b.size; size++) {
+		struct reader r = reader_of(b.data, size);
+		assert_int_equal(hypervisor_vms_decode(&r, &read, &n), -EPROTO);
+		assert_null(read);
+	}
+	struct reader r = reader_of(b.data, b.size);
+	assert_int_equal(hypervisor_vms_decode(&r, &read, &n), 0);
+	assert_int_equal(n, 3);
+	for (unsigned i = 0; i < n; i++) {
+		assert_string_equal(read[i].name, vms[i].name);
+		assert_int_equal(read[i].memory_mib, vms[i].memory_mib);
+	}
+	free(read);
+	buffer_append_u8(&b, 0);
+	r = reader_of(b.data, b.size);
+	assert_int_equal(hypervisor_vms_decode(&r, &read, &n), -EPROTO);
+	buffer_close(&b);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc > 1 && strcmp(argv[1], "worker") == 0)
+		return worker_main(argc - 1, argv + 1);
+	if (!mkdtemp(directory))
+		return 1;
+	uv_loop_init(&loop);
+	uv_timer_init(&loop, &alarm_timer);
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+	    TEST(a_vm_starts_is_listed_and_stops),
+	    TEST(vms_outlive_the_worker_and_a_power_cut_ends_them),
+	    TEST(wrong_xml_and_wrong_uuids_are_refused_with_a_reason),
+	    TEST(a_driver_that_does_not_exist_is_named),
+	    TEST(a_libvirt_that_cannot_be_reached_is_named),
+	    cmocka_unit_test(a_list_of_vms_survives_the_wire_and_no_part_of_it_does),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
