@@ -14,6 +14,13 @@
 #include "raft/replica.h"
 
 struct config;
+struct journal;
+
+/* A join token's text and the hash of its secret (fsm: token). */
+struct context_token {
+	char text[1024];
+	char hash[65];
+};
 
 /* A decided proposal: result as replica.h's `answered`, and why it was refused. */
 typedef void (*context_done)(void *data, int result, uint64_t index, const struct err *err);
@@ -34,6 +41,13 @@ struct context {
 	void (*read)(void *data, unsigned timeout_ms, context_done done, void *done_data);
 	/* Call done(index) as soon as the value changed at or after index, once. */
 	void (*watch)(void *data, uint64_t index, context_done done, void *done_data);
+
+	/* The rest is NULL where there is none of it. */
+	const struct journal *journal; /* the last operations applied here */
+	/* Make a secret and the token that carries it; proposing its hash is the caller's. */
+	int (*token)(void *data, struct context_token *token, struct err *err);
+	/* As log_after() of node/log.h. */
+	uint64_t (*lines)(void *data, uint64_t after, unsigned most, struct buffer *out);
 };
 
 #endif

@@ -1,0 +1,145 @@
+#include "node/health.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "fsm/history.h"
+#include "fsm/node.h"
+
+const char *const health_level_names[] = {"healthy", "degraded", "critical", NULL};
+
+/* A leader that was not heard for this long: what is shown here may be old. */
+#define OUT_OF_TOUCH_MS 3000
+
+__attribute__((format(printf, 3, 4))) static void say(
+    struct health *h, enum health_level level, const char *format, ...)
+{
+	if (level > h->level)
+		h->level = level;
+	if (h->count < HEALTH_MESSAGES_MAX) {
+		va_list args;
+		va_start(args, format);
+		vsnprintf(h->messages[h->count], sizeof(h->messages[0]), format, args);
+		va_end(args);
+	}
+	h->count++;
+}
+
+static bool member_well(const struct cluster *c, uint64_t id)
+{
+	const struct node *node = id <= UINT32_MAX ? cluster_node(c, (uint32_t)id) : NULL;
+	/* Before its first keepalive a node is given the benefit of the doubt. */
+	if (!node || !node->last.count)
+		return true;
+	return node->daemon_state != DAEMON_FENCED && node->daemon_state != DAEMON_STOP &&
+	       node_silence_ms(c, node) <= HEALTH_SILENCE_MS;
+}
+
+unsigned health_failure_tolerance(const struct cluster *c, const struct health_log *log)
+{
+	unsigned voters = 0, well = 0;
+	for (unsigned i = 0; i < log->members_count; i++) {
+		if (log->members[i].role != MEMBER_VOTER)
+			continue;
+		voters++;
+		well += member_well(c, log->members[i].id);
+	}
+	unsigned majority = voters / 2 + 1;
+	return well > majority ? well - majority : 0;
+}
+
+static void judge_log(
+    const struct cluster *c, const struct health_log *log, uint64_t now_ms, struct health *h)
+{
+	const struct replica_status *s = &log->status;
+	if (s->role == REPLICA_FAILED)
+		say(h, HEALTH_CRITICAL, "this node's replica of the log has stopped");
+	else if (!s->leader)
+		say(h, HEALTH_CRITICAL, "the log has no leader: nothing can be changed");
+	else if (s->role != REPLICA_LEADER && now_ms > s->heard_ms + OUT_OF_TOUCH_MS)
+		say(h, HEALTH_CRITICAL,
+		    "this node has not heard the leader for %" PRIu64 " s: what it shows is old",
+		    (now_ms - s->heard_ms) / 1000);
+	if (history_diverged_at(c))
+		say(h, HEALTH_CRITICAL,
+		    "this node's replica differs from the leader's since index %" PRIu64,
+		    history_diverged_at(c));
+	if (s->voters > 1 && health_failure_tolerance(c, log) == 0)
+		say(h, HEALTH_DEGRADED, "no further coordinator may fail");
+}
+
+static void judge_collectors(const struct node *node, struct health *h)
+{
+	const struct keepalive *k = node_keepalive(node);
+	for (uint32_t i = 0; k && i < k->collectors.count; i++) {
+		const struct collector *collector = &k->collectors.items[i];
+		if (collector->state == COLLECTOR_STUCK || collector->state == COLLECTOR_FAILED)
+			say(h, HEALTH_DEGRADED, "%s: %s is %s%s%.100s", node->name, collector->name,
+			    state_name(collector_state_names, collector->state),
+			    *collector->message ? ": " : "", collector->message);
+	}
+}
+
+static void judge_node(const struct cluster *c, const struct node *node, struct health *h)
+{
+	switch (node->daemon_state) {
+	case DAEMON_FENCED:
+	case DAEMON_DEAD:
+		say(h, HEALTH_DEGRADED, "%s is %s", node->name,
+		    state_name(daemon_state_names, node->daemon_state));
+		return;
+	case DAEMON_SHUTDOWN:
+	case DAEMON_STOP:
+		say(h, HEALTH_DEGRADED, "%s was shut down", node->name);
+		return;
+	case DAEMON_INIT:
+	case DAEMON_RUN:
+		break;
+	}
+	if (node->last.count && node_silence_ms(c, node) > HEALTH_SILENCE_MS)
+		say(h, HEALTH_DEGRADED, "%s was not heard for %" PRIu64 " s", node->name,
+		    node_silence_ms(c, node) / 1000);
+	else
+		judge_collectors(node, h);
+}
+
+static void judge_vm(const struct cluster *c, const struct vm *vm, struct health *h)
+{
+	const struct node *owner = cluster_node(c, vm->node);
+	if (vm->state == VM_FAIL)
+		say(h, HEALTH_CRITICAL, "VM %s has failed: %.100s", vm->name, vm->failed_reason);
+	else if (vm->state == VM_START && !vm->node)
+		say(h, HEALTH_CRITICAL, "VM %s waits for a place: %.100s", vm->name,
+		    vm->failed_reason);
+	else if (vm->state == VM_START && owner && !member_well(c, owner->id))
+		say(h, HEALTH_CRITICAL, "VM %s is on %s, which is not well", vm->name, owner->name);
+	else if (vm->state == VM_START && vm->observed != OBSERVED_RUNNING && *vm->failed_reason)
+		say(h, HEALTH_CRITICAL, "VM %s does not start: %.100s", vm->name,
+		    vm->failed_reason);
+}
+
+static void judge_primary(const struct cluster *c, struct health *h)
+{
+	if (!c->settings.schema)
+		say(h, HEALTH_CRITICAL, "this node is not in a cluster yet");
+	else if (!cluster_node(c, c->primary.node))
+		say(h, HEALTH_CRITICAL, "there is no primary coordinator");
+	else if (c->primary.state != COORDINATOR_PRIMARY)
+		say(h, HEALTH_DEGRADED, "%s is taking over as primary: %s",
+		    cluster_node(c, c->primary.node)->name, c->primary.step);
+}
+
+void health_judge(
+    const struct cluster *c, const struct health_log *log, uint64_t now_ms, struct health *health)
+{
+	health->level = HEALTH_HEALTHY;
+	health->count = 0;
+	if (log)
+		judge_log(c, log, now_ms, health);
+	else
+		say(health, HEALTH_CRITICAL, "this node's log is not open yet");
+	judge_primary(c, health);
+	cluster_each(c->nodes, struct node, node) judge_node(c, node, health);
+	cluster_each(c->vms, struct vm, vm) judge_vm(c, vm, health);
+}

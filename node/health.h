@@ -1,0 +1,39 @@
+/* Is the cluster well? Judged by the value and by this node's replica of it.
+ *
+ * Pure. Critical: something that was wanted does not happen (a VM failed or has
+ * no place, no primary, no leader). Degraded: one more fault may do that. */
+#ifndef NODE_HEALTH_H
+#define NODE_HEALTH_H
+
+#include "fsm/cluster.h"
+#include "raft/replica.h"
+
+/* A node that was not heard for longer is said so. */
+#define HEALTH_SILENCE_MS   5000
+#define HEALTH_MESSAGES_MAX 64
+
+enum health_level { HEALTH_HEALTHY, HEALTH_DEGRADED, HEALTH_CRITICAL };
+extern const char *const health_level_names[];
+
+struct health {
+	enum health_level level;
+	unsigned count; /* of messages; those past the limit are counted only */
+	char messages[HEALTH_MESSAGES_MAX][200];
+};
+
+/* How the log stands, as this node knows. */
+struct health_log {
+	struct replica_status status;
+	unsigned members_count;
+	struct replica_member members[REPLICA_MEMBERS_MAX];
+};
+
+/* How many more voters may fail before nothing can be agreed on: voters that were not
+ * heard lately have failed already. */
+unsigned health_failure_tolerance(const struct cluster *c, const struct health_log *log);
+
+/* log NULL: the log is not open. */
+void health_judge(
+    const struct cluster *c, const struct health_log *log, uint64_t now_ms, struct health *health);
+
+#endif

@@ -1,0 +1,301 @@
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fsm/schema.h"
+#include "node/health.h"
+#include "node/json.h"
+#include "node/operation_turn.h"
+
+/* How the log stands, or NULL while it is not open. The caller frees it. */
+static struct health_log *log_of(const struct context *context)
+{
+	struct replica *r = context->replica(context->data);
+	if (!r)
+		return NULL;
+	struct health_log *log = must_alloc(sizeof(*log));
+	replica_status(r, &log->status);
+	log->members_count = replica_members(r, log->members, REPLICA_MEMBERS_MAX);
+	return log;
+}
+
+static json_t *log_json(const struct cluster *c, const struct health_log *log)
+{
+	if (!log)
+		return json_null();
+	const struct replica_status *s = &log->status;
+	return json_pack("{s:I, s:o, s:I, s:I, s:i, s:i, s:i}", "term", (json_int_t)s->term,
+	    "leader", node_name_json(c, s->leader), "commit_index", (json_int_t)s->commit,
+	    "applied_index", (json_int_t)s->applied, "voters", (int)s->voters, "standbys",
+	    (int)s->standbys, "failure_tolerance", (int)health_failure_tolerance(c, log));
+}
+
+static json_t *primary_json(const struct cluster *c)
+{
+	const struct primary *p = &c->primary;
+	json_t *json = json_object();
+	json_object_set_new(json, "node", node_name_json(c, p->node));
+	json_object_set_new(json, "epoch", json_u64(p->epoch));
+	json_object_set_new(json, "state",
+	    p->node ? json_string(state_name(coordinator_state_names, p->state)) : json_null());
+	json_object_set_new(json, "since_ms", json_u64(c->settings.time_ms - p->since_ms));
+	json_object_set_new(json, "step", json_text(p->step));
+	return json;
+}
+
+/* {"total": 3, "init": 0, "run": 3, ...} */
+static json_t *counts_json(const char *const names[], const unsigned counts[])
+{
+	json_t *json = json_object();
+	json_int_t total = 0;
+	for (unsigned i = 0; names[i]; i++)
+		total += counts[i];
+	json_object_set_new(json, "total", json_integer(total));
+	for (unsigned i = 0; names[i]; i++)
+		json_object_set_new(json, names[i], json_integer(counts[i]));
+	return json;
+}
+
+static json_t *nodes_json(const struct cluster *c)
+{
+	unsigned counts[DAEMON_FENCED + 1] = {0};
+	cluster_each(c->nodes, struct node, node) counts[node->daemon_state]++;
+	return counts_json(daemon_state_names, counts);
+}
+
+static json_t *vms_json(const struct cluster *c)
+{
+	unsigned counts[VM_FAIL + 1] = {0}, running = 0;
+	cluster_each(c->vms, struct vm, vm)
+	{
+		counts[vm->state]++;
+		running += vm->observed == OBSERVED_RUNNING;
+	}
+	json_t *json = counts_json(vm_state_names, counts);
+	json_object_set_new(json, "running", json_integer(running));
+	return json;
+}
+
+static json_t *messages_json(const struct health *health)
+{
+	json_t *json = json_array();
+	for (unsigned i = 0; i < health->count && i < HEALTH_MESSAGES_MAX; i++)
+		json_array_append_new(json, json_text(health->messages[i]));
+	if (health->count > HEALTH_MESSAGES_MAX)
+		json_array_append_new(
+		    json, json_sprintf("and %u more", health->count - HEALTH_MESSAGES_MAX));
+	return json;
+}
+
+void operation_status(struct operation_turn *turn)
+{
+	const struct context *context = turn->context;
+	const struct cluster *c = context->cluster;
+	struct health_log *log = log_of(context);
+	struct health *health = must_alloc(sizeof(*health));
+	health_judge(c, log, context->now_ms(context->data), health);
+	json_t *json = json_object();
+	json_object_set_new(json, "cluster", json_text(c->settings.name));
+	json_object_set_new(json, "health", json_string(health_level_names[health->level]));
+	json_object_set_new(json, "health_messages", messages_json(health));
+	json_object_set_new(json, "maintenance", json_boolean(c->settings.maintenance));
+	json_object_set_new(json, "primary", primary_json(c));
+	json_object_set_new(json, "raft", log_json(c, log));
+	json_object_set_new(json, "schema_version", json_integer(c->settings.schema));
+	json_object_set_new(json, "nodes", nodes_json(c));
+	json_object_set_new(json, "vms", vms_json(c));
+	free(health);
+	free(log);
+	turn_answer(turn, json);
+}
+
+void operation_version(struct operation_turn *turn)
+{
+	const struct context *context = turn->context;
+	turn_answer(turn, json_pack("{s:s, s:o, s:i, s:i, s:I}", "version", PVC_VERSION, "node",
+			      node_name_json(context->cluster, context->id), "schema_min",
+			      SCHEMA_MIN, "schema_max", SCHEMA_MAX, "schema_version",
+			      (json_int_t)context->cluster->settings.schema));
+}
+
+void operation_maintenance_on(struct operation_turn *turn)
+{
+	struct command command = {.number = COMMAND_maintenance};
+	command.maintenance.on = true;
+	command.maintenance.valid_ms = argument_duration_ms(turn->arguments, "for");
+	const char *text = argument_text(turn->arguments, "for");
+	turn_say(turn, "maintenance is on%s%.64s", text ? " for " : "", text ? text : "");
+	turn_propose(turn, &command);
+}
+
+void operation_maintenance_off(struct operation_turn *turn)
+{
+	struct command command = {.number = COMMAND_maintenance};
+	turn_say(turn, "maintenance is off");
+	turn_propose(turn, &command);
+}
+
+static json_t *token_made(struct operation_turn *turn, int result)
+{
+	return json_pack("{s:o}", "token", json_text(turn->message));
+}
+
+void operation_cluster_token(struct operation_turn *turn)
+{
+	const struct context *context = turn->context;
+	struct command command = {.number = COMMAND_token};
+	struct context_token token;
+	struct err err;
+	const char *name = argument_text(turn->arguments, "node");
+	int status = 0;
+	if (!context->token)
+		status = err_set(&err, -ENODATA, "no certificates here to make a token from");
+	else if (name && strlen(name) >= sizeof(command.token.name))
+		status = err_set(&err, -EINVAL, "a node's name has at most 63 letters");
+	else
+		status = context->token(context->data, &token, &err);
+	if (status) {
+		turn_refuse(turn, status, &err);
+		return;
+	}
+	if (name)
+		memcpy(command.token.name, name, strlen(name));
+	memcpy(command.token.hash, token.hash, sizeof(command.token.hash));
+	command.token.valid_ms = argument_duration_ms(turn->arguments, "expire");
+	turn_say(turn, "%s", token.text);
+	turn->finish = token_made;
+	turn_propose(turn, &command);
+}
+
+static const char *const member_role_names[] = {"standby", "voter", "spare", NULL};
+
+static json_t *role_json(const struct health_log *log, uint32_t id)
+{
+	for (unsigned i = 0; log && i < log->members_count; i++)
+		if (log->members[i].id == id)
+			return json_string(state_name(member_role_names, log->members[i].role));
+	return json_null();
+}
+
+void operation_cluster_member_list(struct operation_turn *turn)
+{
+	const struct cluster *c = turn->context->cluster;
+	struct health_log *log = log_of(turn->context);
+	json_t *list = json_array();
+	cluster_each(c->nodes, struct node, node)
+	{
+		json_array_append_new(list,
+		    json_pack("{s:o, s:I, s:o, s:b, s:o, s:s, s:s, s:o}", "name",
+			json_text(node->name), "id", (json_int_t)node->id, "address",
+			json_text(node->address), "coordinator", (int)node->coordinator, "role",
+			role_json(log, node->id), "daemon_state",
+			state_name(daemon_state_names, node->daemon_state), "coordinator_state",
+			state_name(coordinator_state_names, node->coordinator_state), "certificate",
+			json_text(node->incarnation)));
+	}
+	free(log);
+	turn_answer(turn, list);
+}
+
+void operation_raft_members(struct operation_turn *turn)
+{
+	const struct context *context = turn->context;
+	const struct cluster *c = context->cluster;
+	struct err err;
+	if (!turn_replica(context, &err)) {
+		turn_refuse(turn, -EAGAIN, &err);
+		return;
+	}
+	struct health_log *log = log_of(context);
+	uint64_t now_ms = context->now_ms(context->data);
+	json_t *list = json_array();
+	for (unsigned i = 0; i < log->members_count; i++) {
+		const struct replica_member *m = &log->members[i];
+		/* Only the leader knows how far the others are. */
+		bool known = log->status.role == REPLICA_LEADER && m->heard_ms;
+		uint64_t age_ms = now_ms > m->heard_ms ? now_ms - m->heard_ms : 0;
+		json_array_append_new(
+		    list, json_pack("{s:I, s:o, s:s, s:o, s:o, s:o}", "id", (json_int_t)m->id,
+			      "node", node_name_json(c, m->id), "role",
+			      state_name(member_role_names, m->role), "address", m->address,
+			      "match_index", known ? json_u64(m->match) : json_null(),
+			      "heard_age_ms", known ? json_u64(age_ms) : json_null()));
+	}
+	free(log);
+	turn_answer(turn, list);
+}
+
+static int fact_key(struct operation_turn *turn, struct command *command, struct err *err)
+{
+	const char *key = argument_text(turn->arguments, "key");
+	command->number = COMMAND_fact;
+	if (strlen(key) >= sizeof(command->fact.key))
+		return err_set(
+		    err, -EINVAL, "a key has at most %zu letters", sizeof(command->fact.key) - 1);
+	memcpy(command->fact.key, key, strlen(key));
+	return 0;
+}
+
+void operation_fact_set(struct operation_turn *turn)
+{
+	struct command command = {0};
+	struct err err;
+	const json_t *value = json_object_get(turn->arguments, "value");
+	int status = fact_key(turn, &command, &err);
+	if (status) {
+		turn_refuse(turn, status, &err);
+		return;
+	}
+	command.fact.value.data = (uint8_t *)(uintptr_t)json_string_value(value);
+	command.fact.value.size = (uint32_t)json_string_length(value);
+	turn_say(turn, "%s is set", command.fact.key);
+	turn_propose(turn, &command);
+}
+
+static const struct fact *fact_or_refuse(struct operation_turn *turn)
+{
+	struct err err;
+	const char *key = argument_text(turn->arguments, "key");
+	const struct fact *fact = cluster_fact(turn->context->cluster, key);
+	if (!fact) {
+		err_set(&err, -ENOENT, "there is no fact %.128s", key);
+		turn_refuse(turn, -ENOENT, &err);
+	}
+	return fact;
+}
+
+static json_t *fact_json(const struct fact *fact)
+{
+	return json_pack("{s:o, s:o}", "key", json_text(fact->key), "value",
+	    json_bytes(fact->value.data, fact->value.size));
+}
+
+void operation_fact_get(struct operation_turn *turn)
+{
+	const struct fact *fact = fact_or_refuse(turn);
+	if (fact)
+		turn_answer(turn, fact_json(fact));
+}
+
+void operation_fact_list(struct operation_turn *turn)
+{
+	const struct cluster *c = turn->context->cluster;
+	const char *prefix = argument_text(turn->arguments, "prefix");
+	size_t size = prefix ? strlen(prefix) : 0;
+	json_t *list = json_array();
+	cluster_each(c->facts, struct fact, fact) if (!size || !strncmp(fact->key, prefix, size))
+	    json_array_append_new(list, fact_json(fact));
+	turn_answer(turn, list);
+}
+
+void operation_fact_remove(struct operation_turn *turn)
+{
+	const struct fact *fact = fact_or_refuse(turn);
+	if (!fact)
+		return;
+	struct command command = {.number = COMMAND_fact};
+	memcpy(command.fact.key, fact->key, sizeof(fact->key));
+	turn_say(turn, "%s is removed", fact->key);
+	turn_propose(turn, &command);
+}

@@ -1,0 +1,264 @@
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "fsm/memory.h"
+#include "fsm/node.h"
+#include "node/json.h"
+#include "node/operation_turn.h"
+
+static json_t *collectors_json(const struct node *node)
+{
+	const struct keepalive *k = node_keepalive(node);
+	json_t *json = json_object();
+	for (uint32_t i = 0; k && i < k->collectors.count; i++) {
+		const struct collector *collector = &k->collectors.items[i];
+		json_t *one = json_pack("{s:o, s:s}", "age_ms", json_u64(collector->age_ms),
+		    "state", state_name(collector_state_names, collector->state));
+		if (*collector->message)
+			json_object_set_new(one, "message", json_text(collector->message));
+		json_object_set_new(json, collector->name, one);
+	}
+	return json;
+}
+
+static json_t *memory_json(const struct memory *m)
+{
+	return json_pack("{s:I, s:I, s:I, s:I, s:I}", "total", (json_int_t)m->total_mib, "used",
+	    (json_int_t)m->used_mib, "free", (json_int_t)m->free_mib, "allocated",
+	    (json_int_t)m->allocated_mib, "provisioned", (json_int_t)m->provisioned_mib);
+}
+
+static json_t *node_json(const struct cluster *c, const struct node *node)
+{
+	const struct keepalive *k = node_keepalive(node);
+	struct memory m;
+	memory_of(c, node, &m);
+	json_t *json = json_pack("{s:o, s:I, s:s, s:s, s:s, s:s}", "name", json_text(node->name),
+	    "id", (json_int_t)node->id, "mode", node->coordinator ? "coordinator" : "hypervisor",
+	    "daemon_state", state_name(daemon_state_names, node->daemon_state), "coordinator_state",
+	    state_name(coordinator_state_names, node->coordinator_state), "domain_state",
+	    state_name(domain_state_names, node->domain_state));
+	json_object_set_new(
+	    json, "keepalive_age_ms", k ? json_u64(node_silence_ms(c, node)) : json_null());
+	json_object_set_new(json, "load", json_real(k ? k->load_milli / 1000.0 : 0.0));
+	json_object_set_new(json, "vcpus",
+	    json_pack("{s:I, s:I}", "total", (json_int_t)m.vcpus_total, "allocated",
+		(json_int_t)m.vcpus_allocated));
+	json_object_set_new(json, "memory", memory_json(&m));
+	json_object_set_new(json, "vms_running", json_integer(m.vms_running));
+	json_object_set_new(json, "version", json_text(node->version));
+	json_object_set_new(json, "collectors", collectors_json(node));
+	return json;
+}
+
+void operation_node_list(struct operation_turn *turn)
+{
+	const struct cluster *c = turn->context->cluster;
+	const char *state = argument_text(turn->arguments, "state");
+	json_t *list = json_array();
+	cluster_each(c->nodes, struct node, node)
+	{
+		const char *its = state_name(daemon_state_names, node->daemon_state);
+		if (!state || !strcmp(state, its))
+			json_array_append_new(list, node_json(c, node));
+	}
+	turn_answer(turn, list);
+}
+
+void operation_node_info(struct operation_turn *turn)
+{
+	const struct cluster *c = turn->context->cluster;
+	struct err err;
+	const struct node *node = argument_node(turn->context, turn->arguments, &err);
+	if (!node) {
+		turn_refuse(turn, -ENOENT, &err);
+		return;
+	}
+	json_t *json = node_json(c, node);
+	json_object_set_new(json, "address", json_text(node->address));
+	json_object_set_new(json, "kernel", json_text(node->kernel));
+	json_object_set_new(json, "arch", json_text(node->arch));
+	json_object_set_new(json, "runs_vms", json_boolean(node->hypervisor));
+	json_object_set_new(json, "schema_min", json_integer(node->schema_min));
+	json_object_set_new(json, "schema_max", json_integer(node->schema_max));
+	json_t *vms = json_array();
+	cluster_each(c->vms, struct vm, vm) if (vm->node == node->id)
+	    json_array_append_new(vms, json_text(vm->name));
+	json_object_set_new(json, "vms", vms);
+	turn_answer(turn, json);
+}
+
+static void want_primary(struct operation_turn *turn, const struct node *node)
+{
+	struct command command = {.number = COMMAND_primary_want};
+	command.primary_want.node = node->id;
+	turn_propose(turn, &command);
+}
+
+void operation_node_primary(struct operation_turn *turn)
+{
+	struct err err;
+	const struct cluster *c = turn->context->cluster;
+	const struct node *node = argument_node(turn->context, turn->arguments, &err);
+	if (!node) {
+		turn_refuse(turn, -ENOENT, &err);
+		return;
+	}
+	if (c->primary.node == node->id && c->primary.state == COORDINATOR_PRIMARY)
+		turn_say(turn, "%s is the primary already", node->name);
+	else
+		turn_say(turn, "%s is to be the primary", node->name);
+	want_primary(turn, node);
+}
+
+/* Who is to follow: the coordinator that was heard last; ties go to the lowest id. */
+static const struct node *successor(const struct cluster *c, const struct node *old)
+{
+	const struct node *best = NULL;
+	cluster_each(c->nodes, struct node, node)
+	{
+		if (node == old || !node->coordinator || node->daemon_state != DAEMON_RUN)
+			continue;
+		if (!best || node_silence_ms(c, node) < node_silence_ms(c, best))
+			best = node;
+	}
+	return best;
+}
+
+void operation_node_secondary(struct operation_turn *turn)
+{
+	struct err err;
+	const struct cluster *c = turn->context->cluster;
+	const struct node *node = argument_node(turn->context, turn->arguments, &err);
+	if (!node) {
+		turn_refuse(turn, -ENOENT, &err);
+		return;
+	}
+	if (c->primary.node != node->id) {
+		err_set(&err, -EINVAL, "%s is not the primary: %s is", node->name,
+		    node_name(c, c->primary.node));
+		turn_refuse(turn, -EINVAL, &err);
+		return;
+	}
+	const struct node *next = successor(c, node);
+	if (!next) {
+		err_set(&err, -EHOSTDOWN, "no other coordinator runs");
+		turn_refuse(turn, -EHOSTDOWN, &err);
+		return;
+	}
+	turn_say(turn, "%s is to be the primary instead of %s", next->name, node->name);
+	want_primary(turn, next);
+}
+
+void operation_node_fenced(struct operation_turn *turn)
+{
+	struct err err;
+	const struct node *node = argument_node(turn->context, turn->arguments, &err);
+	if (!node) {
+		turn_refuse(turn, -ENOENT, &err);
+		return;
+	}
+	if (!argument_given(turn->arguments, "by_hand")) {
+		err_set(&err, -EINVAL,
+		    "say --by-hand when you have seen that %s is off, and only then", node->name);
+		turn_refuse(turn, -EINVAL, &err);
+		return;
+	}
+	struct command command = {.number = COMMAND_node_fenced};
+	command.node_fenced.node = node->id;
+	command.node_fenced.by_hand = true;
+	memcpy(command.node_fenced.who, turn->caller, sizeof(turn->caller));
+	turn_say(turn, "%s is fenced: its VMs run elsewhere", node->name);
+	turn_propose(turn, &command);
+}
+
+/* Text of many lines to a list of them, without their newlines. */
+static json_t *lines_json(const struct buffer *text)
+{
+	json_t *list = json_array();
+	const char *at = (const char *)text->data;
+	size_t left = text->size;
+	while (left > 0) {
+		const char *end = memchr(at, '\n', left);
+		size_t size = end ? (size_t)(end - at) : left;
+		json_t *line = json_stringn(at, size);
+		json_array_append_new(list, line ? line : json_string("(not UTF-8)"));
+		size += end != NULL;
+		at += size;
+		left -= size;
+	}
+	return list;
+}
+
+void operation_node_log(struct operation_turn *turn)
+{
+	const struct context *context = turn->context;
+	struct err err;
+	const struct node *node = argument_node(context, turn->arguments, &err);
+	int status = node ? 0 : -ENOENT;
+	if (node && node->id != context->id)
+		status = err_set(&err, -EREMOTE,
+		    "the log of %s is on %s: ask pvc node log %s there (this is %s)", node->name,
+		    node->name, node->name, node_name(context->cluster, context->id));
+	else if (node && !context->lines)
+		status = err_set(&err, -ENODATA, "%s keeps no log here", node->name);
+	if (status) {
+		turn_refuse(turn, status, &err);
+		return;
+	}
+	struct buffer text = {0};
+	uint64_t last = argument_number(turn->arguments, "last");
+	uint64_t newest = context->lines(context->data, argument_number(turn->arguments, "after"),
+	    last < UINT32_MAX ? (unsigned)last : UINT32_MAX, &text);
+	json_t *lines = lines_json(&text);
+	buffer_close(&text);
+	turn_answer(turn, json_pack("{s:o, s:o}", "newest", json_u64(newest), "lines", lines));
+}
+
+/* What everybody who waits for a primary sees. */
+static void progress_takeover(const struct cluster *c, struct operation_progress *p)
+{
+	progress_set(p, PROGRESS_PENDING, "%s is in %s%s%s", node_name(c, c->primary.node),
+	    state_name(coordinator_state_names, c->primary.state), *c->primary.step ? ": " : "",
+	    c->primary.step);
+}
+
+void progress_node_primary(
+    const struct context *context, const json_t *arguments, struct operation_progress *p)
+{
+	const struct cluster *c = context->cluster;
+	const struct node *node = argument_node(context, arguments, NULL);
+	if (!node)
+		progress_set(p, PROGRESS_FAILED, "the node has left the cluster");
+	else if (c->primary.node == node->id && c->primary.state == COORDINATOR_PRIMARY)
+		progress_set(p, PROGRESS_DONE, "%s is the primary", node->name);
+	else if (c->primary.node == node->id)
+		progress_takeover(c, p);
+	else if (c->primary.wanted == node->id)
+		progress_set(p, PROGRESS_PENDING, "%s holds the role until leadership has moved",
+		    node_name(c, c->primary.node));
+	else
+		progress_set(p, PROGRESS_FAILED,
+		    "leadership did not move to %s in time; %s is the primary", node->name,
+		    node_name(c, c->primary.node));
+}
+
+void progress_node_secondary(
+    const struct context *context, const json_t *arguments, struct operation_progress *p)
+{
+	const struct cluster *c = context->cluster;
+	const struct node *node = argument_node(context, arguments, NULL);
+	if (!node)
+		progress_set(p, PROGRESS_FAILED, "the node has left the cluster");
+	else if (c->primary.node != node->id && c->primary.state == COORDINATOR_PRIMARY)
+		progress_set(p, PROGRESS_DONE, "%s is the primary", node_name(c, c->primary.node));
+	else if (c->primary.node != node->id)
+		progress_takeover(c, p);
+	else if (c->primary.wanted)
+		progress_set(p, PROGRESS_PENDING, "%s holds the role until leadership has moved",
+		    node->name);
+	else
+		progress_set(
+		    p, PROGRESS_FAILED, "leadership did not move from %s in time", node->name);
+}
