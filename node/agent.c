@@ -28,7 +28,7 @@ void agent_close(struct agent *agent)
 
 /* Observations. */
 
-static bool listed(const struct local_vm *vms, unsigned n, const char *uuid)
+static bool listed(const struct seen_vm *vms, unsigned n, const char *uuid)
 {
 	for (unsigned i = 0; i < n; i++)
 		if (!strcmp(vms[i].uuid, uuid))
@@ -36,7 +36,7 @@ static bool listed(const struct local_vm *vms, unsigned n, const char *uuid)
 	return false;
 }
 
-void agent_saw_vms(struct agent *agent, const struct local_vm *vms, unsigned n)
+void agent_saw_vms(struct agent *agent, const struct seen_vm *vms, unsigned n)
 {
 	struct local *l = &agent->local;
 	l->known = true;

@@ -64,7 +64,8 @@ void agent_init(struct agent *agent, const struct agent_options *options);
 void agent_close(struct agent *agent);
 
 /* Observations. */
-void agent_saw_vms(struct agent *agent, const struct local_vm *vms, unsigned n);
+/* All VMs that the hypervisor has: what is not among them is off. */
+void agent_saw_vms(struct agent *agent, const struct seen_vm *vms, unsigned n);
 void agent_saw_nothing(struct agent *agent, const char *why); /* the hypervisor did not answer */
 void agent_collected(struct agent *agent, const char *collector, enum collector_state state,
     const char *message, uint64_t now_ms);

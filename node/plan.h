@@ -26,6 +26,13 @@ struct local_vm {
 	uint64_t told_ms;
 };
 
+/* What the hypervisor showed of one VM. A VM that is just being started or stopped, so
+ * that neither can be said, is OBSERVED_UNKNOWN. */
+struct seen_vm {
+	char uuid[37];
+	enum vm_observed observed;
+};
+
 struct local { /* what was observed here */
 	bool known; /* false: the hypervisor could not be asked; nothing may be concluded */
 	struct local_vm *vms; /* owned */

@@ -1,0 +1,162 @@
+#include "tools/sim/world.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/sim/node.h"
+
+/* splitmix64: small, good enough, the same everywhere. */
+uint64_t world_random(struct world *w, uint64_t below)
+{
+	uint64_t z = (w->random += 0x9e3779b97f4a7c15u);
+	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+	z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+	return (z ^ (z >> 31)) % (below ? below : 1);
+}
+
+void world_at(struct world *w, uint64_t time_ms, event_run run, unsigned node, uint64_t number)
+{
+	events_add(&w->events,
+	    (struct event){.time_ms = time_ms, .run = run, .node = node, .number = number});
+}
+
+void world_trace(struct world *w, unsigned node, const char *format, ...)
+{
+	char text[512], who[16] = "log";
+	va_list args;
+	if (w->options.quiet)
+		return;
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	if (node)
+		snprintf(who, sizeof(who), "n%u", node);
+	buffer_print(&w->trace, "%4llu.%03llu  %-4s %s\n", (unsigned long long)w->now_ms / 1000,
+	    (unsigned long long)w->now_ms % 1000, who, text);
+}
+
+void world_fail(struct world *w, const char *format, ...)
+{
+	va_list args;
+	if (*w->failure)
+		return;
+	va_start(args, format);
+	vsnprintf(w->failure, sizeof(w->failure), format, args);
+	va_end(args);
+	world_trace(w, 0, "WRONG: %s", w->failure);
+}
+
+static void found(struct world *w)
+{
+	struct buffer configuration = {0};
+	struct sim_node *first = w->nodes[1];
+	first->raft_id = 1;
+	if (replica_first_entry(1, "sim:1", &configuration))
+		abort();
+	sim_disk_found(&first->disk, &configuration);
+	buffer_close(&configuration);
+	sim_node_daemon(first, true);
+	struct command command = {.number = COMMAND_found, .found = {.schema = 1}};
+	snprintf(command.found.name, sizeof(command.found.name), "sim");
+	snprintf(command.found.uuid, sizeof(command.found.uuid), "sim");
+	snprintf(command.found.node, sizeof(command.found.node), "1");
+	snprintf(command.found.address, sizeof(command.found.address), "sim:1");
+	snprintf(command.found.incarnation, sizeof(command.found.incarnation), "sim-1");
+	sim_node_propose(first, &command, REQUEST_NONE, 0);
+	sim_node_settle(first);
+}
+
+/* As `pvc cluster token` and `pvc cluster join` do it. */
+static void join(struct world *w, unsigned node, uint64_t number, void *bytes)
+{
+	struct sim_node *first = w->nodes[1];
+	struct command token = {.number = COMMAND_token, .token = {.valid_ms = 3600000}};
+	struct command command = {.number = COMMAND_join};
+	snprintf(token.token.hash, sizeof(token.token.hash), "%064u", node);
+	snprintf(command.join.name, sizeof(command.join.name), "%u", node);
+	snprintf(command.join.address, sizeof(command.join.address), "sim:%u", node);
+	snprintf(command.join.incarnation, sizeof(command.join.incarnation), "sim-%u", node);
+	snprintf(command.join.hash, sizeof(command.join.hash), "%064u", node);
+	command.join.coordinator = node <= w->options.coordinators;
+	command.join.hypervisor = true;
+	sim_node_propose(first, &token, REQUEST_NONE, 0);
+	sim_node_propose(first, &command, REQUEST_JOIN, node);
+	sim_node_settle(first);
+}
+
+void world_init(struct world *w, const struct world_options *options)
+{
+	*w = (struct world){.options = *options, .random = options->seed};
+	for (unsigned i = 1; i <= options->nodes; i++)
+		sim_node_add(w);
+	found(w);
+	for (unsigned i = 2; i <= options->nodes; i++)
+		world_at(w, 100 * i, join, i, 0);
+}
+
+void world_close(struct world *w)
+{
+	for (unsigned i = 1; i <= w->node_count; i++)
+		sim_node_free(w->nodes[i]);
+	events_close(&w->events);
+	free(w->hashes);
+	free(w->acknowledged);
+	buffer_close(&w->trace);
+}
+
+void world_run(struct world *w, uint64_t until_ms)
+{
+	struct event event;
+	while (!*w->failure && events_time(&w->events) <= until_ms) {
+		events_next(&w->events, &event);
+		w->now_ms = event.time_ms;
+		event.run(w, event.node, event.number, event.bytes);
+		free(event.bytes);
+	}
+	if (!*w->failure)
+		w->now_ms = until_ms;
+}
+
+unsigned world_primary(const struct world *w)
+{
+	for (unsigned i = 1; i <= w->node_count; i++) {
+		const struct sim_node *n = w->nodes[i];
+		if (!n->powered || !n->daemon || !n->replica || !n->address)
+			continue;
+		if (n->value.primary.node == n->raft_id &&
+		    n->value.primary.state == COORDINATOR_PRIMARY)
+			return i;
+	}
+	return 0;
+}
+
+static void check_address(struct world *w)
+{
+	unsigned holder = 0;
+	for (unsigned i = 1; i <= w->node_count; i++) {
+		if (!w->nodes[i]->address)
+			continue;
+		if (holder)
+			world_fail(w, "n%u and n%u hold the floating address at one instant", holder, i);
+		holder = i;
+	}
+}
+
+static void check_vm(struct world *w, unsigned node, const struct sim_vm *vm)
+{
+	for (unsigned i = node + 1; i <= w->node_count; i++) {
+		const struct sim_vm *other = sim_node_vm(w->nodes[i], vm->uuid);
+		if (other && other->state == SIM_VM_RUNNING)
+			world_fail(w, "VM %s runs on n%u and n%u", vm->uuid, node, i);
+	}
+}
+
+void world_check(struct world *w)
+{
+	check_address(w);
+	for (unsigned i = 1; i <= w->node_count; i++)
+		for (unsigned k = 0; k < w->nodes[i]->vm_count; k++)
+			if (w->nodes[i]->vms[k].state == SIM_VM_RUNNING)
+				check_vm(w, i, &w->nodes[i]->vms[k]);
+}

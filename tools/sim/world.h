@@ -1,0 +1,91 @@
+/* A whole cluster in one thread, played from one seed.
+ *
+ * Every node runs the real replica (libraft's core), the real value and the
+ * real agent; only what lies behind their ports is simulated: network, disk,
+ * hypervisor, guard, clocks and power. Time jumps from event to event. The same
+ * seed plays the same, to the byte. */
+#ifndef TOOLS_SIM_WORLD_H
+#define TOOLS_SIM_WORLD_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "fsm/buffer.h"
+#include "fsm/cluster.h"
+#include "node/agent.h"
+#include "raft/replica.h"
+#include "tools/sim/events.h"
+
+#define WORLD_NODES_MAX 16 /* nodes are 1 .. WORLD_NODES_MAX */
+
+#define WORLD_HEARTBEAT_MS 50
+#define WORLD_ELECTION_MS  300
+#define WORLD_LEASE_MS	   240
+/* What a new primary waits for: any other's lease, on a clock that may run slower. */
+#define WORLD_LEASE_WAIT_MS 270
+#define WORLD_KEEPALIVE_MS  1000
+
+struct sim_node;
+
+struct world_options {
+	uint64_t seed;
+	unsigned nodes;
+	unsigned coordinators; /* the first so many */
+	unsigned drop_permille, double_permille; /* of messages */
+	unsigned delay_ms_max;			 /* each takes 1 .. that */
+	bool quiet;				 /* no trace, unless something is wrong */
+	size_t snapshot_log_bytes;		 /* 0: raft/replica.h's */
+};
+
+struct acknowledged { /* an operation whose client was told that it is done */
+	char key[32];
+	uint64_t index;
+};
+
+struct world {
+	struct world_options options;
+	uint64_t now_ms;
+	uint64_t random;
+	struct events events;
+	struct sim_node *nodes[WORLD_NODES_MAX + 1];
+	unsigned node_count;
+	bool cut[WORLD_NODES_MAX + 1][WORLD_NODES_MAX + 1]; /* [from][to]: nothing passes */
+	uint64_t traced_index; /* highest entry whose commands were traced */
+	uint64_t *hashes;      /* state hash by index, as the first replica had it; 0: not seen */
+	uint64_t hashes_size;
+	struct acknowledged *acknowledged;
+	unsigned acknowledged_count, acknowledged_capacity;
+	uint64_t acknowledged_index; /* the highest */
+	unsigned fences;
+	unsigned operations;
+	struct buffer trace;
+	char failure[512]; /* the first thing that went wrong; "" while nothing did */
+};
+
+void world_init(struct world *w, const struct world_options *options);
+void world_close(struct world *w);
+
+/* Let time pass until until_ms, or until something goes wrong. */
+void world_run(struct world *w, uint64_t until_ms);
+
+/* 0 .. below-1, from the seed. */
+uint64_t world_random(struct world *w, uint64_t below);
+
+void world_at(struct world *w, uint64_t time_ms, event_run run, unsigned node, uint64_t number);
+
+/* A line of the trace: "  12.345  n1   text". node 0: the log or the world. */
+void world_trace(struct world *w, unsigned node, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Something that must never be. The first one counts. */
+void world_fail(struct world *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* The node that is primary in the newest value there is, whose leader it is and that holds
+ * the floating address; 0: none. */
+unsigned world_primary(const struct world *w);
+
+/* What must hold at every instant: one holder of the address, one runner of each VM. */
+void world_check(struct world *w);
+
+#endif
