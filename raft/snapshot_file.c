@@ -1,0 +1,147 @@
+#include "raft/snapshot_file.h"
+
+#include <errno.h>
+#include <lz4.h>
+#include <stdlib.h>
+
+#include "raft/checksum.h"
+
+#define SNAPSHOT_MAGIC	0x70616e7374667270ull /* "prftsnap" */
+#define SNAPSHOT_FORMAT 1
+#define HEADER_SIZE	88
+#define CHUNK_MAX	(1u << 20) /* bytes of data in one chunk */
+#define CHUNK_HEADER	8
+
+static void chunk_encode(const uint8_t *data, uint32_t size, struct buffer *out)
+{
+	int bound = LZ4_compressBound((int)size);
+	char *packed = must_alloc((size_t)bound);
+	int n = LZ4_compress_default((const char *)data, packed, (int)size, bound);
+	buffer_append_u32(out, size);
+	/* Stored as it is when that is no longer: then both sizes are the same. */
+	if (n > 0 && (uint32_t)n < size) {
+		buffer_append_u32(out, (uint32_t)n);
+		buffer_append(out, packed, (size_t)n);
+	} else {
+		buffer_append_u32(out, size);
+		buffer_append(out, data, size);
+	}
+	free(packed);
+}
+
+void snapshot_file_encode(const struct snapshot_file *file, struct buffer *out)
+{
+	const struct disk_snapshot *s = &file->snapshot;
+	struct buffer body = {0};
+	uint32_t chunks = 0;
+	buffer_append(&body, s->configuration, s->configuration_size);
+	for (size_t at = 0; at < s->size; at += CHUNK_MAX, chunks++) {
+		size_t left = s->size - at;
+		chunk_encode(s->data + at, left < CHUNK_MAX ? (uint32_t)left : CHUNK_MAX, &body);
+	}
+	size_t begin = out->size;
+	buffer_append_u64(out, SNAPSHOT_MAGIC);
+	buffer_append_u32(out, SNAPSHOT_FORMAT);
+	buffer_append_u32(out, chunks);
+	buffer_append_u64(out, s->index);
+	buffer_append_u64(out, s->term);
+	buffer_append_u64(out, s->configuration_index);
+	buffer_append_u64(out, file->keep_from);
+	buffer_append_u64(out, file->sequence);
+	buffer_append_u64(out, s->configuration_size);
+	buffer_append_u64(out, s->size);
+	buffer_append_u64(out, body.size);
+	buffer_append_u32(out, checksum(0, body.data, body.size));
+	buffer_append_u32(out, checksum(0, out->data + begin, out->size - begin));
+	buffer_append(out, body.data, body.size);
+	buffer_close(&body);
+}
+
+struct header {
+	uint32_t chunks;
+	uint64_t data_size, body_size;
+	uint32_t body_sum;
+};
+
+static int header_decode(const uint8_t *bytes, size_t size, struct snapshot_file *file,
+    struct header *h, struct err *err)
+{
+	struct reader r = reader_of(bytes, size);
+	uint64_t magic = reader_u64(&r);
+	uint32_t format = reader_u32(&r);
+	struct disk_snapshot *s = &file->snapshot;
+	h->chunks = reader_u32(&r);
+	s->index = reader_u64(&r);
+	s->term = reader_u64(&r);
+	s->configuration_index = reader_u64(&r);
+	file->keep_from = reader_u64(&r);
+	file->sequence = reader_u64(&r);
+	s->configuration_size = reader_u64(&r);
+	h->data_size = reader_u64(&r);
+	h->body_size = reader_u64(&r);
+	h->body_sum = reader_u32(&r);
+	uint32_t sum = reader_u32(&r);
+	if (r.failed)
+		return err_set(err, -EBADMSG, "too short for a header");
+	if (magic != SNAPSHOT_MAGIC)
+		return err_set(err, -EBADMSG, "not a snapshot");
+	if (sum != checksum(0, bytes, HEADER_SIZE - 4))
+		return err_set(err, -EBADMSG, "checksum of the header does not match");
+	if (format != SNAPSHOT_FORMAT)
+		return err_set(err, -EBADMSG, "format %u is not known", format);
+	if (h->body_size != size - HEADER_SIZE)
+		return err_set(err, -EBADMSG, "%zu bytes follow the header instead of %llu",
+		    size - HEADER_SIZE, (unsigned long long)h->body_size);
+	return 0;
+}
+
+static int chunk_decode(struct reader *r, struct buffer *data, struct err *err)
+{
+	uint32_t size = reader_u32(r);
+	uint32_t packed_size = reader_u32(r);
+	const uint8_t *packed = reader_bytes(r, packed_size);
+	if (!packed || size == 0 || size > CHUNK_MAX || packed_size > size)
+		return err_set(err, -EBADMSG, "a chunk of impossible size");
+	if (packed_size == size) {
+		buffer_append(data, packed, size);
+		return 0;
+	}
+	char *plain = must_alloc(size);
+	int n = LZ4_decompress_safe((const char *)packed, plain, (int)packed_size, (int)size);
+	if (n >= 0)
+		buffer_append(data, plain, (size_t)n);
+	free(plain);
+	if (n != (int)size)
+		return err_set(err, -EBADMSG, "a chunk does not decompress");
+	return 0;
+}
+
+int snapshot_file_decode(const uint8_t *bytes, size_t size, struct snapshot_file *file,
+    struct buffer *data, uint64_t *offset, struct err *err)
+{
+	struct header h;
+	*offset = 0;
+	*file = (struct snapshot_file){0};
+	int result = header_decode(bytes, size, file, &h, err);
+	if (result < 0)
+		return result;
+	*offset = HEADER_SIZE;
+	struct reader r = reader_of(bytes, size);
+	reader_bytes(&r, HEADER_SIZE);
+	if (h.body_sum != checksum(0, bytes + HEADER_SIZE, size - HEADER_SIZE))
+		return err_set(err, -EBADMSG, "checksum of the data does not match");
+	struct disk_snapshot *s = &file->snapshot;
+	s->configuration = reader_bytes(&r, s->configuration_size);
+	for (uint32_t i = 0; i < h.chunks && !r.failed; i++) {
+		*offset = r.at;
+		result = chunk_decode(&r, data, err);
+		if (result < 0)
+			return result;
+	}
+	*offset = r.failed ? HEADER_SIZE : r.at;
+	if (r.failed || reader_left(&r) != 0 || data->size != h.data_size)
+		return err_set(err, -EBADMSG, "sizes contradict each other");
+	s->data = data->data;
+	s->size = data->size;
+	return 0;
+}
