@@ -8,11 +8,19 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "fsm/err.h"
 #include "raft/disk.h"
 
 struct wal;
+
+/* What writes, so that a test can let it fail: as the system calls, but -errno on failure. */
+struct wal_files {
+	void *data;
+	ssize_t (*write)(void *data, int fd, const void *bytes, size_t size, uint64_t offset);
+	int (*sync)(void *data, int fd); /* contents; of a directory: its names */
+};
 
 struct wal_options {
 	const char *directory; /* must exist */
@@ -22,6 +30,7 @@ struct wal_options {
 	/* From the writer's thread: something is to be collected by wal_collect(). */
 	void (*ready)(void *data);
 	void *data;
+	const struct wal_files *files; /* NULL: the system's; must outlive the wal */
 };
 
 /* Open and lock the directory, read it and check every checksum. A torn tail (the
@@ -34,22 +43,27 @@ int wal_open(
 void wal_forget_state(struct wal *wal);
 void wal_close(struct wal *wal); /* waits for what is under way */
 
-/* The port for the replica. */
+/* The port for the replica. Requests are answered with 0 or -errno. -ENOSPC leaves everything
+ * as it was and the next request may succeed; after any other failed write or sync nobody knows what
+ * the disk holds, so that every request fails until the directory is opened again. */
 struct disk wal_disk(struct wal *wal);
 
 /* Tickets finished since the last call, in order: calls done for each, in the caller's thread. */
 void wal_collect(
     struct wal *wal, void (*done)(void *data, uint64_t ticket, int status), void *data);
 
-/* Rename the directory's raft files into "DIRECTORY/corrupt-N/" and return their name there. */
+/* Rename the directory's raft files into "DIRECTORY/corrupt-N/" and return that last part,
+ * "corrupt-N". A crash on the way leaves a directory that is refused, never a part that is taken
+ * for the whole. -EBUSY: in use. */
 int wal_set_aside(const char *directory, char name[256], struct err *err);
 
 struct wal_status {
-	uint64_t bytes, segments; /* on disk */
+	uint64_t bytes, segments; /* on disk, the reserve included */
 	uint64_t free_bytes; /* of the file system */
 	uint64_t write_us_p50, write_us_p99, write_us_max; /* of the last 1024 writes */
 	uint64_t waiting_since_ms; /* CLOCK_MONOTONIC of the oldest unfinished write; 0: none */
-	int last_error; /* 0 or -errno of the last failed write */
+	int last_error; /* 0 or -errno of the last failed write; -ENOSPC also as long as the reserve
+			   is given back */
 };
 void wal_status(const struct wal *wal, struct wal_status *status);
 

@@ -1,0 +1,468 @@
+#include "raft/wal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "fsm/buffer.h"
+#include "raft/directory.h"
+#include "raft/writer.h"
+
+#define SEGMENT_BYTES (8u << 20)
+#define RESERVE_BYTES (16u << 20)
+#define GROUP_BYTES   (1u << 20) /* appends that go into one batch */
+#define GROUP_MAX     256
+#define TIMES_MAX     1024
+#define ASIDE_MAX     10000
+
+struct waiting {
+	struct disk_request request;
+	uint64_t since_ms;
+};
+
+struct answered {
+	uint64_t ticket;
+	int status;
+};
+
+/* What both threads touch, under the lock. */
+struct shared {
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	bool closing;
+	struct waiting *queue; /* a ring: count from head on */
+	unsigned head, count, capacity;
+	struct answered *answers;
+	unsigned answers_n, answers_capacity;
+	uint32_t times_us[TIMES_MAX]; /* the last so many writes, as a ring */
+	uint64_t times_n;
+	struct writer_status writer;
+};
+
+struct wal {
+	int fd, lock_fd;
+	struct wal_options options;
+	struct directory loaded; /* what state points into; until wal_forget_state() */
+	struct writer *writer; /* the thread's alone */
+	struct shared *shared;
+	pthread_t thread;
+	bool has_thread;
+};
+
+static ssize_t system_write(void *data, int fd, const void *bytes, size_t size, uint64_t offset)
+{
+	ssize_t n = pwrite(fd, bytes, size, (off_t)offset);
+	return n < 0 ? -errno : n;
+}
+
+static int system_sync(void *data, int fd)
+{
+	/* Of a directory, fdatasync() may leave out the names. */
+	struct stat st;
+	int result = fstat(fd, &st);
+	if (result == 0)
+		result = S_ISDIR(st.st_mode) ? fsync(fd) : fdatasync(fd);
+	return result < 0 ? -errno : 0;
+}
+
+static const struct wal_files system_files = {.write = system_write, .sync = system_sync};
+
+static uint64_t now_us(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+/* The writer's thread. */
+
+static struct waiting *waiting_at(struct shared *s, unsigned i)
+{
+	return &s->queue[(s->head + i) % s->capacity];
+}
+
+static uint64_t request_bytes(const struct disk_request *r)
+{
+	uint64_t bytes = 0;
+	for (unsigned i = 0; i < r->append.n; i++)
+		bytes += r->append.entries[i].size;
+	return bytes;
+}
+
+/* Copy what goes into the next write: one request, or appends in a row. */
+static unsigned group_take(struct shared *s, struct disk_request group[GROUP_MAX])
+{
+	unsigned n = 0;
+	uint64_t bytes = 0;
+	while (n < s->count && n < GROUP_MAX) {
+		const struct disk_request *r = &waiting_at(s, n)->request;
+		const struct disk_request *before = n > 0 ? &group[n - 1] : NULL;
+		bool alone = r->type != DISK_APPEND;
+		if (before && (alone || before->append.index + before->append.n != r->append.index))
+			break;
+		bytes += alone ? 0 : request_bytes(r);
+		if (before && bytes > GROUP_BYTES)
+			break;
+		group[n++] = *r;
+		if (alone)
+			break;
+	}
+	return n;
+}
+
+static int group_write(struct writer *w, const struct disk_request *group, unsigned n)
+{
+	const struct disk_request *requests[GROUP_MAX];
+	switch (group[0].type) {
+	case DISK_VOTE:
+		return writer_vote(w, group[0].vote.term, group[0].vote.vote);
+	case DISK_SNAPSHOT:
+		return writer_snapshot(w, &group[0]);
+	case DISK_APPEND:
+		for (unsigned i = 0; i < n; i++)
+			requests[i] = &group[i];
+		return writer_append(w, requests, n);
+	}
+	return -EINVAL;
+}
+
+static void group_answer(struct wal *wal, unsigned n, int status, uint64_t spent_us)
+{
+	struct shared *s = wal->shared;
+	if (s->answers_n + n > s->answers_capacity) {
+		s->answers_capacity = 2 * (s->answers_n + n);
+		s->answers = must_realloc(s->answers, s->answers_capacity * sizeof(*s->answers));
+	}
+	for (unsigned i = 0; i < n; i++)
+		s->answers[s->answers_n++] =
+		    (struct answered){waiting_at(s, i)->request.ticket, status};
+	s->head = (s->head + n) % s->capacity;
+	s->count -= n;
+	s->times_us[s->times_n++ % TIMES_MAX] =
+	    spent_us < UINT32_MAX ? (uint32_t)spent_us : UINT32_MAX;
+	writer_status(wal->writer, &s->writer);
+}
+
+static void idle(struct wal *wal)
+{
+	struct shared *s = wal->shared;
+	pthread_mutex_unlock(&s->lock);
+	bool more = writer_prepare(wal->writer);
+	pthread_mutex_lock(&s->lock);
+	writer_status(wal->writer, &s->writer);
+	while (!more && s->count == 0 && !s->closing)
+		pthread_cond_wait(&s->wake, &s->lock);
+}
+
+static void *writer_thread(void *data)
+{
+	struct wal *wal = data;
+	struct shared *s = wal->shared;
+	struct disk_request group[GROUP_MAX];
+	pthread_mutex_lock(&s->lock);
+	for (;;) {
+		while (s->count == 0 && !s->closing)
+			idle(wal);
+		if (s->count == 0)
+			break;
+		unsigned n = group_take(s, group);
+		pthread_mutex_unlock(&s->lock);
+		uint64_t begin_us = now_us();
+		int status = group_write(wal->writer, group, n);
+		uint64_t spent_us = now_us() - begin_us;
+		pthread_mutex_lock(&s->lock);
+		group_answer(wal, n, status, spent_us);
+		pthread_mutex_unlock(&s->lock);
+		if (wal->options.ready)
+			wal->options.ready(wal->options.data);
+		if (writer_behind(wal->writer))
+			writer_prepare(wal->writer);
+		pthread_mutex_lock(&s->lock);
+	}
+	pthread_mutex_unlock(&s->lock);
+	return NULL;
+}
+
+/* The owner's side. */
+
+static void wal_submit(void *data, const struct disk_request *request)
+{
+	struct wal *wal = data;
+	struct shared *s = wal->shared;
+	pthread_mutex_lock(&s->lock);
+	if (s->count == s->capacity) {
+		unsigned capacity = s->capacity ? 2 * s->capacity : 64;
+		struct waiting *queue = must_alloc(capacity * sizeof(*queue));
+		for (unsigned i = 0; i < s->count; i++)
+			queue[i] = *waiting_at(s, i);
+		free(s->queue);
+		s->queue = queue;
+		s->head = 0;
+		s->capacity = capacity;
+	}
+	s->count++;
+	*waiting_at(s, s->count - 1) = (struct waiting){*request, now_us() / 1000};
+	pthread_cond_signal(&s->wake);
+	pthread_mutex_unlock(&s->lock);
+}
+
+struct disk wal_disk(struct wal *wal)
+{
+	return (struct disk){.data = wal, .submit = wal_submit};
+}
+
+void wal_collect(struct wal *wal, void (*done)(void *data, uint64_t ticket, int status), void *data)
+{
+	struct shared *s = wal->shared;
+	pthread_mutex_lock(&s->lock);
+	struct answered *answers = s->answers;
+	unsigned n = s->answers_n;
+	s->answers = NULL;
+	s->answers_n = s->answers_capacity = 0;
+	pthread_mutex_unlock(&s->lock);
+	for (unsigned i = 0; i < n; i++)
+		done(data, answers[i].ticket, answers[i].status);
+	free(answers);
+}
+
+/* Whoever holds it may write; it goes with the process. */
+static int directory_lock(int fd, int *lock_fd, struct err *err)
+{
+	*lock_fd = openat(fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (*lock_fd < 0)
+		return err_set(err, -errno, "lock: %s", strerror(errno));
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+	if (fcntl(*lock_fd, F_OFD_SETLK, &lock) == 0)
+		return 0;
+	int result = errno == EACCES || errno == EAGAIN ? -EBUSY : -errno;
+	close(*lock_fd);
+	*lock_fd = -1;
+	return err_set(err, result, "%s", result == -EBUSY ? "in use" : strerror(-result));
+}
+
+static int directory_open(const char *directory, int *fd, int *lock_fd, struct err *err)
+{
+	*fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (*fd < 0)
+		return err_set(err, -errno, "%s: %s", directory, strerror(errno));
+	int result = directory_lock(*fd, lock_fd, err);
+	if (result < 0) {
+		close(*fd);
+		*fd = -1;
+		return err_wrap(err, result, "%s", directory);
+	}
+	return 0;
+}
+
+static int wal_load(struct wal *wal, struct err *err)
+{
+	int result = directory_read(&wal->loaded, wal->fd, err);
+	if (result < 0)
+		return err_wrap(err, result, "%s", wal->options.directory);
+	const struct finding *f = directory_problem(&wal->loaded);
+	if (f)
+		return err_set(err, -EBADMSG, "%s/%s: offset %llu: %s", wal->options.directory,
+		    f->file, (unsigned long long)f->offset, f->text);
+	struct writer_options options = {
+	    .fd = wal->fd,
+	    .segment_bytes = wal->options.segment_bytes,
+	    .reserve_bytes = wal->options.reserve_bytes,
+	    .files = wal->options.files,
+	};
+	result = writer_open(&wal->writer, &options, &wal->loaded, err);
+	return result < 0 ? err_wrap(err, result, "%s", wal->options.directory) : 0;
+}
+
+static int wal_start(struct wal *wal, struct err *err)
+{
+	writer_status(wal->writer, &wal->shared->writer);
+	int result = -pthread_create(&wal->thread, NULL, writer_thread, wal);
+	wal->has_thread = result == 0;
+	if (result < 0)
+		return err_set(err, result, "start the writer: %s", strerror(-result));
+	return 0;
+}
+
+static void state_of(const struct directory *d, struct disk_state *state)
+{
+	*state = (struct disk_state){
+	    .term = d->metadata.term,
+	    .vote = d->metadata.vote,
+	    .has_snapshot = d->has_snapshot,
+	    .snapshot = d->snapshot.snapshot,
+	    .first = d->first,
+	    .entries = d->entries,
+	    .n = d->n,
+	};
+}
+
+int wal_open(
+    struct wal **out, const struct wal_options *options, struct disk_state *state, struct err *err)
+{
+	*out = NULL;
+	struct wal *wal = must_alloc(sizeof(*wal));
+	wal->options = *options;
+	if (!wal->options.segment_bytes)
+		wal->options.segment_bytes = SEGMENT_BYTES;
+	if (!wal->options.reserve_bytes)
+		wal->options.reserve_bytes = RESERVE_BYTES;
+	if (!wal->options.files)
+		wal->options.files = &system_files;
+	wal->fd = wal->lock_fd = -1;
+	wal->shared = must_alloc(sizeof(*wal->shared));
+	pthread_mutex_init(&wal->shared->lock, NULL);
+	pthread_cond_init(&wal->shared->wake, NULL);
+	int result = directory_open(options->directory, &wal->fd, &wal->lock_fd, err);
+	if (result == 0)
+		result = wal_load(wal, err);
+	if (result == 0)
+		result = wal_start(wal, err);
+	wal->options.directory = NULL; /* the caller's */
+	if (result < 0) {
+		wal_close(wal);
+		return result;
+	}
+	state_of(&wal->loaded, state);
+	*out = wal;
+	return 0;
+}
+
+void wal_forget_state(struct wal *wal)
+{
+	directory_close(&wal->loaded);
+}
+
+void wal_close(struct wal *wal)
+{
+	struct shared *s = wal->shared;
+	pthread_mutex_lock(&s->lock);
+	s->closing = true;
+	pthread_cond_signal(&s->wake);
+	pthread_mutex_unlock(&s->lock);
+	if (wal->has_thread)
+		pthread_join(wal->thread, NULL);
+	if (wal->writer)
+		writer_close(wal->writer);
+	directory_close(&wal->loaded);
+	if (wal->lock_fd >= 0)
+		close(wal->lock_fd);
+	if (wal->fd >= 0)
+		close(wal->fd);
+	pthread_cond_destroy(&s->wake);
+	pthread_mutex_destroy(&s->lock);
+	free(s->queue);
+	free(s->answers);
+	free(s);
+	free(wal);
+}
+
+/* Setting aside. */
+
+static int aside_create(int fd, char name[256], struct err *err)
+{
+	for (unsigned n = 1; n <= ASIDE_MAX; n++) {
+		snprintf(name, 256, "corrupt-%u", n);
+		if (mkdirat(fd, name, 0700) == 0)
+			return openat(fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (errno != EEXIST)
+			break;
+	}
+	return err_set(err, -errno, "make %s: %s", name, strerror(errno));
+}
+
+struct aside {
+	int from, to;
+	int result;
+};
+
+static void aside_move(struct aside *a, const char *name)
+{
+	if (renameat(a->from, name, a->to, name) < 0 && errno != ENOENT && a->result == 0)
+		a->result = -errno;
+}
+
+static void aside_name(void *data, const char *name)
+{
+	struct aside *a = data;
+	uint64_t x, y;
+	if (directory_name_parse(DIRECTORY_SEGMENT, name, &x, &y) == 0 ||
+	    directory_name_parse(DIRECTORY_SNAPSHOT, name, &x, &y) == 0)
+		aside_move(a, name);
+	/* These hold nothing. */
+	if (strcmp(name, "spare") == 0 || strcmp(name, "reserve") == 0 ||
+	    strncmp(name, "tmp-", 4) == 0)
+		unlinkat(a->from, name, 0);
+}
+
+static int aside_run(struct aside *a)
+{
+	/* The metadata first: a log without it is refused, it without the log would not be. */
+	aside_move(a, "metadata-1");
+	aside_move(a, "metadata-2");
+	if (a->result == 0 && (fsync(a->to) < 0 || fsync(a->from) < 0))
+		a->result = -errno;
+	if (a->result < 0)
+		return a->result;
+	int result = directory_list(a->from, aside_name, a);
+	if (a->result == 0 && (fsync(a->to) < 0 || fsync(a->from) < 0))
+		a->result = -errno;
+	return a->result < 0 ? a->result : result;
+}
+
+int wal_set_aside(const char *directory, char name[256], struct err *err)
+{
+	struct aside a = {.from = -1, .to = -1};
+	int lock_fd = -1;
+	name[0] = '\0';
+	int result = directory_open(directory, &a.from, &lock_fd, err);
+	if (result < 0)
+		return result;
+	a.to = aside_create(a.from, name, err);
+	result = a.to < 0 ? a.to : 0;
+	if (result == 0) {
+		result = aside_run(&a);
+		close(a.to);
+		if (result < 0)
+			err_set(err, result, "set %s aside: %s", directory, strerror(-result));
+	}
+	close(lock_fd);
+	close(a.from);
+	return result;
+}
+
+static int time_order(const void *a, const void *b)
+{
+	const uint32_t *x = a, *y = b;
+	return *x < *y ? -1 : *x > *y;
+}
+
+void wal_status(const struct wal *wal, struct wal_status *status)
+{
+	struct shared *s = wal->shared;
+	uint32_t times[TIMES_MAX];
+	*status = (struct wal_status){0};
+	pthread_mutex_lock(&s->lock);
+	unsigned n = s->times_n < TIMES_MAX ? (unsigned)s->times_n : TIMES_MAX;
+	memcpy(times, s->times_us, n * sizeof(*times));
+	status->bytes = s->writer.bytes;
+	status->segments = s->writer.segments;
+	status->last_error = s->writer.last_error;
+	status->waiting_since_ms = s->count > 0 ? waiting_at(s, 0)->since_ms : 0;
+	pthread_mutex_unlock(&s->lock);
+	struct statvfs fs;
+	if (fstatvfs(wal->fd, &fs) == 0)
+		status->free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
+	if (n == 0)
+		return;
+	qsort(times, n, sizeof(*times), time_order);
+	status->write_us_p50 = times[n / 2];
+	status->write_us_p99 = times[(uint64_t)n * 99 / 100];
+	status->write_us_max = times[n - 1];
+}
