@@ -163,7 +163,7 @@ static void port_answered(void *data, uint64_t request, int result, uint64_t ind
 		n->world->fences += result >= 0;
 		break;
 	case REQUEST_OPERATION:
-		world_trace(n->world, n->id, "operation %llu answered %d", (unsigned long long)number, result);
+		n->world->answered(n->world->answered_data, number, result, index);
 		break;
 	case REQUEST_MEMBER:
 	case REQUEST_NONE:

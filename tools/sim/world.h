@@ -59,6 +59,9 @@ struct world {
 	uint64_t acknowledged_index; /* the highest */
 	unsigned fences;
 	unsigned operations;
+	/* An operation of a scenario was answered. */
+	void (*answered)(void *data, uint64_t number, int result, uint64_t index);
+	void *answered_data;
 	struct buffer trace;
 	char failure[512]; /* the first thing that went wrong; "" while nothing did */
 };
