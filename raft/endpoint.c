@@ -15,8 +15,9 @@
 static bool port_valid(const char *port)
 {
 	size_t n = strlen(port);
-	return n >= 1 && n <= 5 && strspn(port, "0123456789") == n && atoi(port) >= 1 &&
-	       atoi(port) <= 65535;
+	long number = strtol(port, NULL, 10);
+	return n >= 1 && n <= 5 && strspn(port, "0123456789") == n && number >= 1 &&
+	       number <= 65535;
 }
 
 static bool host_valid(const char *host, size_t size)

@@ -11,14 +11,14 @@
 #include "raft/listener.h"
 #include "raft/strangers.h"
 
-#define DIAL_LIMIT_MS	   3000
-#define HANDSHAKE_LIMIT_MS 5000
-#define GUEST_LIMIT_MS	   10000
-#define WELCOME_LIMIT_MS   5000
-#define RETRY_MIN_MS	   100
-#define RETRY_MAX_MS	   1000
-#define QUEUE_MAX	   (32u << 20)
-#define USER_TIMEOUT_MS	   2000
+#define DIAL_LIMIT_MS	 3000
+#define HANDSHAKE_MS	 5000
+#define GUEST_LIMIT_MS	 10000
+#define WELCOME_LIMIT_MS 5000
+#define RETRY_MIN_MS	 100
+#define RETRY_MAX_MS	 1000
+#define QUEUE_MAX	 (32u << 20)
+#define USER_TIMEOUT_MS	 2000
 
 enum link_kind {
 	LINK_DIALLED, /* by us, to a member; it is greeted with an empty frame */
@@ -60,7 +60,7 @@ struct peers {
 	struct peers_handlers handlers;
 	struct identity identity;
 	struct tls_context *tls;
-	unsigned user_timeout_ms;
+	unsigned user_timeout_ms, handshake_ms;
 	size_t queue_max;
 	struct listener listener;
 	uv_prepare_t flusher;
@@ -415,7 +415,7 @@ static struct link *link_start(struct peers *p, enum link_kind kind, int fd)
 	    .tls = p->tls,
 	    .side = kind == LINK_DIALLED ? TLS_DIAL : TLS_ACCEPT,
 	    .queue_max = p->queue_max,
-	    .limit_ms = kind == LINK_DIALLED ? DIAL_LIMIT_MS : HANDSHAKE_LIMIT_MS,
+	    .limit_ms = kind == LINK_DIALLED ? DIAL_LIMIT_MS : p->handshake_ms,
 	    .user_timeout_ms = p->user_timeout_ms,
 	};
 	if (channel_start(&l->channel, &options, fd) < 0) {
@@ -712,6 +712,7 @@ int peers_open(struct peers **peers, const struct peers_options *options, struct
 	p->handlers = options->handlers;
 	p->queue_max = options->queue_max ? options->queue_max : QUEUE_MAX;
 	p->user_timeout_ms = options->user_timeout_ms ? options->user_timeout_ms : USER_TIMEOUT_MS;
+	p->handshake_ms = options->handshake_ms ? options->handshake_ms : HANDSHAKE_MS;
 	p->strangers.since_ms = uv_now(p->loop);
 	int rv = identity_check(options->files, &p->identity, err);
 	if (rv == 0 && !(p->tls = tls_context_new(options->files, err)))

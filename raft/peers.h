@@ -53,6 +53,8 @@ struct peers_options {
 	uint16_t port; /* 0: any, see peers_port() */
 	unsigned user_timeout_ms; /* how long the other kernel may owe an acknowledgement;
 					       a few election time-outs. 0: 2000 */
+	unsigned handshake_ms; /* how long somebody may take to say who they are;
+					       0: 5000 */
 	size_t queue_max; /* bytes waiting for one member; 0: 32 MiB */
 	struct peers_handlers handlers;
 };
