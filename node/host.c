@@ -1,0 +1,49 @@
+#include "node/host.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+static int read_file(const char *path, char *text, size_t size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	ssize_t n = read(fd, text, size - 1);
+	int result = n < 0 ? -errno : 0;
+	close(fd);
+	text[n > 0 ? n : 0] = 0;
+	return result;
+}
+
+static uint64_t meminfo_mib(const char *text, const char *key)
+{
+	const char *at = strstr(text, key);
+	return at ? strtoull(at + strlen(key), NULL, 10) / 1024 : 0;
+}
+
+int host_read(struct host *host)
+{
+	char text[4096];
+	struct utsname name;
+	int result = read_file("/proc/meminfo", text, sizeof(text));
+	if (!result) {
+		host->memory_total_mib = meminfo_mib(text, "MemTotal:");
+		host->memory_free_mib = meminfo_mib(text, "MemAvailable:");
+		host->memory_used_mib = host->memory_total_mib - host->memory_free_mib;
+	}
+	if (!read_file("/proc/loadavg", text, sizeof(text)))
+		host->load_milli = (uint32_t)(strtod(text, NULL) * 1000);
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	host->vcpus_total = cpus > 0 ? (uint32_t)cpus : 0;
+	if (!uname(&name)) {
+		snprintf(host->kernel, sizeof(host->kernel), "%s", name.release);
+		snprintf(host->arch, sizeof(host->arch), "%.15s", name.machine);
+	}
+	snprintf(host->version, sizeof(host->version), "%s", PVC_VERSION);
+	return result;
+}

@@ -1,0 +1,465 @@
+#include "node/ledger.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fsm/snapshot.h"
+#include "node/journal.h"
+#include "node/log.h"
+#include "node/members.h"
+#include "raft/identity.h"
+
+#define REOPEN_AFTER_MS	  1000
+#define MEMBER_TIMEOUT_MS 10000
+
+struct request { /* somebody who waits */
+	uint64_t number; /* as given to the replica; 0: free */
+	context_done done;
+	void *data;
+	uint64_t sequence; /* of an operation of our own; 0: none */
+	struct err *err;   /* why it was refused here; owned, NULL: it was not */
+};
+
+struct watch {
+	uint64_t index;
+	context_done done;
+	void *data;
+};
+
+struct ledger {
+	struct ledger_options options;
+	char directory[512];
+	char address[256];
+	struct wal *wal;
+	struct replica *replica;
+	uv_async_t written; /* from the writer's thread */
+	uv_work_t reopening;
+	bool closing, reopen_under_way;
+	uint64_t reopen_ms; /* when to try again; 0: not to */
+	struct disk_state state; /* found by the reopening thread */
+	struct err trouble;
+	uint64_t client, sequence;
+	unsigned own; /* operations of our own under way */
+	struct request requests[LEDGER_REQUESTS_MAX];
+	uint64_t number; /* of the last request */
+	struct watch *watches;
+	unsigned watch_count, watch_capacity;
+	uint64_t told_index;
+};
+
+static uint64_t now_ms(void)
+{
+	return uv_hrtime() / 1000000;
+}
+
+/* The replica's ports. */
+
+static void note_refusal(struct ledger *l, const uint8_t *operation, size_t size, struct err *err)
+{
+	struct reader in = reader_of(operation, size);
+	uint64_t client = reader_varint(&in), sequence = reader_varint(&in);
+	if (client != l->client)
+		return;
+	for (unsigned i = 0; i < LEDGER_REQUESTS_MAX; i++) {
+		struct request *request = &l->requests[i];
+		if (!request->number || request->sequence != sequence || request->err)
+			continue;
+		request->err = must_alloc(sizeof(*request->err));
+		*request->err = *err;
+		return;
+	}
+}
+
+static int port_apply(void *data, uint64_t index, const uint8_t *operation, size_t size)
+{
+	struct ledger *l = data;
+	struct err err = {{0}};
+	int result = cluster_apply(l->options.cluster, index, operation, size, &err);
+	if (l->options.journal)
+		journal_note(l->options.journal, index, operation, size, result);
+	if (result < 0 && l->own)
+		note_refusal(l, operation, size, &err);
+	return result;
+}
+
+static void port_snapshot(void *data, struct buffer *out)
+{
+	struct ledger *l = data;
+	snapshot_encode(l->options.cluster, out);
+}
+
+static int port_restore(void *data, uint64_t index, const uint8_t *bytes, size_t size)
+{
+	struct ledger *l = data;
+	struct err err = {{0}};
+	int result = snapshot_decode(l->options.cluster, bytes, size, &err);
+	if (result)
+		log_error("A snapshot at index %" PRIu64 " cannot be used: %s", index, err.text);
+	return result;
+}
+
+static void port_send(void *data, uint64_t to, const uint8_t *bytes, size_t size)
+{
+	struct ledger *l = data;
+	l->options.send(l->options.data, to, bytes, size);
+}
+
+static void request_end(struct ledger *l, struct request *request, int result, uint64_t index)
+{
+	struct request ended = *request;
+	*request = (struct request){0};
+	l->own -= ended.sequence != 0;
+	if (ended.done) {
+		struct err err = {{0}};
+		if (result < 0)
+			err_set(&err, result, "%s", strerror(-result));
+		ended.done(ended.data, result, index, ended.err ? ended.err : &err);
+	}
+	free(ended.err);
+}
+
+static void port_answered(void *data, uint64_t number, int result, uint64_t index)
+{
+	struct ledger *l = data;
+	struct request *request = &l->requests[number % LEDGER_REQUESTS_MAX];
+	if (request->number == number)
+		request_end(l, request, result, index);
+}
+
+static void port_changed(void *data)
+{
+	struct ledger *l = data;
+	l->options.stirred(l->options.data);
+}
+
+/* The disk. */
+
+static void wal_ready(void *data)
+{
+	struct ledger *l = data;
+	uv_async_send(&l->written);
+}
+
+static void write_done(void *data, uint64_t ticket, int status)
+{
+	struct ledger *l = data;
+	if (l->replica)
+		replica_written(l->replica, ticket, status, now_ms());
+}
+
+static void written(uv_async_t *async)
+{
+	struct ledger *l = async->data;
+	if (l->wal && l->replica)
+		wal_collect(l->wal, write_done, l);
+}
+
+static int open_wal(struct ledger *l, struct err *err)
+{
+	struct wal_options options = {
+	    .directory = l->directory,
+	    .ready = wal_ready,
+	    .data = l,
+	};
+	return wal_open(&l->wal, &options, &l->state, err);
+}
+
+static int make_replica(struct ledger *l, struct err *err)
+{
+	struct replica_ports ports = {
+	    .disk = wal_disk(l->wal),
+	    .machine = {.data = l,
+		.apply = port_apply,
+		.snapshot = port_snapshot,
+		.restore = port_restore},
+	    .data = l,
+	    .send = port_send,
+	    .answered = port_answered,
+	    .changed = port_changed,
+	};
+	struct replica_options options = l->options.replica;
+	options.address = l->address;
+	identity_random(&options.seed, sizeof(options.seed));
+	cluster_close(l->options.cluster);
+	cluster_init(l->options.cluster);
+	l->replica = replica_new(&options, &ports, &l->state, now_ms(), err);
+	wal_forget_state(l->wal);
+	return l->replica ? 0 : -EBADMSG;
+}
+
+int ledger_open(struct ledger **ledger, const struct ledger_options *options, struct err *err)
+{
+	struct ledger *l = must_alloc(sizeof(*l));
+	l->options = *options;
+	snprintf(l->directory, sizeof(l->directory), "%s", options->directory);
+	snprintf(l->address, sizeof(l->address), "%s", options->replica.address);
+	while (!l->client)
+		identity_random(&l->client, sizeof(l->client));
+	uv_async_init(options->loop, &l->written, written);
+	l->written.data = l;
+	l->reopening.data = l;
+	int result = open_wal(l, err);
+	if (!result)
+		result = make_replica(l, err);
+	if (result) {
+		if (l->wal)
+			wal_close(l->wal);
+		uv_close((uv_handle_t *)&l->written, NULL);
+		/* The handle is the loop's until it has turned; the process is about to end. */
+		return result;
+	}
+	*ledger = l;
+	return 0;
+}
+
+/* Closing waits for a disk that may hang, and opening reads all of the log: both
+ * happen in a thread of the loop's pool. */
+static void reopen_work(uv_work_t *work)
+{
+	struct ledger *l = work->data;
+	if (l->wal)
+		wal_close(l->wal);
+	l->wal = NULL;
+	if (open_wal(l, &l->trouble))
+		l->wal = NULL;
+}
+
+static void reopened(uv_work_t *work, int status)
+{
+	struct ledger *l = work->data;
+	l->reopen_under_way = false;
+	if (l->closing)
+		return;
+	if (l->wal && make_replica(l, &l->trouble) == 0) {
+		log_ok("The log is open again");
+		l->reopen_ms = 0;
+	} else {
+		log_error("The log cannot be opened: %s", l->trouble.text);
+		l->reopen_ms = now_ms() + REOPEN_AFTER_MS;
+	}
+	l->options.stirred(l->options.data);
+}
+
+/* What was under way may or may not have been done. */
+static void end_all(struct ledger *l)
+{
+	for (unsigned i = 0; i < LEDGER_REQUESTS_MAX; i++)
+		if (l->requests[i].number)
+			request_end(l, &l->requests[i], -ETIMEDOUT, 0);
+}
+
+static void check_failed(struct ledger *l, uint64_t now)
+{
+	struct replica_status status;
+	if (l->replica) {
+		replica_status(l->replica, &status);
+		if (status.role != REPLICA_FAILED)
+			return;
+		err_set(&l->trouble, 0, "%s", replica_failure(l->replica));
+		log_error("The log is closed: %s", l->trouble.text);
+		replica_free(l->replica);
+		l->replica = NULL;
+		end_all(l);
+		l->reopen_ms = now + REOPEN_AFTER_MS;
+		l->options.stirred(l->options.data);
+	}
+	if (!l->replica && !l->reopen_under_way && now >= l->reopen_ms) {
+		l->reopen_under_way = true;
+		uv_queue_work(l->options.loop, &l->reopening, reopen_work, reopened);
+	}
+}
+
+void ledger_close(struct ledger *l)
+{
+	l->closing = true;
+	if (l->replica)
+		replica_free(l->replica);
+	l->replica = NULL;
+	if (l->wal && !l->reopen_under_way)
+		wal_close(l->wal);
+	l->wal = NULL;
+	for (unsigned i = 0; i < LEDGER_REQUESTS_MAX; i++)
+		free(l->requests[i].err);
+	free(l->watches);
+	uv_close((uv_handle_t *)&l->written, NULL);
+}
+
+struct replica *ledger_replica(const struct ledger *l)
+{
+	return l->replica;
+}
+
+const char *ledger_trouble(const struct ledger *l)
+{
+	return l->trouble.text;
+}
+
+void ledger_wal_status(const struct ledger *l, struct wal_status *status)
+{
+	if (l->wal && !l->reopen_under_way)
+		wal_status(l->wal, status);
+	else
+		*status = (struct wal_status){0};
+}
+
+/* Turns. */
+
+static void tell_watches(struct ledger *l)
+{
+	uint64_t index = l->options.cluster->index;
+	if (index == l->told_index)
+		return;
+	l->told_index = index;
+	unsigned kept = 0, count = l->watch_count;
+	struct watch *watches = l->watches;
+	/* Those told may watch again: they go into a list of their own. */
+	l->watches = NULL;
+	l->watch_count = l->watch_capacity = 0;
+	for (unsigned i = 0; i < count; i++) {
+		if (index >= watches[i].index)
+			watches[i].done(watches[i].data, 0, index, NULL);
+		else
+			watches[kept++] = watches[i];
+	}
+	for (unsigned i = 0; i < kept; i++)
+		ledger_watch(l, watches[i].index, watches[i].done, watches[i].data);
+	free(watches);
+}
+
+uint64_t ledger_turn(struct ledger *l, uint64_t now)
+{
+	if (l->replica && now >= replica_timeout(l->replica))
+		replica_tick(l->replica, now);
+	check_failed(l, now);
+	if (l->replica)
+		replica_flush(l->replica, now);
+	tell_watches(l);
+	if (l->replica)
+		return replica_timeout(l->replica);
+	return l->reopen_under_way ? UINT64_MAX : l->reopen_ms;
+}
+
+/* Who waits. */
+
+static struct request *request_new(struct ledger *l, context_done done, void *data)
+{
+	/* One that takes long must not stand in the way of those that come round after it. */
+	for (unsigned tries = 0; tries < LEDGER_REQUESTS_MAX; tries++) {
+		struct request *request = &l->requests[++l->number % LEDGER_REQUESTS_MAX];
+		if (request->number)
+			continue;
+		*request = (struct request){.number = l->number, .done = done, .data = data};
+		return request;
+	}
+	return NULL;
+}
+
+static void refuse(context_done done, void *data, int status, const char *text)
+{
+	struct err err;
+	err_set(&err, status, "%s", text);
+	if (done)
+		done(data, status, 0, &err);
+}
+
+/* A request, or NULL when who asked was told why not. */
+static struct request *request_begin(struct ledger *l, context_done done, void *data)
+{
+	if (!l->replica) {
+		refuse(done, data, -ENOTCONN, "the log is closed");
+		return NULL;
+	}
+	struct request *request = request_new(l, done, data);
+	if (!request)
+		refuse(done, data, -EAGAIN, "too much is under way: try again");
+	return request;
+}
+
+void ledger_propose_bytes(void *data, const uint8_t *operation, size_t size, unsigned timeout_ms,
+    context_done done, void *done_data)
+{
+	struct ledger *l = data;
+	uint64_t now = now_ms();
+	struct request *request = request_begin(l, done, done_data);
+	if (request)
+		replica_propose(l->replica, request->number, operation, size, now + timeout_ms, now);
+}
+
+void ledger_propose(void *data, struct command *command, unsigned timeout_ms, context_done done,
+    void *done_data)
+{
+	struct ledger *l = data;
+	struct buffer bytes = {0};
+	uint64_t now = now_ms();
+	bool own = command->number != COMMAND_tick;
+	if (own && l->own >= LEDGER_OWN_MAX) {
+		refuse(done, done_data, -EAGAIN, "too much is under way: try again");
+		return;
+	}
+	struct request *request = request_begin(l, done, done_data);
+	if (!request)
+		return;
+	command->client = own ? l->client : 0;
+	command->sequence = own ? ++l->sequence : 0;
+	request->sequence = command->sequence;
+	l->own += own;
+	command_encode(command, &bytes);
+	replica_propose(l->replica, request->number, bytes.data, bytes.size, now + timeout_ms, now);
+	buffer_close(&bytes);
+	l->options.stirred(l->options.data);
+}
+
+void ledger_read(void *data, unsigned timeout_ms, context_done done, void *done_data)
+{
+	struct ledger *l = data;
+	uint64_t now = now_ms();
+	struct request *request = request_begin(l, done, done_data);
+	if (request)
+		replica_read(l->replica, request->number, now + timeout_ms, now);
+}
+
+void ledger_read_by_round(void *data, unsigned timeout_ms, context_done done, void *done_data)
+{
+	struct ledger *l = data;
+	uint64_t now = now_ms();
+	struct request *request = request_begin(l, done, done_data);
+	if (request)
+		replica_read_by_round(l->replica, request->number, now + timeout_ms, now);
+}
+
+void ledger_watch(void *data, uint64_t index, context_done done, void *done_data)
+{
+	struct ledger *l = data;
+	if (l->watch_count == l->watch_capacity) {
+		l->watch_capacity = l->watch_capacity ? l->watch_capacity * 2 : 16;
+		l->watches = must_realloc(l->watches, l->watch_capacity * sizeof(*l->watches));
+	}
+	l->watches[l->watch_count++] =
+	    (struct watch){.index = index, .done = done, .data = done_data};
+	/* What has come already is told at the end of this turn. */
+	if (l->options.cluster->index >= index)
+		l->told_index = 0;
+}
+
+static void member_changed(void *data, int result, uint64_t index, const struct err *err)
+{
+	if (result < 0 && result != -EBUSY && result != -ENOTCONN)
+		log_warning("The members could not be changed: %s", err->text);
+}
+
+void ledger_change_member(struct ledger *l, const struct member_change *change)
+{
+	uint64_t now = now_ms();
+	struct request *request = request_begin(l, member_changed, l);
+	if (!request)
+		return;
+	if (change->type == MEMBER_CHANGE_SET)
+		replica_member_set(l->replica, request->number, change->id, change->address, change->role,
+		    now + MEMBER_TIMEOUT_MS, now);
+	else
+		replica_member_remove(
+		    l->replica, request->number, change->id, now + MEMBER_TIMEOUT_MS, now);
+}
