@@ -24,9 +24,12 @@ struct address_port {
 	int (*present)(const struct address *a, struct err *err);
 	/* Tell the neighbours: one gratuitous ARP (RFC 5227 announcement) or unsolicited NA. */
 	int (*announce)(const struct address *a, struct err *err);
-	/* Does somebody else answer for it? Sends an ARP probe (RFC 5227) or a neighbour
-	 * solicitation and waits up to wait_ms. 1: yes, and holder gets its MAC; 0: nobody. */
-	int (*probe)(const struct address *a, unsigned wait_ms, char holder[18], struct err *err);
+	/* Does somebody else answer for it? ask sends one ARP probe (RFC 5227) or neighbour
+	 * solicitation; answered tells what has come in since it was last called: 1, and holder
+	 * gets the MAC, or 0. Neither waits: the guard probes many addresses at once while it
+	 * watches its lease. */
+	int (*ask)(const struct address *a, struct err *err);
+	int (*answered)(const struct address *a, char holder[18], struct err *err);
 };
 
 extern const struct address_port address_netlink, address_sim;
