@@ -25,6 +25,7 @@
 struct line {
 	uint64_t sequence;
 	struct timespec time; /* wall clock: for people only */
+	const struct sink *except; /* not for this one: it knows already */
 	char state;
 	char component[COMPONENT_MAX];
 	char text[LOG_TEXT_MAX];
@@ -40,6 +41,7 @@ struct sink {
 	atomic_bool reopen; /* asked for */
 	uint64_t next; /* sequence of the line to be written next */
 	uint64_t dropped; /* lines since the last one that was written */
+	uint64_t unsaid; /* lines dropped that only this sink was told of */
 	char reason[128]; /* why */
 	pthread_t thread;
 };
@@ -52,12 +54,14 @@ static struct {
 	struct line **ring; /* line n is at n % size; allocated when used first */
 	unsigned size;
 	uint64_t newest; /* sequence numbers count from 1 */
-	bool closing;
+	uint64_t first; /* the oldest line that no change of size has lost */
+	uint64_t closed; /* the newest line when the sinks were closed last */
+	enum { LOG_OPEN, LOG_DRAINING, LOG_CLOSED } phase;
 	atomic_bool debug;
 	bool colours, dates;
 	char name[32], node[64];
 	struct sink sinks[SINKS];
-} logger = {.mutex = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+} logger = {.mutex = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER, .first = 1};
 
 struct state {
 	char letter;
@@ -83,7 +87,8 @@ static const struct state *state_of(char letter)
 
 static uint64_t oldest(void)
 {
-	return logger.newest < logger.size ? 1 : logger.newest - logger.size + 1;
+	bool turned = logger.newest >= logger.first + logger.size;
+	return turned ? logger.newest - logger.size + 1 : logger.first;
 }
 
 static struct line **slot(uint64_t sequence)
@@ -96,8 +101,8 @@ static void ring_resize(unsigned size)
 	struct line **old = logger.ring;
 	unsigned old_size = logger.size;
 	struct line **ring = must_alloc(size * sizeof(*ring));
-	uint64_t first = old_size ? oldest() : 1;
-	for (uint64_t n = first; n <= logger.newest; n++) {
+	logger.first = oldest();
+	for (uint64_t n = logger.first; n <= logger.newest; n++) {
 		struct line **target = &ring[n % size];
 		free(*target);
 		*target = old[n % old_size];
@@ -121,46 +126,56 @@ static void text_clean(char *text)
 	}
 }
 
-static void ring_add(char state, const char *component, const char *format, va_list args)
+static void line_format(struct line *line, const char *format, va_list args)
 {
-	struct line line = {.state = state};
-	clock_gettime(CLOCK_REALTIME, &line.time);
-	snprintf(line.component, sizeof(line.component), "%s", component);
-	int size = vsnprintf(line.text, sizeof(line.text), format, args);
-	if (size >= (int)sizeof(line.text))
-		memcpy(line.text + sizeof(line.text) - 4, "...", 4);
-	text_clean(line.text);
-	text_clean(line.component);
+	clock_gettime(CLOCK_REALTIME, &line->time);
+	int size = vsnprintf(line->text, sizeof(line->text), format, args);
+	if (size >= (int)sizeof(line->text))
+		memcpy(line->text + sizeof(line->text) - 4, "...", 4);
+	text_clean(line->text);
+	text_clean(line->component);
+}
 
+static size_t line_bytes(const struct line *line)
+{
+	/* Lines are short: what is not used of the text is neither kept nor copied. */
+	return offsetof(struct line, text) + strlen(line->text) + 1;
+}
+
+static void ring_add(struct line *line)
+{
 	pthread_mutex_lock(&logger.mutex);
 	if (!logger.size)
 		ring_resize(LINES_DEFAULT);
-	line.sequence = ++logger.newest;
-	struct line **place = slot(line.sequence);
-	/* Lines are short: what is not used of the text is not kept. */
-	size_t used = offsetof(struct line, text) + strlen(line.text) + 1;
-	*place = must_realloc(*place, used);
-	memcpy(*place, &line, used);
+	line->sequence = ++logger.newest;
+	struct line **place = slot(line->sequence);
+	*place = must_realloc(*place, line_bytes(line));
+	memcpy(*place, line, line_bytes(line));
 	pthread_cond_broadcast(&logger.changed);
 	pthread_mutex_unlock(&logger.mutex);
 }
 
 void log_line(char state, const char *format, ...)
 {
+	struct line line = {.state = state};
 	va_list args;
 	va_start(args, format);
-	ring_add(state, "", format, args);
+	line_format(&line, format, args);
 	va_end(args);
+	ring_add(&line);
 }
 
 void log_debug(const char *component, const char *format, ...)
 {
 	if (!atomic_load_explicit(&logger.debug, memory_order_relaxed))
 		return;
+	struct line line = {.state = 'd'};
+	snprintf(line.component, sizeof(line.component), "%s", component);
 	va_list args;
 	va_start(args, format);
-	ring_add('d', component, format, args);
+	line_format(&line, format, args);
 	va_end(args);
+	ring_add(&line);
 }
 
 /* How lines look. */
@@ -273,31 +288,40 @@ static int journal_write(struct sink *s, const struct line *line)
 	return sent < 0 ? -errno : 0;
 }
 
-/* The next line, copied, into line; false when there will be none. */
+/* Wait for the next line and copy it. False when there is none for this sink. */
 static bool sink_next(struct sink *s, struct line *line)
 {
-	bool more = false;
+	bool found = false;
 	pthread_mutex_lock(&logger.mutex);
-	while (s->next > logger.newest && !logger.closing && !atomic_load(&s->reopen))
+	while (s->next > logger.newest && logger.phase == LOG_OPEN && !atomic_load(&s->reopen))
 		pthread_cond_wait(&logger.changed, &logger.mutex);
 	if (s->next < oldest()) {
 		s->dropped += oldest() - s->next;
 		s->next = oldest();
-		snprintf(s->reason, sizeof(s->reason), "%s", "is too slow");
+		snprintf(s->reason, sizeof(s->reason), "is too slow");
 	}
 	if (s->next <= logger.newest) {
-		const struct line *found = *slot(s->next++);
-		memcpy(line, found, offsetof(struct line, text) + strlen(found->text) + 1);
-		more = true;
+		const struct line *kept = *slot(s->next++);
+		found = kept->except != s;
+		memcpy(line, kept, line_bytes(kept));
 	}
 	pthread_mutex_unlock(&logger.mutex);
-	return more;
+	return found;
+}
+
+static bool sink_is_level(struct sink *s)
+{
+	pthread_mutex_lock(&logger.mutex);
+	bool level = s->next > logger.newest;
+	pthread_mutex_unlock(&logger.mutex);
+	return level;
 }
 
 static bool sink_is_done(struct sink *s)
 {
 	pthread_mutex_lock(&logger.mutex);
-	bool done = logger.closing && s->next > logger.newest;
+	bool done =
+	    logger.phase == LOG_CLOSED || (logger.phase == LOG_DRAINING && s->next > logger.newest);
 	pthread_mutex_unlock(&logger.mutex);
 	return done;
 }
@@ -311,19 +335,52 @@ static void sink_reopen(struct sink *s)
 		log_warning("%s: not opened anew: %s", s->name, strerror(-status));
 }
 
-static void sink_write(struct sink *s, const struct line *line)
+__attribute__((format(printf, 3, 4))) static void sink_warn(
+    struct line *line, const struct sink *s, const char *format, ...)
 {
-	int status = s->write(s, line);
-	if (status < 0) {
-		/* Said once, for the other sinks; this one hears of it below. */
-		if (s->dropped++ == 0)
-			log_warning("%s: %s: log lines are dropped", s->name, strerror(-status));
-		snprintf(s->reason, sizeof(s->reason), "failed: %s", strerror(-status));
-	} else if (s->dropped) {
-		log_warning("%llu log lines dropped: %s %s", (unsigned long long)s->dropped,
-		    s->name, s->reason);
+	va_list args;
+	*line = (struct line){.state = 'w', .except = s};
+	va_start(args, format);
+	line_format(line, format, args);
+	va_end(args);
+}
+
+static void sink_failed(struct sink *s, int status)
+{
+	struct line warning;
+	sink_warn(&warning, s, "%s: %s: log lines are dropped", s->name, strerror(-status));
+	if (s->dropped++ == 0)
+		ring_add(&warning);
+	snprintf(s->reason, sizeof(s->reason), "failed: %s", strerror(-status));
+}
+
+/* A line, and before it, what is missing there. */
+static int sink_write(struct sink *s, const struct line *line)
+{
+	if (s->dropped) {
+		struct line warning;
+		sink_warn(&warning, s, "%llu log lines dropped: %s %s",
+		    (unsigned long long)s->dropped, s->name, s->reason);
+		int status = s->write(s, &warning);
+		if (status < 0)
+			return status;
+		s->unsaid += s->dropped;
 		s->dropped = 0;
 	}
+	return s->write(s, line);
+}
+
+/* Tell the others what is missing here, once this sink is level again: a line
+ * for each gap would only make it slower. */
+static void sink_confess(struct sink *s)
+{
+	struct line warning;
+	if (!s->unsaid || !sink_is_level(s))
+		return;
+	sink_warn(&warning, s, "%llu log lines dropped: %s %s", (unsigned long long)s->unsaid,
+	    s->name, s->reason);
+	s->unsaid = 0;
+	ring_add(&warning);
 }
 
 static void *sink_run(void *data)
@@ -331,10 +388,12 @@ static void *sink_run(void *data)
 	struct sink *s = data;
 	struct line *line = must_alloc(sizeof(*line));
 	while (!sink_is_done(s)) {
-		bool more = sink_next(s, line);
+		bool found = sink_next(s, line);
 		sink_reopen(s);
-		if (more)
-			sink_write(s, line);
+		int status = found ? sink_write(s, line) : 0;
+		if (status < 0)
+			sink_failed(s, status);
+		sink_confess(s);
 	}
 	free(line);
 	return NULL;
@@ -344,7 +403,9 @@ static int sink_start(struct sink *s, struct err *err)
 {
 	pthread_attr_t attributes;
 	sigset_t all, before;
-	s->next = 1;
+	pthread_mutex_lock(&logger.mutex);
+	s->next = logger.closed + 1 > oldest() ? logger.closed + 1 : oldest();
+	pthread_mutex_unlock(&logger.mutex);
 	pthread_attr_init(&attributes);
 	pthread_attr_setstacksize(&attributes, SINK_STACK_BYTES);
 	/* Signals are for the loop; a SIGPIPE of ours becomes EPIPE. */
@@ -401,7 +462,7 @@ int log_open(const struct log_options *options, struct err *err)
 	tzset(); /* localtime_r() need not */
 	pthread_mutex_lock(&logger.mutex);
 	ring_resize(options->lines ? options->lines : LINES_DEFAULT);
-	logger.closing = false;
+	logger.phase = LOG_OPEN;
 	logger.colours = options->colours;
 	logger.dates = options->dates;
 	atomic_store(&logger.debug, options->debug);
@@ -442,7 +503,7 @@ void log_close(unsigned wait_ms)
 {
 	struct timespec deadline = deadline_in(wait_ms);
 	pthread_mutex_lock(&logger.mutex);
-	logger.closing = true;
+	logger.phase = LOG_DRAINING;
 	pthread_cond_broadcast(&logger.changed);
 	pthread_mutex_unlock(&logger.mutex);
 	for (int i = 0; i < SINKS; i++) {
@@ -451,7 +512,7 @@ void log_close(unsigned wait_ms)
 			continue;
 		s->started = false;
 		if (pthread_timedjoin_np(s->thread, NULL, &deadline)) {
-			/* It hangs in its write: left behind with what it holds. */
+			/* It hangs in its write: left behind. If that ever ends, so does it. */
 			pthread_detach(s->thread);
 			continue;
 		}
@@ -459,4 +520,8 @@ void log_close(unsigned wait_ms)
 			close(s->fd);
 		s->fd = -1;
 	}
+	pthread_mutex_lock(&logger.mutex);
+	logger.phase = LOG_CLOSED;
+	logger.closed = logger.newest;
+	pthread_mutex_unlock(&logger.mutex);
 }
