@@ -11,6 +11,5 @@
 #define COMMAND(number, name, ...)                                                                 \
 	int apply_##name(struct cluster *c, struct command_##name *command, struct err *err);
 #include "fsm/command.def"
-#undef COMMAND
 
 #endif

@@ -44,7 +44,6 @@ static int dispatch(struct cluster *c, struct command *command, struct err *err)
 	case COMMAND_##name:                                                                       \
 		return apply_##name(c, &command->name, err);
 #include "fsm/command.def"
-#undef COMMAND
 	default:
 		return -ENOTSUP;
 	}

@@ -3,21 +3,10 @@
 #include <errno.h>
 #include <string.h>
 
-#undef U32
-#undef U64
-#undef BOOL
-#undef STATE
-#undef TEXT
-#undef SECRET
-#undef BLOB
-#undef LIST
-#undef U32S
-#undef LOCAL
-#include "fsm/fields.h"
+#include "fsm/fields_table.h"
 #define COMMAND(number, name, ...)                                                                 \
 	static RECORD_TABLE(command_##name, command_##name##_record, __VA_ARGS__)
 #include "fsm/command.def"
-#undef COMMAND
 
 #define PREFIX_SIZE (sizeof("command_") - 1)
 
@@ -28,7 +17,6 @@ const struct record *command_record(unsigned number)
 	case number:                                                                               \
 		return command_##name##_record();
 #include "fsm/command.def"
-#undef COMMAND
 	default:
 		return NULL;
 	}

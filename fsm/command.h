@@ -10,18 +10,17 @@
 
 #include "fsm/record.h"
 
+#include "fsm/fields_struct.h"
 #define COMMAND(number, name, ...)                                                                 \
 	struct command_##name {                                                                    \
 		__VA_ARGS__                                                                        \
 	};
 #include "fsm/command.def"
-#undef COMMAND
 
 enum command_number {
 	COMMAND_NONE,
 #define COMMAND(number, name, ...) COMMAND_##name = number,
 #include "fsm/command.def"
-#undef COMMAND
 	COMMAND_NUMBER_END,
 };
 
@@ -32,7 +31,6 @@ struct command {
 	union {
 #define COMMAND(number, name, ...) struct command_##name name;
 #include "fsm/command.def"
-#undef COMMAND
 	};
 };
 

@@ -5,17 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#undef U32
-#undef U64
-#undef BOOL
-#undef STATE
-#undef TEXT
-#undef SECRET
-#undef BLOB
-#undef LIST
-#undef U32S
-#undef LOCAL
-#include "fsm/fields.h"
+#include "fsm/fields_table.h"
 #define RECORD(name, ...) RECORD_TABLE(name, name##_record, __VA_ARGS__)
 #include "fsm/record.def"
 

@@ -59,27 +59,13 @@ struct list { /* what every LIST looks like */
 #define BLOB_MAX (1u << 20)
 #define LIST_MAX 4096u
 
-#define U32(name)	    uint32_t name;
-#define U64(name)	    uint64_t name;
-#define BOOL(name)	    bool name;
-#define STATE(name, states) enum states name;
-#define TEXT(name, max)	    char name[max];
-#define SECRET(name, max)   char name[max];
-#define BLOB(name)	    struct blob name;
-#define LIST(name, record_name)                                                                    \
-	struct {                                                                                   \
-		struct record_name *items;                                                         \
-		uint32_t count;                                                                    \
-	} name;
-#define U32S(name, max)	  uint32_t name[max];
-#define LOCAL(type, name) type name; /* of this replica: not encoded, not compared */
+#include "fsm/fields_struct.h"
 #define RECORD(name, ...)                                                                          \
 	struct name {                                                                              \
 		__VA_ARGS__                                                                        \
 	};                                                                                         \
 	const struct record *name##_record(void);
 #include "fsm/record.def"
-#undef RECORD
 
 /* Append the encoding of object to out. Lists and blobs over their limits abort:
  * whoever filled them had to check. */

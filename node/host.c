@@ -41,7 +41,7 @@ int host_read(struct host *host)
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	host->vcpus_total = cpus > 0 ? (uint32_t)cpus : 0;
 	if (!uname(&name)) {
-		snprintf(host->kernel, sizeof(host->kernel), "%s", name.release);
+		snprintf(host->kernel, sizeof(host->kernel), "%.63s", name.release);
 		snprintf(host->arch, sizeof(host->arch), "%.15s", name.machine);
 	}
 	snprintf(host->version, sizeof(host->version), "%s", PVC_VERSION);

@@ -12,6 +12,7 @@
 #include "node/members.h"
 #include "raft/identity.h"
 
+#define PROGRAM		  (1ull << 63) /* marks the numbers of programs' requests */
 #define REOPEN_AFTER_MS	  1000
 #define MEMBER_TIMEOUT_MS 10000
 
@@ -45,6 +46,7 @@ struct ledger {
 	unsigned own; /* operations of our own under way */
 	struct request requests[LEDGER_REQUESTS_MAX];
 	uint64_t number; /* of the last request */
+	bool program[LEDGER_PROGRAM_MAX]; /* waits */
 	struct watch *watches;
 	unsigned watch_count, watch_capacity;
 	uint64_t told_index;
@@ -121,9 +123,21 @@ static void request_end(struct ledger *l, struct request *request, int result, u
 	free(ended.err);
 }
 
+static void program_end(struct ledger *l, uint64_t request, int result, uint64_t index)
+{
+	if (!l->program[request])
+		return;
+	l->program[request] = false;
+	l->options.program_answered(l->options.data, request, result, index);
+}
+
 static void port_answered(void *data, uint64_t number, int result, uint64_t index)
 {
 	struct ledger *l = data;
+	if (number & PROGRAM) {
+		program_end(l, number & ~PROGRAM, result, index);
+		return;
+	}
 	struct request *request = &l->requests[number % LEDGER_REQUESTS_MAX];
 	if (request->number == number)
 		request_end(l, request, result, index);
@@ -249,6 +263,8 @@ static void end_all(struct ledger *l)
 	for (unsigned i = 0; i < LEDGER_REQUESTS_MAX; i++)
 		if (l->requests[i].number)
 			request_end(l, &l->requests[i], -ETIMEDOUT, 0);
+	for (unsigned i = 0; i < LEDGER_PROGRAM_MAX; i++)
+		program_end(l, i, -ETIMEDOUT, 0);
 }
 
 static void check_failed(struct ledger *l, uint64_t now)
@@ -378,14 +394,42 @@ static struct request *request_begin(struct ledger *l, context_done done, void *
 	return request;
 }
 
-void ledger_propose_bytes(void *data, const uint8_t *operation, size_t size, unsigned timeout_ms,
-    context_done done, void *done_data)
+/* Does it wait now? Otherwise it was told why not. */
+static bool program_begin(struct ledger *l, uint64_t request)
+{
+	if (l->replica) {
+		l->program[request] = true;
+		return true;
+	}
+	l->options.program_answered(l->options.data, request, -ENOTCONN, 0);
+	return false;
+}
+
+void ledger_program_propose(
+    void *data, uint64_t request, const uint8_t *operation, size_t size)
 {
 	struct ledger *l = data;
 	uint64_t now = now_ms();
-	struct request *request = request_begin(l, done, done_data);
-	if (request)
-		replica_propose(l->replica, request->number, operation, size, now + timeout_ms, now);
+	if (program_begin(l, request))
+		replica_propose(l->replica, request | PROGRAM, operation, size,
+		    now + LEDGER_PROGRAM_TIMEOUT_MS, now);
+}
+
+void ledger_program_read(void *data, uint64_t request)
+{
+	struct ledger *l = data;
+	uint64_t now = now_ms();
+	if (program_begin(l, request))
+		replica_read(l->replica, request | PROGRAM, now + LEDGER_PROGRAM_TIMEOUT_MS, now);
+}
+
+void ledger_program_read_by_round(void *data, uint64_t request)
+{
+	struct ledger *l = data;
+	uint64_t now = now_ms();
+	if (program_begin(l, request))
+		replica_read_by_round(
+		    l->replica, request | PROGRAM, now + LEDGER_PROGRAM_TIMEOUT_MS, now);
 }
 
 void ledger_propose(void *data, struct command *command, unsigned timeout_ms, context_done done,
@@ -419,15 +463,6 @@ void ledger_read(void *data, unsigned timeout_ms, context_done done, void *done_
 	struct request *request = request_begin(l, done, done_data);
 	if (request)
 		replica_read(l->replica, request->number, now + timeout_ms, now);
-}
-
-void ledger_read_by_round(void *data, unsigned timeout_ms, context_done done, void *done_data)
-{
-	struct ledger *l = data;
-	uint64_t now = now_ms();
-	struct request *request = request_begin(l, done, done_data);
-	if (request)
-		replica_read_by_round(l->replica, request->number, now + timeout_ms, now);
 }
 
 void ledger_watch(void *data, uint64_t index, context_done done, void *done_data)

@@ -18,8 +18,10 @@
 
 /* Operations of this daemon's own under way; a session remembers so many (session.h). */
 #define LEDGER_OWN_MAX 48
-/* Everything under way, also what programs ask for in their own name. */
-#define LEDGER_REQUESTS_MAX 8192
+/* Everything of this daemon's under way, reads and membership as well. */
+#define LEDGER_REQUESTS_MAX 4096
+/* Numbers of requests that programs make in their own name are below this. */
+#define LEDGER_PROGRAM_MAX 65536
 
 struct journal;
 struct ledger;
@@ -34,6 +36,8 @@ struct ledger_options {
 	void (*send)(void *data, uint64_t to, const uint8_t *bytes, size_t size);
 	/* Something changed that somebody may want to look at: the loop should turn. */
 	void (*stirred)(void *data);
+	/* The answer to ledger_program_propose and _read. */
+	void (*program_answered)(void *data, uint64_t request, int result, uint64_t index);
 	void *data;
 };
 
@@ -56,11 +60,17 @@ uint64_t ledger_turn(struct ledger *ledger, uint64_t now_ms);
 void ledger_propose(void *data, struct command *command, unsigned timeout_ms, context_done done,
     void *done_data);
 void ledger_read(void *data, unsigned timeout_ms, context_done done, void *done_data);
-void ledger_read_by_round(void *data, unsigned timeout_ms, context_done done, void *done_data);
 void ledger_watch(void *data, uint64_t index, context_done done, void *done_data);
-/* An operation that is encoded already, with a client and sequence of its own. */
-void ledger_propose_bytes(void *data, const uint8_t *operation, size_t size, unsigned timeout_ms,
-    context_done done, void *done_data);
+
+/* For programs, which bring encoded operations with a client and sequence of their own
+ * and number their requests themselves: nothing is kept of them here but that they wait.
+ * Each is answered once through program_answered, perhaps within the call. */
+#define LEDGER_PROGRAM_TIMEOUT_MS 10000
+void ledger_program_propose(
+    void *data, uint64_t request, const uint8_t *operation, size_t size);
+void ledger_program_read(void *data, uint64_t request);
+void ledger_program_read_by_round(void *data, uint64_t request);
+
 /* Change raft's configuration, as replica_member_set and _remove. */
 struct member_change;
 void ledger_change_member(struct ledger *ledger, const struct member_change *change);

@@ -1,9 +1,6 @@
-/* Turns the field macros of a .def file into the table of a record.
- *
- * Included by the sources that define tables, after record.h has used the same
- * macros for the structs. */
-#ifndef FSM_FIELDS_H
-#define FSM_FIELDS_H
+/* The field macros of a .def file as rows of a record's table. The .def file
+ * takes them back at its end, so this is included anew before each. */
+#ifndef U32
 
 #include <stddef.h>
 
@@ -21,6 +18,7 @@
 #define LOCAL(type, field)
 
 /* `self` lets a field name its struct without repeating it on every line. */
+#undef RECORD_TABLE
 #define RECORD_TABLE(struct_name, function, ...)                                                   \
 	const struct record *function(void)                                                        \
 	{                                                                                          \

@@ -1,0 +1,179 @@
+#include "node/execute.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "node/hypervisor_client.h"
+#include "node/log.h"
+
+/* A guest of many GiB takes long to be set up; nothing waits for it meanwhile. */
+#define START_DEADLINE_MS 60000
+#define STOP_DEADLINE_MS  30000
+#define LOOK_DEADLINE_MIN 500
+
+struct execute {
+	struct execute_options options;
+	struct hypervisor_client *client;
+	unsigned under_way; /* actions */
+	bool looking;
+	uint64_t look_ms;
+	bool well; /* the last look was answered */
+	bool known; /* it was ever tried */
+};
+
+struct begun {
+	struct execute *execute;
+	struct action action;
+};
+
+static const char *const action_names[] = {
+    [ACTION_START] = "start", [ACTION_SHUTDOWN] = "shut down", [ACTION_STOP] = "stop"};
+
+static uint64_t now_ms(void)
+{
+	return uv_hrtime() / 1000000;
+}
+
+static void told(void *data, enum worker_event event, const char *text)
+{
+	if (event == WORKER_STARTED)
+		log_debug("hypervisor worker", "%s", text);
+	else
+		log_warning("hypervisor worker: %s", text);
+}
+
+int execute_open(struct execute **execute, const struct execute_options *options, struct err *err)
+{
+	const struct config_hypervisor_port *port = &options->config->hypervisor;
+	struct execute *e = must_alloc(sizeof(*e));
+	e->options = *options;
+	struct hypervisor_client_options client = {
+	    .loop = options->loop,
+	    .driver = config_hypervisor_names[port->driver],
+	    .uri = port->uri,
+	    .told = told,
+	    .data = e,
+	};
+	e->client = hypervisor_client_new(&client);
+	if (!e->client) {
+		free(e);
+		return err_set(err, -ENOMEM, "the hypervisor's worker cannot be started");
+	}
+	*execute = e;
+	return 0;
+}
+
+static void looked(void *data, const struct hypervisor_listing *listing)
+{
+	struct execute *e = data;
+	struct agent *agent = e->options.agent;
+	e->looking = false;
+	if (listing->status) {
+		bool late = listing->status == -ETIMEDOUT;
+		if (e->well || !e->known)
+			log_warning("The hypervisor cannot be asked: %s", listing->err->text);
+		agent_collected(agent, "hypervisor", late ? COLLECTOR_STUCK : COLLECTOR_FAILED,
+		    listing->err->text, now_ms());
+		agent_saw_nothing(agent, listing->err->text);
+	} else {
+		struct seen_vm *seen = must_alloc(listing->n * sizeof(*seen));
+		for (unsigned i = 0; i < listing->n; i++) {
+			memcpy(seen[i].uuid, listing->vms[i].uuid, sizeof(seen[i].uuid));
+			seen[i].observed = listing->vms[i].observed;
+		}
+		if (!e->well)
+			log_ok("The hypervisor answers; it has %u VMs", listing->n);
+		agent_collected(agent, "hypervisor", COLLECTOR_OK, "", now_ms());
+		agent_saw_vms(agent, seen, listing->n);
+		free(seen);
+	}
+	e->well = !listing->status;
+	e->known = true;
+	e->options.changed(e->options.data);
+}
+
+static void acted(void *data, int status, const struct err *err)
+{
+	struct begun *begun = data;
+	struct execute *e = begun->execute;
+	const struct vm *vm = cluster_vm(e->options.cluster, begun->action.vm);
+	const char *name = vm ? vm->name : begun->action.uuid;
+	const char *what = action_names[begun->action.type];
+	e->under_way--;
+	if (status)
+		log_error("VM %s: %s: %s", name, what, err->text);
+	else
+		log_ok("VM %s: %s: done", name, what);
+	agent_action_done(
+	    e->options.agent, &begun->action, status, status ? err->text : "", now_ms());
+	free(begun);
+	/* Look soon: what was asked for may have come about otherwise. */
+	e->look_ms = 0;
+	e->options.changed(e->options.data);
+}
+
+static enum hypervisor_op order_of(enum action_type type)
+{
+	switch (type) {
+	case ACTION_START:
+		return HYPERVISOR_start;
+	case ACTION_SHUTDOWN:
+		return HYPERVISOR_shutdown;
+	case ACTION_STOP:
+		return HYPERVISOR_stop;
+	}
+	return HYPERVISOR_stop;
+}
+
+void execute_begin(struct execute *e, const struct action *action)
+{
+	const struct vm *vm = cluster_vm(e->options.cluster, action->vm);
+	struct begun *begun = must_alloc(sizeof(*begun));
+	begun->execute = e;
+	begun->action = *action;
+	char *xml = must_alloc(vm->xml.size + 1);
+	memcpy(xml, vm->xml.data, vm->xml.size);
+	log_info("VM %s: %s", vm->name, action_names[action->type]);
+	struct hypervisor_order order = {
+	    .op = order_of(action->type),
+	    .uuid = action->uuid,
+	    .xml = action->type == ACTION_START ? xml : NULL,
+	    .deadline_ms = action->type == ACTION_START ? START_DEADLINE_MS : STOP_DEADLINE_MS,
+	    .done = acted,
+	    .data = begun,
+	};
+	e->under_way++;
+	int result = hypervisor_order(e->client, &order);
+	free(xml);
+	if (result) {
+		struct err err;
+		err_set(&err, result, "%s", strerror(-result));
+		acted(begun, result, &err);
+	}
+}
+
+uint64_t execute_turn(struct execute *e, uint64_t now)
+{
+	uint64_t deadline_ms = e->options.look_every_ms - e->options.look_every_ms / 5;
+	if (deadline_ms < LOOK_DEADLINE_MIN)
+		deadline_ms = LOOK_DEADLINE_MIN;
+	/* One that starts a large guest is not stuck: it is asked when it is done. */
+	if (e->looking || e->under_way)
+		return UINT64_MAX;
+	if (now < e->look_ms)
+		return e->look_ms;
+	e->look_ms = now + e->options.look_every_ms;
+	e->looking = !hypervisor_list(e->client, (unsigned)deadline_ms, looked, e);
+	return e->look_ms;
+}
+
+static void closed(void *data)
+{
+	free(data);
+}
+
+void execute_close(struct execute *e)
+{
+	hypervisor_client_close(e->client, closed, e);
+}

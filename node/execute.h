@@ -1,0 +1,29 @@
+/* Actions on VMs: from the plan to the hypervisor's worker and back, and a look
+ * at all VMs once an interval. Nothing here decides anything. */
+#ifndef NODE_EXECUTE_H
+#define NODE_EXECUTE_H
+
+#include <uv.h>
+
+#include "node/agent.h"
+#include "node/config.h"
+
+struct execute;
+
+struct execute_options {
+	uv_loop_t *loop;
+	const struct config *config;
+	struct agent *agent; /* is told what was seen and done */
+	const struct cluster *cluster; /* where the XML is */
+	uint64_t look_every_ms;
+	void (*changed)(void *data);
+	void *data;
+};
+
+int execute_open(struct execute **e, const struct execute_options *options, struct err *err);
+void execute_begin(struct execute *e, const struct action *action);
+/* Look at the VMs when it is time; returns when it is time again. */
+uint64_t execute_turn(struct execute *e, uint64_t now_ms);
+void execute_close(struct execute *e);
+
+#endif

@@ -1,0 +1,32 @@
+/* What the primary coordinator holds on this machine: floating addresses behind
+ * the guard, and services. Levels: hold or let go, as often as you like. */
+#ifndef NODE_HOLDINGS_H
+#define NODE_HOLDINGS_H
+
+#include <uv.h>
+
+#include "node/config.h"
+#include "node/coordinator.h"
+#include "node/guard.h"
+#include "node/service.h"
+
+struct holdings;
+
+struct holdings_options {
+	uv_loop_t *loop;
+	const struct config *config;
+	void (*changed)(void *data); /* from the loop */
+	void *data;
+};
+
+int holdings_open(struct holdings **h, const struct holdings_options *options, struct err *err);
+void holdings_close(struct holdings *h);
+
+/* Hold everything while the lease lasts (this node's monotonic ms). */
+void holdings_take(struct holdings *h, uint64_t lease_until_ms);
+/* Let everything go. */
+void holdings_drop(struct holdings *h);
+
+void holdings_status(const struct holdings *h, struct holding *holding);
+
+#endif
