@@ -15,7 +15,7 @@ void cluster_init(struct cluster *c)
 	    .vms = TABLE(vm),
 	    .facts = TABLE(fact),
 	    .sessions = TABLE(session),
-	    .tokens = TABLE(token),
+	    .tokens = TABLE(join_token),
 	};
 	change_settings(c);
 	change_primary(c);

@@ -42,7 +42,7 @@ int apply_found(struct cluster *c, struct command_found *command, struct err *er
 static void tokens_expire(struct cluster *c)
 {
 	for (uint32_t i = c->tokens.count; i-- > 0;) {
-		struct token *token = c->tokens.items[i];
+		struct join_token *token = c->tokens.items[i];
 		if (token->expires_ms <= c->settings.time_ms)
 			change_remove(c, &c->tokens, token);
 	}
@@ -56,7 +56,7 @@ int apply_token(struct cluster *c, struct command_token *command, struct err *er
 	if (c->tokens.count >= CLUSTER_TOKENS_MAX)
 		return err_set(
 		    err, -ENOSPC, "there are %u join tokens: let some expire", c->tokens.count);
-	struct token *token = must_alloc(sizeof(*token));
+	struct join_token *token = must_alloc(sizeof(*token));
 	token->id = c->settings.next_token++;
 	memcpy(token->name, command->name, sizeof(token->name));
 	memcpy(token->hash, command->hash, sizeof(token->hash));
@@ -67,9 +67,9 @@ int apply_token(struct cluster *c, struct command_token *command, struct err *er
 }
 
 /* The token that this join may use up, or NULL with err. */
-static struct token *token_for(struct cluster *c, struct command_join *command, struct err *err)
+static struct join_token *token_for(struct cluster *c, struct command_join *command, struct err *err)
 {
-	cluster_each(c->tokens, struct token, token)
+	cluster_each(c->tokens, struct join_token, token)
 	{
 		if (strcmp(token->hash, command->hash) != 0)
 			continue;
@@ -98,7 +98,7 @@ int apply_join(struct cluster *c, struct command_join *command, struct err *err)
 		return (int)same->id;
 	if (!*command->name || !*command->address || !*command->incarnation)
 		return err_set(err, -EINVAL, "a node needs a name, an address and a certificate");
-	struct token *token = token_for(c, command, err);
+	struct join_token *token = token_for(c, command, err);
 	if (!token)
 		return -EPERM;
 	if (same)

@@ -1,0 +1,144 @@
+#include "node/admission.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "node/log.h"
+#include "raft/token.h"
+
+#define JOIN_TIMEOUT_MS 10000
+
+static void add_addresses(const struct cluster *c, struct token *token)
+{
+	cluster_each(c->nodes, struct node, node) {
+		/* Only a coordinator has the CA's key. */
+		if (!node->coordinator || token->n_addresses == TOKEN_ADDRESSES_MAX)
+			continue;
+		snprintf(token->addresses[token->n_addresses++], ENDPOINT_SIZE, "%s", node->address);
+	}
+}
+
+int admission_token(const struct admission *a, struct context_token *out, struct err *err)
+{
+	struct token token = {.id = a->context->cluster->settings.next_token};
+	struct buffer text = {0};
+	const struct buffer *ca = &a->files->ca_certificate;
+	snprintf(token.cluster, sizeof(token.cluster), "%s", a->context->cluster->settings.uuid);
+	int result = identity_fingerprint((const char *)ca->data, ca->size, token.fingerprint, err);
+	if (result)
+		return result;
+	identity_random(token.secret, sizeof(token.secret));
+	identity_sha256_hex(token.secret, sizeof(token.secret), out->hash);
+	add_addresses(a->context->cluster, &token);
+	result = token_encode(&token, &text, err);
+	if (!result && text.size >= sizeof(out->text))
+		result = err_set(err, -E2BIG, "the token would be longer than %zu characters",
+		    sizeof(out->text) - 1);
+	if (!result)
+		snprintf(out->text, sizeof(out->text), "%.*s", (int)text.size, (char *)text.data);
+	identity_wipe(&text);
+	return result;
+}
+
+struct joining { /* a guest whose join is being decided */
+	const struct admission *admission;
+	uint64_t guest;
+	struct guest_request request;
+};
+
+static void refuse(const struct joining *j, const char *why)
+{
+	struct guest_answer *answer = must_alloc(sizeof(*answer));
+	snprintf(answer->refused, sizeof(answer->refused), "%s", why);
+	peers_guest_answer(j->admission->peers, j->guest, answer);
+	log_warning("%s may not join: %s", j->request.name, why);
+	free(answer);
+}
+
+static void copy_pem(char out[GUEST_PEM_SIZE], const struct buffer *pem)
+{
+	snprintf(out, GUEST_PEM_SIZE, "%.*s", (int)pem->size, (const char *)pem->data);
+}
+
+static int sign(const struct joining *j, uint64_t id, struct buffer *certificate, struct err *err)
+{
+	const struct identity_files *files = j->admission->files;
+	struct identity_signing signing = {
+	    .ca_certificate = &files->ca_certificate,
+	    .ca_key = &files->ca_key,
+	    .identity = {.id = id},
+	    .days = IDENTITY_NODE_DAYS,
+	};
+	snprintf(signing.identity.cluster, sizeof(signing.identity.cluster), "%s",
+	    j->admission->context->cluster->settings.uuid);
+	snprintf(signing.identity.name, sizeof(signing.identity.name), "%s", j->request.name);
+	return identity_sign(&signing, j->request.request, strlen(j->request.request), certificate, err);
+}
+
+static void welcome(const struct joining *j, const struct node *node, const struct buffer *certificate)
+{
+	const struct cluster *c = j->admission->context->cluster;
+	struct guest_answer *answer = must_alloc(sizeof(*answer));
+	answer->id = node->id;
+	snprintf(answer->cluster, sizeof(answer->cluster), "%s", c->settings.uuid);
+	snprintf(answer->cluster_name, sizeof(answer->cluster_name), "%s", c->settings.name);
+	copy_pem(answer->ca_certificate, &j->admission->files->ca_certificate);
+	copy_pem(answer->certificate, certificate);
+	if (node->coordinator)
+		copy_pem(answer->ca_key, &j->admission->files->ca_key);
+	cluster_each(c->nodes, struct node, other) {
+		struct guest_member *member = &answer->members[answer->n_members];
+		if (answer->n_members == GUEST_MEMBERS_MAX)
+			break;
+		answer->n_members++;
+		member->id = other->id;
+		snprintf(member->address, sizeof(member->address), "%s", other->address);
+	}
+	peers_guest_answer(j->admission->peers, j->guest, answer);
+	explicit_bzero(answer, sizeof(*answer));
+	free(answer);
+	log_ok("%s has joined as node %u", node->name, node->id);
+}
+
+static void decided(void *data, int result, uint64_t index, const struct err *why)
+{
+	struct joining *j = data;
+	struct buffer certificate = {0};
+	struct err err = {{0}};
+	const struct node *node =
+	    result > 0 ? cluster_node(j->admission->context->cluster, (uint32_t)result) : NULL;
+	if (result < 0)
+		refuse(j, why->text);
+	else if (!node || sign(j, node->id, &certificate, &err))
+		refuse(j, node ? err.text : "it was removed at once");
+	else
+		welcome(j, node, &certificate);
+	buffer_close(&certificate);
+	explicit_bzero(j, sizeof(*j));
+	free(j);
+}
+
+void admission_joined(
+    const struct admission *a, uint64_t guest, const struct guest_request *request)
+{
+	struct command command = {.number = COMMAND_join};
+	struct command_join *join = &command.join;
+	struct err err = {{0}};
+	struct joining *j = must_alloc(sizeof(*j));
+	*j = (struct joining){.admission = a, .guest = guest, .request = *request};
+	snprintf(join->name, sizeof(join->name), "%s", request->name);
+	snprintf(join->address, sizeof(join->address), "%s", request->address);
+	identity_sha256_hex(request->secret, sizeof(request->secret), join->hash);
+	join->coordinator = request->wants & GUEST_COORDINATOR;
+	join->hypervisor = request->wants & GUEST_HYPERVISOR;
+	int result = identity_incarnation(
+	    request->request, strlen(request->request), join->incarnation, &err);
+	if (!result && !a->files->ca_key.size)
+		result = err_set(&err, -EPERM, "this node is no coordinator and cannot sign");
+	if (result)
+		decided(j, result, 0, &err);
+	else
+		a->context->propose(a->context->data, &command, JOIN_TIMEOUT_MS, decided, j);
+}

@@ -1,0 +1,235 @@
+#include "node/duties.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fsm/history.h"
+#include "node/execute.h"
+#include "node/holdings.h"
+#include "node/host.h"
+#include "node/log.h"
+#include "node/members.h"
+
+#define PROPOSE_TIMEOUT_MS 10000
+#define MEMBER_AGAIN_MS	   1000
+#define TRANSFER_AGAIN_MS  500
+
+struct duties {
+	struct duties_options options;
+	struct agent agent;
+	struct execute *execute; /* NULL: this node runs no VMs */
+	struct holdings *holdings;
+	unsigned election_ms;
+	uint64_t host_ms, member_ms, transfer_ms;
+	bool stopping, announced_divergence;
+	struct standing standing; /* of the last turn */
+	/* Of the last turn, to log what changed. */
+	uint64_t logged_leader, logged_epoch;
+	enum coordinator_state logged_primary;
+};
+
+static void changed(void *data)
+{
+	struct duties *d = data;
+	d->options.stirred(d->options.data);
+}
+
+static struct agent_options agent_options(const struct config *config, uint32_t id)
+{
+	const struct config_intervals *intervals = &config->system.intervals;
+	uint64_t lease_ms = config_lease_ms(&config->raft);
+	return (struct agent_options){
+	    .node = id,
+	    .keepalive_interval_ms = (uint64_t)intervals->keepalive_interval * 1000,
+	    .shutdown_timeout_ms = (uint64_t)intervals->vm_shutdown_timeout * 1000,
+	    /* Any other leader's lease, were its clock an eighth slower than ours. */
+	    .lease_ms = lease_ms + lease_ms / 8,
+	    .hypervisor = config->functions.enable_hypervisor && config->mode == MODE_NODE,
+	};
+}
+
+int duties_open(struct duties **duties, const struct duties_options *options, struct err *err)
+{
+	struct duties *d = must_alloc(sizeof(*d));
+	d->options = *options;
+	d->election_ms = options->config->raft.election_ms;
+	struct agent_options agent = agent_options(options->config, options->context->id);
+	agent_init(&d->agent, &agent);
+	host_read(&d->agent.host);
+	struct holdings_options holdings = {
+	    .loop = options->loop, .config = options->config, .changed = changed, .data = d};
+	int result = holdings_open(&d->holdings, &holdings, err);
+	struct execute_options execute = {
+	    .loop = options->loop,
+	    .config = options->config,
+	    .agent = &d->agent,
+	    .cluster = options->context->cluster,
+	    .look_every_ms = agent.keepalive_interval_ms,
+	    .changed = changed,
+	    .data = d,
+	};
+	if (!result && agent.hypervisor)
+		result = execute_open(&d->execute, &execute, err);
+	if (result) {
+		agent_close(&d->agent);
+		free(d);
+		return result;
+	}
+	*duties = d;
+	return 0;
+}
+
+void duties_close(struct duties *d)
+{
+	if (d->execute)
+		execute_close(d->execute);
+	holdings_close(d->holdings);
+	/* The loop closes what it still has of both before the process ends. */
+}
+
+void duties_heard(struct duties *d, const uint8_t *bytes, size_t size)
+{
+	agent_heard(&d->agent, bytes, size);
+}
+
+/* What the log of this daemon tells people about the cluster. */
+
+static const char *name_of(const struct cluster *c, uint64_t id)
+{
+	const struct node *node = cluster_node(c, (uint32_t)id);
+	return node ? node->name : "nobody";
+}
+
+static void log_changes(struct duties *d, const struct cluster *c)
+{
+	if (d->standing.leader_id != d->logged_leader)
+		log_info("Leader of term %" PRIu64 ": %s", d->standing.term,
+		    name_of(c, d->standing.leader_id));
+	d->logged_leader = d->standing.leader_id;
+	if (c->primary.epoch == d->logged_epoch && c->primary.state == d->logged_primary)
+		return;
+	if (c->primary.state == COORDINATOR_TAKEOVER)
+		log_system("Takeover: %s takes the role of primary, epoch %" PRIu64,
+		    name_of(c, c->primary.node), c->primary.epoch);
+	else if (c->primary.state == COORDINATOR_PRIMARY)
+		log_ok("Primary coordinator: %s, epoch %" PRIu64, name_of(c, c->primary.node),
+		    c->primary.epoch);
+	d->logged_epoch = c->primary.epoch;
+	d->logged_primary = c->primary.state;
+}
+
+static void log_divergence(struct duties *d, const struct cluster *c)
+{
+	uint64_t index = history_diverged_at(c);
+	if (!index || d->announced_divergence)
+		return;
+	d->announced_divergence = true;
+	log_error("This replica differs from the leader's since index %" PRIu64
+		  ": it does nothing any more. Remove this node and join it anew.",
+	    index);
+}
+
+/* What the agent said. */
+
+static void said_hello(void *data, int result, uint64_t index, const struct err *err)
+{
+	struct duties *d = data;
+	d->agent.hello_done |= result >= 0;
+	changed(d);
+}
+
+static void proposed(void *data, int result, uint64_t index, const struct err *err)
+{
+	/* ESTALE: the value moved on meanwhile; the next turn looks at the new one. */
+	if (result < 0 && result != -ESTALE && result != -ENOTCONN && result != -ETIMEDOUT)
+		log_warning("The log refused what this node told it: %s", err->text);
+}
+
+static void propose_all(struct duties *d, struct agent_turn *turn)
+{
+	const struct context *context = d->options.context;
+	for (unsigned i = 0; i < turn->count; i++) {
+		bool hello = turn->commands[i].number == COMMAND_node_hello;
+		context->propose(context->data, &turn->commands[i], PROPOSE_TIMEOUT_MS,
+		    hello ? said_hello : proposed, d);
+	}
+}
+
+static void turn_members(struct duties *d, const struct cluster *c, uint64_t now)
+{
+	struct replica_member members[REPLICA_MEMBERS_MAX];
+	if (!d->standing.leader || now - d->member_ms < MEMBER_AGAIN_MS)
+		return;
+	unsigned n = replica_members(ledger_replica(d->options.ledger), members, REPLICA_MEMBERS_MAX);
+	struct member_change change = members_change(c, members, n, d->standing.id);
+	if (change.type == MEMBER_CHANGE_NONE)
+		return;
+	d->member_ms = now;
+	ledger_change_member(d->options.ledger, &change);
+}
+
+static void turn_leave(struct duties *d, uint64_t now)
+{
+	struct replica *replica = ledger_replica(d->options.ledger);
+	if (!d->stopping || !replica || d->standing.leader_id != d->standing.id)
+		return;
+	if (now - d->transfer_ms < TRANSFER_AGAIN_MS)
+		return;
+	d->transfer_ms = now;
+	replica_transfer(replica, 0, now);
+}
+
+uint64_t duties_turn(struct duties *d, uint64_t now)
+{
+	struct cluster *c = d->options.context->cluster;
+	struct replica *replica = ledger_replica(d->options.ledger);
+	struct holding holding;
+	struct agent_turn turn;
+	if (now >= d->host_ms) {
+		host_read(&d->agent.host);
+		d->host_ms = now + d->agent.options.keepalive_interval_ms / 2;
+	}
+	d->standing = standing_of(replica, d->election_ms, now);
+	holdings_status(d->holdings, &holding);
+	agent_turn(&d->agent, c, &d->standing, &holding, now, &turn);
+	if (turn.hold && !d->stopping)
+		holdings_take(d->holdings, d->standing.lease_until_ms);
+	else
+		holdings_drop(d->holdings);
+	for (unsigned i = 0; i < turn.action_count; i++)
+		execute_begin(d->execute, &turn.actions[i]);
+	propose_all(d, &turn);
+	if (turn.transfer_to && replica)
+		replica_transfer(replica, turn.transfer_to, now);
+	if (turn.keepalive.size)
+		d->options.send(d->options.data, d->standing.leader_id, turn.keepalive.data,
+		    turn.keepalive.size);
+	agent_turn_close(&turn);
+	turn_members(d, c, now);
+	turn_leave(d, now);
+	log_changes(d, c);
+	log_divergence(d, c);
+	uint64_t next = agent_next_ms(&d->agent, now);
+	uint64_t look = d->execute ? execute_turn(d->execute, now) : UINT64_MAX;
+	return look < next ? look : next;
+}
+
+void duties_stop(struct duties *d)
+{
+	d->stopping = true;
+	d->agent.stopping = true;
+	changed(d);
+}
+
+bool duties_stopped(const struct duties *d)
+{
+	struct holding holding;
+	const struct cluster *c = d->options.context->cluster;
+	holdings_status(d->holdings, &holding);
+	bool alone = c->nodes.count < 2;
+	bool leads = d->standing.leader_id == d->standing.id;
+	return agent_stopped(&d->agent, c) && (!leads || alone) && holding.addresses_gone &&
+	       holding.services_gone;
+}

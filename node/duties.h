@@ -1,0 +1,41 @@
+/* A node's duties, carried out: what the agent judges is done here, through the
+ * hypervisor's worker, the guard and the log. */
+#ifndef NODE_DUTIES_H
+#define NODE_DUTIES_H
+
+#include <uv.h>
+
+#include "node/config.h"
+#include "node/context.h"
+#include "node/ledger.h"
+
+struct duties;
+
+struct duties_options {
+	uv_loop_t *loop;
+	const struct config *config;
+	const struct context *context;
+	struct ledger *ledger;
+	/* Send to a member, as the ledger's. */
+	void (*send)(void *data, uint64_t to, const uint8_t *bytes, size_t size);
+	/* Something changed: duties_turn is due. */
+	void (*stirred)(void *data);
+	void *data;
+};
+
+int duties_open(struct duties **d, const struct duties_options *options, struct err *err);
+void duties_close(struct duties *d);
+
+/* Judge and act; returns when it must be called again at the latest. */
+uint64_t duties_turn(struct duties *d, uint64_t now_ms);
+
+/* A keepalive from another node. */
+void duties_heard(struct duties *d, const uint8_t *bytes, size_t size);
+
+/* An orderly end: start nothing any more, tell the log, give leadership and the role
+ * away. VMs go on running. */
+void duties_stop(struct duties *d);
+/* All of that is done. */
+bool duties_stopped(const struct duties *d);
+
+#endif
