@@ -1,0 +1,374 @@
+#include "tools/view.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CELL_MAX 512
+
+enum format {
+	FORMAT_NONE,
+	FORMAT_WORD,
+	FORMAT_COUNT,
+	FORMAT_MIB,
+	FORMAT_AGE,
+	FORMAT_AGO,
+	FORMAT_LOAD,
+	FORMAT_LIST_OF,
+	FORMAT_STATES_OF,
+	FORMAT_RESULT, /* 0 or above, or a negative errno */
+};
+
+struct column {
+	const char *title, *path;
+	enum format format;
+};
+
+struct view {
+	const char *operation;
+	enum { VIEW_ROWS, VIEW_FIELDS, VIEW_RAW } kind;
+	struct column columns[24]; /* ends with title NULL */
+};
+
+#define COLUMN(title, path, format) {title, path, FORMAT_##format},
+#define ROWS(operation, ...)	    {operation, VIEW_ROWS, {__VA_ARGS__}},
+#define FIELDS(operation, ...)	    {operation, VIEW_FIELDS, {__VA_ARGS__}},
+#define RAW(operation, path)	    {operation, VIEW_RAW, {{"", path, FORMAT_WORD}}},
+static const struct view views[] = {
+#include "tools/view.def"
+};
+
+static const json_t *go(const json_t *json, const char *path)
+{
+	char key[64];
+	while (json && *path) {
+		size_t size = strcspn(path, ".");
+		snprintf(key, sizeof(key), "%.*s", (int)size, path);
+		json = json_object_get(json, key);
+		path += size + (path[size] == '.');
+	}
+	return json;
+}
+
+static void age_text(json_int_t ms, char text[CELL_MAX])
+{
+	if (ms < 10000)
+		snprintf(text, CELL_MAX, "%.1f s", (double)ms / 1000);
+	else if (ms < 120000)
+		snprintf(text, CELL_MAX, "%" JSON_INTEGER_FORMAT " s", ms / 1000);
+	else if (ms < 7200000)
+		snprintf(text, CELL_MAX, "%" JSON_INTEGER_FORMAT " min", ms / 60000);
+	else if (ms < 172800000)
+		snprintf(text, CELL_MAX, "%" JSON_INTEGER_FORMAT " h", ms / 3600000);
+	else
+		snprintf(text, CELL_MAX, "%" JSON_INTEGER_FORMAT " d", ms / 86400000);
+}
+
+static void mib_text(json_int_t mib, char text[CELL_MAX])
+{
+	if (mib < 10240)
+		snprintf(text, CELL_MAX, "%" JSON_INTEGER_FORMAT "M", mib);
+	else if (mib < 10240 * 1024)
+		snprintf(text, CELL_MAX, "%.1fG", (double)mib / 1024);
+	else
+		snprintf(text, CELL_MAX, "%.1fT", (double)mib / 1048576);
+}
+
+static void plain_text(const json_t *value, char text[CELL_MAX])
+{
+	switch (json_typeof(value)) {
+	case JSON_STRING:
+		snprintf(text, CELL_MAX, "%s", json_string_value(value));
+		break;
+	case JSON_INTEGER:
+		snprintf(text, CELL_MAX, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+		break;
+	case JSON_REAL:
+		snprintf(text, CELL_MAX, "%g", json_real_value(value));
+		break;
+	case JSON_TRUE:
+		snprintf(text, CELL_MAX, "yes");
+		break;
+	case JSON_FALSE:
+		snprintf(text, CELL_MAX, "no");
+		break;
+	case JSON_NULL:
+		snprintf(text, CELL_MAX, "-");
+		break;
+	case JSON_ARRAY:
+	case JSON_OBJECT:
+		snprintf(text, CELL_MAX, "(...)");
+		break;
+	}
+}
+
+static void list_text(const json_t *list, char text[CELL_MAX])
+{
+	size_t i, used = 0;
+	const json_t *item;
+	*text = 0;
+	json_array_foreach(list, i, item)
+	{
+		const char *word = json_string_value(item);
+		if (used + 1 < CELL_MAX)
+			snprintf(
+			    text + used, CELL_MAX - used, "%s%s", i ? ", " : "", word ? word : "?");
+		used = strlen(text);
+	}
+}
+
+/* "hypervisor stuck (12 s), host ok" */
+static void states_text(const json_t *object, char text[CELL_MAX])
+{
+	const char *name;
+	json_t *value;
+	size_t used = 0;
+	*text = 0;
+	json_object_foreach((json_t *)(uintptr_t)object, name, value)
+	{
+		char age[CELL_MAX];
+		const char *state = json_string_value(json_object_get(value, "state"));
+		age_text(json_integer_value(json_object_get(value, "age_ms")), age);
+		if (used + 1 < CELL_MAX)
+			snprintf(text + used, CELL_MAX - used, "%s%s %s (%.16s)", used ? ", " : "",
+			    name, state ? state : "?", age);
+		used = strlen(text);
+	}
+}
+
+static void result_text(json_int_t result, char text[CELL_MAX])
+{
+	const char *name = result < 0 && result > -4096 ? strerrorname_np((int)-result) : NULL;
+	if (name)
+		snprintf(text, CELL_MAX, "%s", name);
+	else
+		snprintf(text, CELL_MAX, "%" JSON_INTEGER_FORMAT, result);
+}
+
+static void value_text(const json_t *value, enum format format, char text[CELL_MAX])
+{
+	if (!value || json_is_null(value))
+		format = FORMAT_NONE;
+	switch (format) {
+	case FORMAT_NONE:
+		snprintf(text, CELL_MAX, "-");
+		return;
+	case FORMAT_WORD:
+	case FORMAT_COUNT:
+		plain_text(value, text);
+		return;
+	case FORMAT_MIB:
+		mib_text(json_integer_value(value), text);
+		return;
+	case FORMAT_AGE:
+		age_text(json_integer_value(value), text);
+		return;
+	case FORMAT_AGO:
+		age_text(json_integer_value(value), text);
+		snprintf(text + strlen(text), CELL_MAX - strlen(text), " ago");
+		return;
+	case FORMAT_LOAD:
+		snprintf(text, CELL_MAX, "%.2f", json_number_value(value));
+		return;
+	case FORMAT_LIST_OF:
+		list_text(value, text);
+		return;
+	case FORMAT_STATES_OF:
+		states_text(value, text);
+		return;
+	case FORMAT_RESULT:
+		result_text(json_integer_value(value), text);
+		return;
+	}
+}
+
+static bool on_the_right(enum format format)
+{
+	return format == FORMAT_COUNT || format == FORMAT_MIB || format == FORMAT_AGE ||
+	       format == FORMAT_LOAD;
+}
+
+static void print_rows(
+    const struct view *view, const json_t *rows, enum table_colours colours, FILE *out)
+{
+	unsigned columns = 0;
+	while (view->columns[columns].title)
+		columns++;
+	struct text_table *t = text_table_new(columns);
+	for (unsigned i = 0; i < columns; i++) {
+		text_table_add(t, view->columns[i].title);
+		if (on_the_right(view->columns[i].format))
+			text_table_align_right(t, i);
+	}
+	size_t row;
+	const json_t *object;
+	json_array_foreach(rows, row, object)
+	{
+		for (unsigned i = 0; i < columns; i++) {
+			char text[CELL_MAX];
+			value_text(
+			    go(object, view->columns[i].path), view->columns[i].format, text);
+			text_table_add(t, text);
+		}
+	}
+	text_table_print(t, colours, out);
+	text_table_free(t);
+}
+
+#define TITLE_WIDTH 20
+
+static void field_print(const char *title, const char *text, enum table_colours colours, FILE *out)
+{
+	fprintf(out, "%-*s", TITLE_WIDTH, title);
+	table_word(*text ? text : "-", colours, out);
+	fputc('\n', out);
+}
+
+static void print_fields(
+    const struct view *view, const json_t *object, enum table_colours colours, FILE *out)
+{
+	for (const struct column *c = view->columns; c->title; c++) {
+		char text[CELL_MAX];
+		value_text(go(object, c->path), c->format, text);
+		field_print(c->title, text, colours, out);
+	}
+}
+
+/* Text ends its line, XML has its own. */
+static void print_raw(const char *text, FILE *out)
+{
+	size_t size = strlen(text);
+	fwrite(text, 1, size, out);
+	if (size && text[size - 1] != '\n')
+		fputc('\n', out);
+}
+
+/* "3: 2 run, 1 dead" */
+static void counts_text(const json_t *counts, char text[CELL_MAX])
+{
+	const char *name;
+	json_t *value;
+	snprintf(text, CELL_MAX, "%" JSON_INTEGER_FORMAT,
+	    json_integer_value(json_object_get(counts, "total")));
+	const char *between = ": ";
+	json_object_foreach((json_t *)(uintptr_t)counts, name, value)
+	{
+		size_t used = strlen(text);
+		if (!strcmp(name, "total") || !json_integer_value(value))
+			continue;
+		snprintf(text + used, CELL_MAX - used, "%s%" JSON_INTEGER_FORMAT " %s", between,
+		    json_integer_value(value), name);
+		between = ", ";
+	}
+}
+
+static void status_primary(const json_t *status, char text[CELL_MAX])
+{
+	char node[CELL_MAX], state[CELL_MAX], epoch[CELL_MAX], age[CELL_MAX], step[CELL_MAX];
+	value_text(go(status, "primary.node"), FORMAT_WORD, node);
+	value_text(go(status, "primary.state"), FORMAT_WORD, state);
+	value_text(go(status, "primary.epoch"), FORMAT_COUNT, epoch);
+	value_text(go(status, "primary.since_ms"), FORMAT_AGE, age);
+	value_text(go(status, "primary.step"), FORMAT_WORD, step);
+	snprintf(text, CELL_MAX, "%.64s (%.16s for %.16s, epoch %.24s%s%.64s)", node, state, age,
+	    epoch, *step ? ", " : "", step);
+}
+
+static void status_log(const json_t *status, char text[CELL_MAX])
+{
+	const json_t *log = json_object_get(status, "raft");
+	if (!json_is_object(log)) {
+		snprintf(text, CELL_MAX, "not open");
+		return;
+	}
+	char leader[CELL_MAX];
+	value_text(json_object_get(log, "leader"), FORMAT_WORD, leader);
+	snprintf(text, CELL_MAX,
+	    "term %" JSON_INTEGER_FORMAT ", leader %.64s, committed %" JSON_INTEGER_FORMAT
+	    ", applied %" JSON_INTEGER_FORMAT ", %" JSON_INTEGER_FORMAT
+	    " voters, %" JSON_INTEGER_FORMAT " stand-bys, %" JSON_INTEGER_FORMAT " may fail",
+	    json_integer_value(json_object_get(log, "term")), leader,
+	    json_integer_value(json_object_get(log, "commit_index")),
+	    json_integer_value(json_object_get(log, "applied_index")),
+	    json_integer_value(json_object_get(log, "voters")),
+	    json_integer_value(json_object_get(log, "standbys")),
+	    json_integer_value(json_object_get(log, "failure_tolerance")));
+}
+
+static void print_status(const json_t *status, enum table_colours colours, FILE *out)
+{
+	char text[CELL_MAX];
+	size_t i;
+	const json_t *message;
+	value_text(go(status, "cluster"), FORMAT_WORD, text);
+	field_print("cluster", text, colours, out);
+	value_text(go(status, "health"), FORMAT_WORD, text);
+	field_print("health", text, colours, out);
+	json_array_foreach(json_object_get(status, "health_messages"), i, message)
+	{
+		value_text(message, FORMAT_WORD, text);
+		field_print("", text, colours, out);
+	}
+	bool maintenance = json_is_true(json_object_get(status, "maintenance"));
+	field_print("maintenance", maintenance ? "on" : "off", colours, out);
+	status_primary(status, text);
+	field_print("primary", text, colours, out);
+	status_log(status, text);
+	field_print("log", text, colours, out);
+	value_text(go(status, "schema_version"), FORMAT_COUNT, text);
+	field_print("schema", text, colours, out);
+	counts_text(json_object_get(status, "nodes"), text);
+	field_print("nodes", text, colours, out);
+	counts_text(json_object_get(status, "vms"), text);
+	field_print("VMs", text, colours, out);
+}
+
+static void print_lines(const json_t *lines, FILE *out)
+{
+	size_t i;
+	const json_t *line;
+	json_array_foreach(lines, i, line)
+	{
+		fputs(json_string_value(line), out);
+		fputc('\n', out);
+	}
+}
+
+static void print_view(
+    const struct view *view, const json_t *result, enum table_colours colours, FILE *out)
+{
+	const char *text;
+	switch (view->kind) {
+	case VIEW_ROWS:
+		print_rows(view, result, colours, out);
+		return;
+	case VIEW_FIELDS:
+		print_fields(view, result, colours, out);
+		return;
+	case VIEW_RAW:
+		text = json_string_value(json_object_get(result, view->columns[0].path));
+		print_raw(text ? text : "(not text: -f json shows it)", out);
+		return;
+	}
+}
+
+void view_print(const char *operation, const json_t *result, enum table_colours colours, FILE *out)
+{
+	if (!strcmp(operation, "status")) {
+		print_status(result, colours, out);
+		return;
+	}
+	if (!strcmp(operation, "node log")) {
+		print_lines(json_object_get(result, "lines"), out);
+		return;
+	}
+	for (size_t i = 0; i < sizeof(views) / sizeof(*views); i++) {
+		if (strcmp(views[i].operation, operation) != 0)
+			continue;
+		print_view(&views[i], result, colours, out);
+		return;
+	}
+	const char *message = json_string_value(json_object_get(result, "message"));
+	print_raw(message ? message : "done", out);
+}
