@@ -1,0 +1,22 @@
+/* What the binary can be beside the command line client: applet.def.
+ *
+ * An applet is run by the name of the file (pvcnoded) or by the first words
+ * (pvc pvcnoded, pvc cluster join); argv[0] is then the last of those words. Its
+ * exit status is the process's. */
+#ifndef TOOLS_APPLET_H
+#define TOOLS_APPLET_H
+
+#define APPLET(words, needs, function, help) int function(int argc, char **argv);
+#include "tools/applet.def"
+#undef APPLET
+
+struct applet {
+	const char *words;
+	const char *needs; /* only when this option is given too; NULL: always */
+	int (*run)(int argc, char **argv);
+	const char *help; /* NULL: for pvc itself, not shown */
+};
+
+extern const struct applet applets[]; /* ends with words NULL */
+
+#endif

@@ -1,0 +1,404 @@
+#include "tools/cli.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "fsm/buffer.h"
+#include "node/operation.h"
+#include "tools/client.h"
+#include "tools/help.h"
+#include "tools/view.h"
+
+#define FILE_MAX     (1u << 20)
+#define FOLLOW_MS    250
+#define PROGRESS_MS  1000 /* the line is brought up to date at least so often */
+#define RECONNECT_MS 200
+
+static bool is_format(const char *word)
+{
+	return !strcmp(word, "json") || !strcmp(word, "table");
+}
+
+/* -f json, -fjson, --format=json. Returns how many arguments it is made of, 0 for none, or
+ * -EINVAL. `-f` with another word is the operation's own (pvc node log N -f). */
+static int read_format(struct cli *cli, const char *word, const char *next, struct err *err)
+{
+	const char *value = NULL;
+	int used = 1;
+	if (!strncmp(word, "--format=", 9))
+		value = word + 9;
+	else if (!strncmp(word, "-f", 2) && word[2])
+		value = word + 2;
+	else if (!strcmp(word, "--format") || (!strcmp(word, "-f") && next && is_format(next)))
+		value = next, used = 2;
+	else
+		return 0;
+	if (!value || !is_format(value))
+		return err_set(err, -EINVAL, "%s wants json or table", word);
+	cli->format = !strcmp(value, "json") ? CLI_JSON : CLI_TABLE;
+	return used;
+}
+
+/* Options that stand before the command. Returns as read_format. */
+static int read_leading(struct cli *cli, const char *word, const char *next, struct err *err)
+{
+	if (!strcmp(word, "--version")) {
+		cli->what = CLI_VERSION;
+		return 1;
+	}
+	if (!strncmp(word, "--socket=", 9)) {
+		cli->socket = word + 9;
+		return 1;
+	}
+	if (strcmp(word, "-s") != 0 && strcmp(word, "--socket") != 0)
+		return 0;
+	if (!next)
+		return err_set(err, -EINVAL, "%s wants the path of a socket", word);
+	cli->socket = next;
+	return 2;
+}
+
+static int read_option(struct cli *cli, const char *word, const char *next, struct err *err)
+{
+	if (!strcmp(word, "--help") || !strcmp(word, "-h")) {
+		cli->what = CLI_HELP;
+		return 1;
+	}
+	int used = cli->count ? 0 : read_leading(cli, word, next, err);
+	if (!used)
+		used = read_format(cli, word, next, err);
+	return used;
+}
+
+int cli_read(struct cli *cli, int argc, char **argv, struct err *err)
+{
+	const char *socket = getenv("PVC_SOCKET");
+	*cli = (struct cli){.socket = socket && *socket ? socket : CLIENT_SOCKET};
+	bool options = true;
+	for (int i = 1; i < argc;) {
+		options = options && strcmp(argv[i], "--") != 0;
+		int used =
+		    options ? read_option(cli, argv[i], i + 1 < argc ? argv[i + 1] : NULL, err) : 0;
+		if (used < 0)
+			return used;
+		if (!used && cli->count == CLI_WORDS_MAX)
+			return err_set(err, -EINVAL, "more than %u words", CLI_WORDS_MAX);
+		if (!used)
+			cli->words[cli->count++] = argv[i];
+		i += used ? used : 1;
+	}
+	return 0;
+}
+
+static int complain(enum cli_exit status, const char *message)
+{
+	fprintf(stderr, "pvc: %s\n", message);
+	return status;
+}
+
+static int read_all(int fd, struct buffer *text)
+{
+	char bytes[16384];
+	ssize_t n;
+	while ((n = read(fd, bytes, sizeof(bytes))) != 0) {
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		buffer_append(text, bytes, (size_t)n);
+		if (text->size > FILE_MAX)
+			return -EFBIG;
+	}
+	return 0;
+}
+
+/* The text of the file that is named, as the argument; 0 or -errno with err. */
+static int read_file(json_t *arguments, const char *name, struct err *err)
+{
+	const char *path = json_string_value(json_object_get(arguments, name));
+	bool piped = !strcmp(path, "-");
+	struct buffer text = {0};
+	int fd = piped ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+	int result = fd < 0 ? -errno : read_all(fd, &text);
+	if (fd >= 0 && !piped)
+		close(fd);
+	if (result)
+		err_set(err, result, "%s: %s", path, strerror(-result));
+	json_t *value = result ? NULL : json_stringn((const char *)text.data, text.size);
+	if (!result && !text.size)
+		result = err_set(err, -EINVAL, "%s: is empty", path);
+	else if (!result && !value)
+		result = err_set(err, -EINVAL, "%s: is not UTF-8", path);
+	buffer_close(&text);
+	if (result)
+		json_decref(value);
+	else
+		json_object_set_new(arguments, name, value);
+	return result;
+}
+
+static int read_files(struct operation_call *call, struct err *err)
+{
+	for (const struct operation_argument *a = call->operation->arguments; a->name; a++) {
+		if (a->type != TYPE_FILE || !json_object_get(call->arguments, a->name))
+			continue;
+		int result = read_file(call->arguments, a->name, err);
+		if (result)
+			return result;
+	}
+	return 0;
+}
+
+/* Some things are not done before a person has typed the name again. */
+static bool confirmed(const struct operation_call *call)
+{
+	const struct operation *o = call->operation;
+	char line[256];
+	if (!o->confirm || call->yes)
+		return true;
+	const char *name = json_string_value(json_object_get(call->arguments, o->confirm));
+	fprintf(stderr, "pvc %s %s: %s\n%s\nType the name to go on: ", o->name, name, o->help,
+	    o->warning);
+	fflush(stderr);
+	if (!fgets(line, sizeof(line), stdin))
+		return false;
+	line[strcspn(line, "\n")] = 0;
+	return !strcmp(line, name);
+}
+
+static int refused(const struct client_answer *answer)
+{
+	fprintf(stderr, "pvc: %s\n", answer->message);
+	if (*answer->hint)
+		fprintf(stderr, "     %s\n", answer->hint);
+	return CLI_REFUSED;
+}
+
+static void show(const struct cli *cli, const char *operation, const json_t *result)
+{
+	if (cli->format == CLI_JSON) {
+		json_dumpf(result, stdout, JSON_INDENT(2) | JSON_ENCODE_ANY);
+		fputc('\n', stdout);
+	} else {
+		view_print(operation, result, table_colours(stdout), stdout);
+	}
+	fflush(stdout);
+}
+
+static uint64_t now_ms(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* The line on which a person sees how far it has come. */
+struct progress_line {
+	bool terminal;
+	uint64_t begun_ms;
+	char said[512];
+};
+
+static void progress_show(struct progress_line *line, const char *text)
+{
+	unsigned seconds = (unsigned)((now_ms() - line->begun_ms) / 1000);
+	if (line->terminal)
+		fprintf(stderr, "\r\033[K%s (%u s)", text, seconds);
+	else if (strcmp(line->said, text) != 0)
+		fprintf(stderr, "%s\n", text);
+	snprintf(line->said, sizeof(line->said), "%s", text);
+	fflush(stderr);
+}
+
+static void progress_end(struct progress_line *line)
+{
+	if (line->terminal)
+		fputs("\r\033[K", stderr);
+}
+
+/* A daemon that is started again meanwhile is no reason to give up. */
+static int wait_again(struct client **client, const struct cli *cli, struct err *err)
+{
+	client_close(*client);
+	*client = NULL;
+	poll(NULL, 0, RECONNECT_MS);
+	return client_open(client, cli->socket, err);
+}
+
+enum waited { WAITED_PENDING, WAITED_DONE, WAITED_FAILED, WAITED_LOST };
+
+/* Ask once; text gets what is to be said. */
+static enum waited wait_look(
+    struct client *client, const struct operation_call *call, char text[ERR_TEXT_MAX])
+{
+	struct client_answer answer;
+	struct err err;
+	enum waited state = WAITED_PENDING;
+	if (client_ask_progress(client, call, &answer, &err)) {
+		snprintf(text, ERR_TEXT_MAX, "%s", err.text);
+		return WAITED_LOST;
+	}
+	const char *its = json_string_value(json_object_get(answer.result, "state"));
+	const char *said = json_string_value(json_object_get(answer.result, "text"));
+	snprintf(text, ERR_TEXT_MAX, "%.*s", ERR_TEXT_MAX - 1, said ? said : answer.message);
+	if (!its || !strcmp(its, "failed"))
+		state = WAITED_FAILED;
+	else if (!strcmp(its, "done"))
+		state = WAITED_DONE;
+	client_answer_close(&answer);
+	return state;
+}
+
+/* Until it has come about, can no longer, or the time is over. The client may be another one
+ * afterwards. */
+static enum waited wait_for(struct client **client, const struct cli *cli,
+    const struct operation_call *call, char text[ERR_TEXT_MAX])
+{
+	struct progress_line line = {.terminal = isatty(STDERR_FILENO), .begun_ms = now_ms()};
+	uint64_t deadline_ms = line.begun_ms + call->timeout_ms;
+	enum waited state;
+	for (;;) {
+		struct err err;
+		state = *client ? wait_look(*client, call, text) : WAITED_LOST;
+		if (state == WAITED_DONE || state == WAITED_FAILED || now_ms() >= deadline_ms)
+			break;
+		progress_show(&line, text);
+		uint64_t left_ms = deadline_ms - now_ms();
+		if (state == WAITED_LOST && wait_again(client, cli, &err))
+			snprintf(text, ERR_TEXT_MAX, "%s", err.text);
+		else if (state == WAITED_PENDING)
+			client_wait(
+			    *client, left_ms < PROGRESS_MS ? (unsigned)left_ms : PROGRESS_MS, &err);
+	}
+	progress_end(&line);
+	return state;
+}
+
+static int wait_and_say(
+    struct client **client, const struct cli *cli, const struct operation_call *call)
+{
+	char text[ERR_TEXT_MAX] = "";
+	switch (wait_for(client, cli, call, text)) {
+	case WAITED_DONE:
+		if (cli->format == CLI_TABLE)
+			printf("%s\n", text);
+		return CLI_DONE;
+	case WAITED_FAILED:
+		return complain(CLI_REFUSED, text);
+	case WAITED_LOST:
+		return complain(CLI_UNREACHABLE, text);
+	case WAITED_PENDING:
+		break;
+	}
+	fprintf(stderr, "pvc: not yet after %u s: %s\n", (unsigned)(call->timeout_ms / 1000), text);
+	return CLI_REFUSED;
+}
+
+/* Ask the same again for what is new, until the daemon or the reader goes away. */
+static int follow(struct client *client, const struct cli *cli, struct operation_call *call,
+    struct client_answer *answer)
+{
+	for (;;) {
+		struct err err;
+		json_t *newest = json_incref(json_object_get(answer->result, "newest"));
+		json_object_set_new(call->arguments, "after", newest);
+		json_object_set_new(call->arguments, "last", json_integer(100000));
+		client_answer_close(answer);
+		poll(NULL, 0, FOLLOW_MS);
+		if (client_ask(client, call, answer, &err))
+			return complain(CLI_UNREACHABLE, err.text);
+		if (!answer->result)
+			return refused(answer);
+		if (json_array_size(json_object_get(answer->result, "lines")))
+			show(cli, call->operation->name, answer->result);
+		if (ferror(stdout))
+			return CLI_DONE;
+	}
+}
+
+static int ask(struct client **client, const struct cli *cli, struct operation_call *call)
+{
+	struct client_answer answer;
+	struct err err;
+	int status = CLI_DONE;
+	if (client_ask(*client, call, &answer, &err))
+		return complain(CLI_UNREACHABLE, err.text);
+	if (*answer.code) {
+		status = refused(&answer);
+	} else {
+		/* With --wait the last word is what has come about. */
+		if (!call->wait || cli->format == CLI_JSON)
+			show(cli, call->operation->name, answer.result);
+		if (call->wait)
+			status = wait_and_say(client, cli, call);
+		else if (call->follow)
+			status = follow(*client, cli, call, &answer);
+	}
+	client_answer_close(&answer);
+	return status;
+}
+
+static int run(const struct cli *cli, struct operation_call *call)
+{
+	struct client *client = NULL;
+	struct err err;
+	if (read_files(call, &err))
+		return complain(CLI_REFUSED, err.text);
+	if (!confirmed(call))
+		return complain(CLI_REFUSED, "not confirmed: nothing was done");
+	if (client_open(&client, cli->socket, &err))
+		return complain(CLI_UNREACHABLE, err.text);
+	int status = ask(&client, cli, call);
+	client_close(client);
+	return status;
+}
+
+static int usage(const struct cli *cli, const char *message)
+{
+	fprintf(stderr, "pvc: %s\n", message);
+	const struct operation *o = NULL;
+	if (operation_match(cli->words, cli->count, &o))
+		help_usage(o, stderr);
+	else
+		fputs("pvc --help lists the commands\n", stderr);
+	return CLI_USAGE;
+}
+
+int cli_main(int argc, char **argv)
+{
+	struct cli cli;
+	struct operation_call call;
+	struct err err;
+	if (cli_read(&cli, argc, argv, &err))
+		return usage(&cli, err.text);
+	if (cli.what == CLI_VERSION) {
+		puts("pvc " PVC_VERSION);
+		return CLI_DONE;
+	}
+	if (cli.count && !strcmp(cli.words[0], "help")) {
+		cli.what = CLI_HELP;
+		cli.count--;
+		memmove(cli.words, cli.words + 1, cli.count * sizeof(*cli.words));
+	}
+	if (cli.what == CLI_HELP && !help_print(cli.words, cli.count, stdout))
+		return CLI_DONE;
+	if (cli.count == 0) {
+		help_print(NULL, 0, stderr);
+		return CLI_USAGE;
+	}
+	if (cli.what == CLI_RUN && help_is_area(cli.words, cli.count)) {
+		help_print(cli.words, cli.count, stderr);
+		return CLI_USAGE;
+	}
+	if (operation_parse(cli.words, cli.count, &call, &err))
+		return usage(&cli, err.text);
+	int status = run(&cli, &call);
+	operation_call_close(&call);
+	return status;
+}

@@ -1,0 +1,59 @@
+/* pvc: what it is is said by its name or its first words. */
+#include <stdio.h>
+#include <string.h>
+
+#include "tools/applet.h"
+#include "tools/cli.h"
+
+/* How many of the words make the applet's name; 0: it is another one. */
+static int applet_match(const char *name, int argc, char **argv)
+{
+	int used = 0;
+	while (used < argc) {
+		size_t length = strlen(argv[used]);
+		if (length == 0 || strncmp(name, argv[used], length) != 0)
+			return 0;
+		used++;
+		if (!name[length])
+			return used;
+		if (name[length] != ' ')
+			return 0;
+		name += length + 1;
+	}
+	return 0;
+}
+
+static int has_option(const char *option, int argc, char **argv)
+{
+	size_t length = strlen(option);
+	for (int i = 0; i < argc; i++)
+		if (!strncmp(argv[i], option, length) &&
+		    (!argv[i][length] || argv[i][length] == '='))
+			return 1;
+	return 0;
+}
+
+/* The applet that these words name, or NULL; *used gets how many are its name. */
+static const struct applet *applet_find(int argc, char **argv, int *used)
+{
+	for (const struct applet *a = applets; a->words; a++) {
+		*used = applet_match(a->words, argc, argv);
+		if (*used && (!a->needs || has_option(a->needs, argc, argv)))
+			return a;
+	}
+	return NULL;
+}
+
+int main(int argc, char **argv)
+{
+	int used = 0;
+	char *slash = argc > 0 ? strrchr(argv[0], '/') : NULL;
+	char *name[] = {slash ? slash + 1 : argv[0], NULL};
+	const struct applet *applet = argc > 0 ? applet_find(1, name, &used) : NULL;
+	if (applet)
+		return applet->run(argc, argv);
+	applet = argc > 1 ? applet_find(argc - 1, argv + 1, &used) : NULL;
+	if (applet)
+		return applet->run(argc - used, argv + used);
+	return cli_main(argc, argv);
+}
