@@ -107,8 +107,8 @@ install: all ## binary, names, units and examples into DESTDIR=, PREFIX=/usr
 	ln -sf pvc $(DESTDIR)$(PREFIX)/sbin/pvcapid
 	install -D -m 644 debian/pvcnoded.yaml $(DESTDIR)/etc/pvc/pvcnoded.yaml.example
 	sed 's,@PREFIX@,$(PREFIX),g' debian/pvcnoded.service | install -D -m 644 /dev/stdin $(DESTDIR)/lib/systemd/system/pvcnoded.service
-	install -D -m 644 debian/pvc.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/pvc
-	install -D -m 644 debian/pvc.zsh $(DESTDIR)$(PREFIX)/share/zsh/vendor-completions/_pvc
+	$B/pvc completion bash | install -D -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/share/bash-completion/completions/pvc
+	$B/pvc completion zsh | install -D -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/share/zsh/vendor-completions/_pvc
 
 clean: ## remove build/
 	rm -rf build

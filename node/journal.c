@@ -3,10 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fsm/buffer.h"
+#include "fsm/command.h"
 
 struct note {
 	uint64_t index;
+	uint64_t ticks;
 	int result;
 	uint32_t size;
 	uint8_t operation[JOURNAL_OPERATION_MAX];
@@ -27,11 +28,26 @@ void journal_free(struct journal *j)
 	free(j);
 }
 
+static bool is_tick(const uint8_t *operation, size_t size)
+{
+	struct reader in = reader_of(operation, size);
+	reader_varint(&in); /* client */
+	reader_varint(&in); /* sequence */
+	return reader_varint(&in) == COMMAND_tick;
+}
+
 void journal_note(
     struct journal *j, uint64_t index, const uint8_t *operation, size_t size, int result)
 {
+	uint64_t ticks = 0;
+	if (is_tick(operation, size)) {
+		ticks = j->noted ? j->notes[(j->noted - 1) % JOURNAL_LENGTH].ticks + 1 : 1;
+		if (ticks > 1)
+			j->noted--;
+	}
 	struct note *n = &j->notes[j->noted++ % JOURNAL_LENGTH];
 	n->index = index;
+	n->ticks = ticks;
 	n->result = result;
 	n->size = (uint32_t)size;
 	if (size <= sizeof(n->operation))
@@ -48,6 +64,7 @@ struct journal_entry journal_back(const struct journal *j, unsigned back)
 	const struct note *n = &j->notes[(j->noted - 1 - back) % JOURNAL_LENGTH];
 	return (struct journal_entry){
 	    .index = n->index,
+	    .ticks = n->ticks,
 	    .result = n->result,
 	    .size = n->size,
 	    .operation = n->size <= sizeof(n->operation) ? n->operation : NULL,

@@ -1,6 +1,8 @@
 /* The last operations that this replica applied, and what came of them: for
  * `pvc raft log` on a running node. Bounded in number and bytes; a blob of a
- * megabyte is not worth keeping twice, so large operations are kept by size only. */
+ * megabyte is not worth keeping twice, so large operations are kept by size only.
+ * Of ticks in a row, the last is kept and how many there were: one a second
+ * would leave room for nothing else. */
 #ifndef NODE_JOURNAL_H
 #define NODE_JOURNAL_H
 
@@ -14,6 +16,7 @@ struct journal; /* about 600 KiB, touched as it fills */
 
 struct journal_entry {
 	uint64_t index; /* of the log's entry; several operations may share one */
+	uint64_t ticks; /* in a row up to this one; 0: it is no tick */
 	int result; /* what the machine answered */
 	uint32_t size; /* of the operation */
 	const uint8_t *operation; /* NULL: it was larger than JOURNAL_OPERATION_MAX */

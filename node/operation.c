@@ -17,6 +17,7 @@
 #define MAYBE(name, type, help)		 {ARGUMENT_MAYBE, TYPE_##type, 0, #name, NULL, help},
 #define OPTION(name, type, preset, help) {ARGUMENT_OPTION, TYPE_##type, 0, #name, preset, help},
 #define FLAG(name, letter, help)	 {ARGUMENT_FLAG, TYPE_TEXT, letter, #name, NULL, help},
+#define DEMAND(name, help)		 {ARGUMENT_DEMAND, TYPE_TEXT, 0, #name, NULL, help},
 #define OPERATION(identifier, words, method, path, access, help, traits, ...)                      \
 	static const struct operation_argument identifier##_arguments[] = {__VA_ARGS__{0}};
 #include "node/operation.def"
@@ -142,7 +143,9 @@ static int check_choice(const struct operation_argument *a, const char *value, s
 
 static int check_value(const struct operation_argument *a, const json_t *value, struct err *err)
 {
-	if (a->kind == ARGUMENT_FLAG)
+	if (a->kind == ARGUMENT_DEMAND && !json_is_true(value))
+		return err_set(err, -EINVAL, "must be true");
+	if (a->kind == ARGUMENT_DEMAND || a->kind == ARGUMENT_FLAG)
 		return json_is_boolean(value) ? 0 : err_set(err, -EINVAL, "must be true or false");
 	if (a->type == TYPE_NUMBER)
 		return json_is_integer(value) && json_integer_value(value) >= 0
@@ -179,6 +182,9 @@ static int check_arguments(const struct operation *o, json_t *arguments, struct 
 		known += value != NULL;
 		if (!value && a->kind == ARGUMENT_NEEDED)
 			return err_set(err, -EINVAL, "%s: %s is missing", o->name, a->name);
+		if (!value && a->kind == ARGUMENT_DEMAND)
+			return err_set(err, -EINVAL, "%s: say --%s when that is so: %s", o->name,
+			    dashed(a->name, name), a->help);
 		if (!value && a->preset) {
 			take_preset(a, arguments);
 			known++;
@@ -411,11 +417,12 @@ json_t *node_name_json(const struct cluster *c, uint64_t id)
 
 static json_t *argument_table(const struct operation_argument *a)
 {
-	static const char *const kinds[] = {"positional", "optional", "option", "flag"};
+	static const char *const kinds[] = {
+	    "positional", "optional", "option", "flag", "demanded flag"};
 	json_t *json =
 	    json_pack("{s:s, s:s, s:s}", "name", a->name, "kind", kinds[a->kind], "help", a->help);
 	const char *const *choices = operation_choices(a->type);
-	if (a->kind != ARGUMENT_FLAG)
+	if (a->kind != ARGUMENT_FLAG && a->kind != ARGUMENT_DEMAND)
 		json_object_set_new(json, "type", json_string(operation_type_text(a->type)));
 	if (a->preset)
 		json_object_set_new(json, "default", json_string(a->preset));

@@ -23,6 +23,7 @@ enum argument_kind {
 	ARGUMENT_MAYBE, /* positional, the last */
 	ARGUMENT_OPTION, /* --name VALUE */
 	ARGUMENT_FLAG, /* --name */
+	ARGUMENT_DEMAND, /* --name, and not without it: so that nobody does it by accident */
 };
 
 enum argument_type {

@@ -215,12 +215,12 @@ void operation_raft_members(struct operation_turn *turn)
 		/* Only the leader knows how far the others are. */
 		bool known = log->status.role == REPLICA_LEADER && m->heard_ms;
 		uint64_t age_ms = now_ms > m->heard_ms ? now_ms - m->heard_ms : 0;
-		json_array_append_new(
-		    list, json_pack("{s:I, s:o, s:s, s:o, s:o, s:o}", "id", (json_int_t)m->id,
-			      "node", node_name_json(c, m->id), "role",
-			      state_name(member_role_names, m->role), "address", json_text(m->address),
-			      "match_index", known ? json_u64(m->match) : json_null(),
-			      "heard_age_ms", known ? json_u64(age_ms) : json_null()));
+		json_array_append_new(list,
+		    json_pack("{s:I, s:o, s:s, s:o, s:o, s:o}", "id", (json_int_t)m->id, "node",
+			node_name_json(c, m->id), "role", state_name(member_role_names, m->role),
+			"address", json_text(m->address), "match_index",
+			known ? json_u64(m->match) : json_null(), "heard_age_ms",
+			known ? json_u64(age_ms) : json_null()));
 	}
 	free(log);
 	turn_answer(turn, list);

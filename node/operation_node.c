@@ -159,12 +159,6 @@ void operation_node_fenced(struct operation_turn *turn)
 		turn_refuse(turn, -ENOENT, &err);
 		return;
 	}
-	if (!argument_given(turn->arguments, "by_hand")) {
-		err_set(&err, -EINVAL,
-		    "say --by-hand when you have seen that %s is off, and only then", node->name);
-		turn_refuse(turn, -EINVAL, &err);
-		return;
-	}
 	struct command command = {.number = COMMAND_node_fenced};
 	command.node_fenced.node = node->id;
 	command.node_fenced.by_hand = true;

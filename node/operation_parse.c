@@ -172,7 +172,7 @@ static int unknown_option(struct line *l, const char *word, size_t size, struct 
 	snprintf(written, sizeof(written), "--%.*s", (int)size, word);
 	struct guess guess = guess_of(written);
 	for (const struct operation_argument *a = o->arguments; a->name && n < 28; a++) {
-		if (a->kind != ARGUMENT_OPTION && a->kind != ARGUMENT_FLAG)
+		if (a->kind == ARGUMENT_NEEDED || a->kind == ARGUMENT_MAYBE)
 			continue;
 		snprintf(names[n], sizeof(names[n]), "--%s", a->name);
 		for (char *c = names[n]; *c; c++)
@@ -199,7 +199,7 @@ static int long_option(struct line *l, const char *word, struct err *err)
 	for (const struct operation_argument *a = o->arguments; a->name; a++) {
 		if (!same_name(a->name, word, size))
 			continue;
-		if (a->kind == ARGUMENT_FLAG) {
+		if (a->kind == ARGUMENT_FLAG || a->kind == ARGUMENT_DEMAND) {
 			if (inside)
 				return err_set(
 				    err, -EINVAL, "--%.*s takes no value", (int)size, word);

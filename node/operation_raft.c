@@ -51,21 +51,33 @@ void operation_raft_status(struct operation_turn *turn)
 	turn_answer(turn, json);
 }
 
+/* One line for people: of a tick, which says much and happens always, only how many. */
+static json_t *text_json(const struct journal_entry *entry, const struct command *command)
+{
+	struct buffer text = {0};
+	if (entry->ticks)
+		buffer_print(&text, "tick (%" PRIu64 " in a row) of %" PRIu32 " nodes",
+		    entry->ticks, command->tick.keepalives.count);
+	else
+		command_print(command, &text);
+	buffer_append_u8(&text, 0);
+	json_t *json = json_text((const char *)text.data);
+	buffer_close(&text);
+	return json;
+}
+
 static json_t *operation_json(const struct journal_entry *entry)
 {
 	struct command command;
 	if (!entry->operation)
-		return json_pack("{s:s}", "command", "(too large to be kept)");
+		return json_pack("{s:s, s:s}", "command", entry->ticks ? "tick" : "?", "text",
+		    entry->ticks ? "tick" : "(too large to be kept)");
 	int status = command_decode(&command, entry->operation, entry->size);
 	if (status)
-		return json_pack("{s:s}", "command",
+		return json_pack("{s:s, s:s}", "command", "?", "text",
 		    status == -ENOTSUP ? "(of a newer version)" : "(not a command)");
 	json_t *json = json_command(&command);
-	struct buffer text = {0};
-	command_print(&command, &text);
-	buffer_append_u8(&text, 0);
-	json_object_set_new(json, "text", json_text((const char *)text.data));
-	buffer_close(&text);
+	json_object_set_new(json, "text", text_json(entry, &command));
 	command_clear(&command);
 	return json;
 }

@@ -87,7 +87,7 @@ static void offer_options(const struct operation *o, const char *begun)
 {
 	char option[64];
 	for (const struct operation_argument *a = o->arguments; a->name; a++)
-		if (a->kind == ARGUMENT_OPTION || a->kind == ARGUMENT_FLAG)
+		if (a->kind != ARGUMENT_NEEDED && a->kind != ARGUMENT_MAYBE)
 			offer(help_option(a->name, option), begun);
 	if (o->progress) {
 		offer("--wait", begun);

@@ -39,6 +39,9 @@ static void usage_argument(const struct operation_argument *a, FILE *out)
 	case ARGUMENT_OPTION:
 		fprintf(out, " [%s %s]", help_option(a->name, option), upper(a, value));
 		return;
+	case ARGUMENT_DEMAND:
+		fprintf(out, " %s", help_option(a->name, option));
+		return;
 	case ARGUMENT_FLAG:
 		fprintf(out, " [%s]", help_option(a->name, option));
 		return;

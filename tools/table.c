@@ -125,24 +125,29 @@ static void pad(size_t n, FILE *out)
 		fputc(' ', out);
 }
 
-static void print_row(const struct text_table *t, size_t row, const size_t widths[],
+/* The last cell that has something in it: nothing is padded after it. */
+static unsigned last_filled(const struct text_table *t, char *const *cells)
+{
+	unsigned last = t->columns - 1;
+	while (last > 0 && !*cells[last])
+		last--;
+	return last;
+}
+
+static void print_cells(const struct text_table *t, char *const *cells, const size_t widths[],
     enum table_colours colours, FILE *out)
 {
-	if (row == 0 && colours == TABLE_COLOURED)
-		fputs(BOLD, out);
-	for (unsigned column = 0; column < t->columns; column++) {
-		const char *cell = t->cells[row * t->columns + column];
-		size_t space = widths[column] - width_of(cell);
-		bool last = column + 1 == t->columns;
+	unsigned last = last_filled(t, cells);
+	for (unsigned column = 0; column <= last; column++) {
+		size_t space = widths[column] - width_of(cells[column]);
 		if (t->right[column])
 			pad(space, out);
-		table_word(cell, colours, out);
-		if (!t->right[column] && !last)
+		table_word(cells[column], colours, out);
+		if (!t->right[column] && column != last)
 			pad(space, out);
-		if (!last)
+		if (column != last)
 			pad(GAP, out);
 	}
-	fputs(row == 0 && colours == TABLE_COLOURED ? PLAIN "\n" : "\n", out);
 }
 
 void text_table_print(const struct text_table *t, enum table_colours colours, FILE *out)
@@ -154,6 +159,10 @@ void text_table_print(const struct text_table *t, enum table_colours colours, FI
 		if (width > widths[i % t->columns])
 			widths[i % t->columns] = width;
 	}
-	for (size_t row = 0; row < rows; row++)
-		print_row(t, row, widths, colours, out);
+	for (size_t row = 0; row < rows; row++) {
+		bool bold = row == 0 && colours == TABLE_COLOURED;
+		fputs(bold ? BOLD : "", out);
+		print_cells(t, t->cells + row * t->columns, widths, colours, out);
+		fputs(bold ? PLAIN "\n" : "\n", out);
+	}
 }

@@ -286,8 +286,8 @@ static void status_log(const json_t *status, char text[CELL_MAX])
 	value_text(json_object_get(log, "leader"), FORMAT_WORD, leader);
 	snprintf(text, CELL_MAX,
 	    "term %" JSON_INTEGER_FORMAT ", leader %.64s, committed %" JSON_INTEGER_FORMAT
-	    ", applied %" JSON_INTEGER_FORMAT ", %" JSON_INTEGER_FORMAT
-	    " voters, %" JSON_INTEGER_FORMAT " stand-bys, %" JSON_INTEGER_FORMAT " may fail",
+	    ", applied %" JSON_INTEGER_FORMAT ", voters %" JSON_INTEGER_FORMAT
+	    ", stand-bys %" JSON_INTEGER_FORMAT ", may fail %" JSON_INTEGER_FORMAT,
 	    json_integer_value(json_object_get(log, "term")), leader,
 	    json_integer_value(json_object_get(log, "commit_index")),
 	    json_integer_value(json_object_get(log, "applied_index")),
