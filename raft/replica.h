@@ -140,4 +140,7 @@ unsigned replica_members(const struct replica *r, struct replica_member *members
 /* Why the role is REPLICA_FAILED: disk or a contradiction; "" when it is not. */
 const char *replica_failure(const struct replica *r);
 
+/* The version of libraft, "0.22.1". */
+const char *replica_library_version(void);
+
 #endif

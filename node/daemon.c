@@ -1,0 +1,558 @@
+#include "node/daemon.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <uv.h>
+
+#include "fsm/schema.h"
+#include "node/admission.h"
+#include "node/banner.h"
+#include "node/config.h"
+#include "node/contacts.h"
+#include "node/control.h"
+#include "node/duties.h"
+#include "node/journal.h"
+#include "node/ledger.h"
+#include "node/log.h"
+#include "node/notify.h"
+
+#define STOP_WITHIN_MS	  10000
+#define LOG_FLUSH_MS	  500
+/* Judging costs a walk over all VMs: under a flood of operations not at each turn. */
+#define DUTIES_EVERY_MS	  5
+
+struct daemon {
+	uv_loop_t loop;
+	uv_prepare_t turn;
+	uv_timer_t timer;
+	uv_signal_t terminate, interrupt, hangup;
+	struct config config;
+	struct identity_files files;
+	struct identity identity;
+	struct cluster cluster;
+	struct context context;
+	struct admission admission;
+	struct ledger *ledger;
+	struct peers *peers;
+	struct control *control;
+	struct duties *duties;
+	struct journal *journal;
+	uint64_t duties_ms; /* when they are due */
+	uint64_t judged_ms; /* when they were last looked at */
+	uint64_t watchdog_ms;
+	uint64_t stop_by_ms; /* 0: not stopping */
+	uint64_t told_index; /* of the value, to those who watch */
+	bool stirred;	     /* somebody has something for the duties */
+	bool value_moved;    /* since they were last looked at */
+	bool closing, told_ready;
+};
+
+static uint64_t now_ms(void)
+{
+	return uv_hrtime() / 1000000;
+}
+
+/* The context. */
+
+static uint64_t context_now(void *data)
+{
+	return now_ms();
+}
+
+static struct replica *context_replica(void *data)
+{
+	struct daemon *d = data;
+	return ledger_replica(d->ledger);
+}
+
+static void context_propose(void *data, struct command *command, unsigned timeout_ms,
+    context_done done, void *done_data)
+{
+	struct daemon *d = data;
+	ledger_propose(d->ledger, command, timeout_ms, done, done_data);
+}
+
+static void context_read(void *data, unsigned timeout_ms, context_done done, void *done_data)
+{
+	struct daemon *d = data;
+	ledger_read(d->ledger, timeout_ms, done, done_data);
+}
+
+static void context_watch(void *data, uint64_t index, context_done done, void *done_data)
+{
+	struct daemon *d = data;
+	ledger_watch(d->ledger, index, done, done_data);
+}
+
+static int context_token(void *data, struct context_token *token, struct err *err)
+{
+	struct daemon *d = data;
+	return admission_token(&d->admission, token, err);
+}
+
+static uint64_t context_lines(void *data, uint64_t after, unsigned most, struct buffer *out)
+{
+	return log_after(after, most, out);
+}
+
+static void make_context(struct daemon *d)
+{
+	d->context = (struct context){
+	    .data = d,
+	    .id = (uint32_t)d->identity.id,
+	    .cluster = &d->cluster,
+	    .config = &d->config,
+	    .now_ms = context_now,
+	    .replica = context_replica,
+	    .propose = context_propose,
+	    .read = context_read,
+	    .watch = context_watch,
+	    .journal = d->journal,
+	    .token = context_token,
+	    .lines = context_lines,
+	};
+}
+
+/* Between the parts. */
+
+static void stirred(void *data)
+{
+	struct daemon *d = data;
+	d->stirred = true;
+}
+
+static void send_to(void *data, uint64_t to, const uint8_t *bytes, size_t size)
+{
+	struct daemon *d = data;
+	if (d->peers)
+		peers_send(d->peers, to, bytes, size);
+}
+
+static void program_answered(void *data, uint64_t request, int result, uint64_t index)
+{
+	struct daemon *d = data;
+	control_answered(d->control, request, result, index);
+}
+
+static void peer_received(void *data, uint64_t from, const uint8_t *bytes, size_t size)
+{
+	struct daemon *d = data;
+	struct replica *replica = ledger_replica(d->ledger);
+	if (size && bytes[0] == AGENT_KEEPALIVE_MARK)
+		duties_heard(d->duties, bytes, size);
+	else if (replica)
+		replica_receive(replica, from, bytes, size, now_ms());
+}
+
+static void peer_lost(void *data, uint64_t member)
+{
+	struct daemon *d = data;
+	struct replica *replica = ledger_replica(d->ledger);
+	log_debug("main", "the connection with node %" PRIu64 " was closed", member);
+	if (replica)
+		replica_lost(replica, member, now_ms());
+}
+
+static void peer_stranger(void *data, const char *address, const char *why)
+{
+	log_warning("Turned away %s: %s", address, why);
+}
+
+static void peer_joined(void *data, uint64_t guest, const struct guest_request *request)
+{
+	struct daemon *d = data;
+	admission_joined(&d->admission, guest, request);
+}
+
+/* Who may connect: the value's nodes, and while it has none, those whom we were
+ * told of when we joined. */
+static void tell_members(struct daemon *d)
+{
+	struct peers_member members[PEERS_MEMBERS_MAX];
+	unsigned n = 0;
+	cluster_each(d->cluster.nodes, struct node, node) {
+		members[n].id = node->id;
+		snprintf(members[n++].address, sizeof(members[0].address), "%s", node->address);
+	}
+	if (n < 2 && d->identity.id != 1) {
+		const char *directory = d->config.system.configuration.directories.data_directory;
+		n = contacts_load(directory, members);
+	}
+	peers_members(d->peers, members, n);
+}
+
+/* The first leader of a new cluster says what it is called. */
+static void found_cluster(struct daemon *d)
+{
+	struct command command = {.number = COMMAND_found, .found = {.schema = SCHEMA_MAX}};
+	struct command_found *found = &command.found;
+	struct err err;
+	char peer[CONFIG_PEER_MAX];
+	config_peer(&d->config, peer);
+	snprintf(found->name, sizeof(found->name), "%s", d->config.cluster.name);
+	snprintf(found->uuid, sizeof(found->uuid), "%s", d->identity.cluster);
+	snprintf(found->node, sizeof(found->node), "%s", d->identity.name);
+	snprintf(found->address, sizeof(found->address), "%.127s", peer);
+	if (!identity_incarnation((const char *)d->files.certificate.data, d->files.certificate.size,
+		found->incarnation, &err))
+		ledger_propose(d->ledger, &command, 5000, NULL, NULL);
+}
+
+/* Turns. */
+
+static void turn_value(struct daemon *d)
+{
+	if (d->cluster.index == d->told_index)
+		return;
+	d->told_index = d->cluster.index;
+	d->value_moved = true;
+	control_changed(d->control);
+}
+
+static void turn_founding(struct daemon *d)
+{
+	struct replica_status status;
+	struct replica *replica = ledger_replica(d->ledger);
+	if (d->cluster.settings.schema || !replica || d->identity.id != 1)
+		return;
+	replica_status(replica, &status);
+	if (status.role == REPLICA_LEADER)
+		found_cluster(d);
+}
+
+/* When the duties are due next. What happens soon after one another is judged at once. */
+static uint64_t turn_duties(struct daemon *d, uint64_t now)
+{
+	bool news = d->stirred || d->value_moved;
+	if (news && d->duties_ms > d->judged_ms + DUTIES_EVERY_MS)
+		d->duties_ms = d->judged_ms + DUTIES_EVERY_MS;
+	if (now < d->duties_ms)
+		return d->duties_ms;
+	if (d->value_moved)
+		tell_members(d);
+	d->stirred = d->value_moved = false;
+	d->judged_ms = now;
+	turn_founding(d);
+	d->duties_ms = duties_turn(d->duties, now);
+	return d->stirred ? now + DUTIES_EVERY_MS : d->duties_ms;
+}
+
+static void turn_notify(struct daemon *d, uint64_t now)
+{
+	uint64_t every_ms = notify_watchdog_ms();
+	if (!d->told_ready) {
+		d->told_ready = true;
+		notify_ready();
+	}
+	if (every_ms && now - d->watchdog_ms >= every_ms) {
+		d->watchdog_ms = now;
+		notify_watchdog();
+	}
+}
+
+/* Only wakes the loop: what is due is found by turn(). */
+static void timer(uv_timer_t *handle)
+{
+}
+
+static void peers_closed(void *data)
+{
+}
+
+static void close_all(struct daemon *d)
+{
+	d->closing = true;
+	notify_stopping();
+	duties_close(d->duties);
+	control_close(d->control);
+	peers_close(d->peers, peers_closed, d);
+	d->peers = NULL;
+	ledger_close(d->ledger);
+	uv_close((uv_handle_t *)&d->turn, NULL);
+	uv_close((uv_handle_t *)&d->timer, NULL);
+	uv_close((uv_handle_t *)&d->terminate, NULL);
+	uv_close((uv_handle_t *)&d->interrupt, NULL);
+	uv_close((uv_handle_t *)&d->hangup, NULL);
+}
+
+static void turn(uv_prepare_t *prepare)
+{
+	struct daemon *d = prepare->data;
+	if (d->closing)
+		return;
+	uint64_t now = now_ms();
+	turn_value(d);
+	uint64_t next = turn_duties(d, now);
+	uint64_t due = ledger_turn(d->ledger, now);
+	turn_value(d);
+	turn_notify(d, now);
+	if (d->stop_by_ms && (duties_stopped(d->duties) || now >= d->stop_by_ms)) {
+		close_all(d);
+		return;
+	}
+	if ((d->stirred || d->value_moved) && next > d->judged_ms + DUTIES_EVERY_MS)
+		next = d->judged_ms + DUTIES_EVERY_MS;
+	next = due < next ? due : next;
+	uv_update_time(&d->loop);
+	uv_timer_start(&d->timer, timer, next > now ? next - now : 0, 0);
+}
+
+/* Signals. */
+
+static void on_terminate(uv_signal_t *handle, int number)
+{
+	struct daemon *d = handle->data;
+	if (d->stop_by_ms)
+		return;
+	log_system("Stopping: VMs go on running");
+	d->stop_by_ms = now_ms() + STOP_WITHIN_MS;
+	duties_stop(d->duties);
+}
+
+static void on_hangup(uv_signal_t *handle, int number)
+{
+	log_reopen();
+}
+
+static void watch_signals(struct daemon *d)
+{
+	struct {
+		uv_signal_t *handle;
+		uv_signal_cb run;
+		int number;
+	} signals[] = {
+	    {&d->terminate, on_terminate, SIGTERM},
+	    {&d->interrupt, on_terminate, SIGINT},
+	    {&d->hangup, on_hangup, SIGHUP},
+	};
+	/* A peer that is killed must not kill us with its last packet. */
+	signal(SIGPIPE, SIG_IGN);
+	for (unsigned i = 0; i < sizeof(signals) / sizeof(*signals); i++) {
+		uv_signal_init(&d->loop, signals[i].handle);
+		signals[i].handle->data = d;
+		uv_signal_start(signals[i].handle, signals[i].run, signals[i].number);
+	}
+}
+
+/* Start. */
+
+static int start_log(struct daemon *d, struct err *err)
+{
+	const struct config_configuration *c = &d->config.system.configuration;
+	const struct config_logging *logging = &c->logging;
+	char file[1024];
+	mkdir(c->directories.log_directory, 0755);
+	snprintf(file, sizeof(file), "%s/pvcnoded.log", c->directories.log_directory);
+	struct log_options options = {
+	    .name = "pvcnoded",
+	    .node = d->config.node,
+	    .file = logging->file_logging ? file : NULL,
+	    .to_stdout = logging->stdout_logging,
+	    .to_journal = logging->journal_logging,
+	    .colours = logging->log_colours,
+	    .dates = logging->log_dates,
+	    .debug = d->config.debug,
+	    .lines = logging->node_log_lines,
+	};
+	return log_open(&options, err);
+}
+
+static void start_banner(struct daemon *d)
+{
+	struct banner_facts facts = {
+	    .daemon = "pvcnoded",
+	    .version = PVC_VERSION,
+	    .raft_version = replica_library_version(),
+	    .node = d->config.node,
+	    .id = d->identity.id,
+	    .cluster = d->config.cluster.name,
+	    .domain = d->config.cluster.networks.cluster.domain,
+	    .ipmi_host = d->config.system.fencing.ipmi.host,
+	    .schema_min = SCHEMA_MIN,
+	    .schema_max = SCHEMA_MAX,
+	};
+	banner_print(&facts);
+}
+
+static int start_identity(struct daemon *d, struct err *err)
+{
+	char path[1024];
+	snprintf(path, sizeof(path), "%s/identity",
+	    d->config.system.configuration.directories.data_directory);
+	int result = identity_load(path, &d->files, &d->identity, err);
+	if (result == -ENOENT)
+		return err_set(err, result,
+		    "%s: this machine is of no cluster yet: run `pvc cluster bootstrap` on the first one, "
+		    "`pvc cluster join TOKEN` on the others",
+		    path);
+	if (!result && strcmp(d->identity.name, d->config.node) != 0)
+		return err_set(err, -EINVAL,
+		    "the configuration says node %s, the certificate in %s is of %s: one of them is of "
+		    "another machine",
+		    d->config.node, path, d->identity.name);
+	return result;
+}
+
+static int start_ledger(struct daemon *d, struct err *err)
+{
+	char path[1024], peer[CONFIG_PEER_MAX], aside[256];
+	const struct config_raft *raft = &d->config.raft;
+	snprintf(path, sizeof(path), "%s/raft",
+	    d->config.system.configuration.directories.data_directory);
+	if (mkdir(path, 0700) && errno != EEXIST)
+		return err_set(err, -errno, "%s: %s", path, strerror(errno));
+	config_peer(&d->config, peer);
+	struct ledger_options options = {
+	    .loop = &d->loop,
+	    .directory = path,
+	    .replica = {.id = d->identity.id,
+		.address = peer,
+		.heartbeat_ms = raft->heartbeat_ms,
+		.election_ms = raft->election_ms,
+		.lease_ms = config_lease_ms(raft)},
+	    .cluster = &d->cluster,
+	    .journal = d->journal,
+	    .send = send_to,
+	    .stirred = stirred,
+	    .program_answered = program_answered,
+	    .data = d,
+	};
+	int result = ledger_open(&d->ledger, &options, err);
+	if (result != -EBADMSG)
+		return result;
+	/* Its vote may be lost with it: under this id it must never come back. */
+	log_error("%s", err->text);
+	if (wal_set_aside(path, aside, err))
+		return result;
+	return err_set(err, result,
+	    "the log was damaged and is now in %s/%s; remove this node on another one with `pvc cluster "
+	    "member remove %s`, remove %s, and join it again",
+	    path, aside, d->config.node, d->config.system.configuration.directories.data_directory);
+}
+
+static int start_schema(struct daemon *d, struct err *err)
+{
+	uint32_t schema = d->cluster.settings.schema;
+	if (schema && (schema < SCHEMA_MIN || schema > SCHEMA_MAX))
+		return err_set(err, -ENOTSUP, "schema %" PRIu32 " is active; this version can do %d to %d",
+		    schema, SCHEMA_MIN, SCHEMA_MAX);
+	log_info("The log is open at index %" PRIu64 "; schema %" PRIu32, d->cluster.index, schema);
+	return 0;
+}
+
+static int start_peers(struct daemon *d, struct err *err)
+{
+	struct endpoint endpoint;
+	struct endpoint_address address;
+	const char *listen = *d->config.raft.address ? d->config.raft.address : "::";
+	snprintf(endpoint.host, sizeof(endpoint.host), "%.127s", listen);
+	/* A name is for the others: it is listened on everywhere. */
+	if (endpoint_numeric(&endpoint, &address))
+		listen = "::";
+	struct peers_options options = {
+	    .loop = &d->loop,
+	    .files = &d->files,
+	    .listen_address = listen,
+	    .port = (uint16_t)d->config.raft.port,
+	    .user_timeout_ms = d->config.raft.election_ms * 4,
+	    .handlers = {.data = d,
+		.received = peer_received,
+		.lost = peer_lost,
+		.stranger = peer_stranger,
+		.joined = peer_joined},
+	};
+	int result = peers_open(&d->peers, &options, err);
+	if (result)
+		return result;
+	d->admission =
+	    (struct admission){.context = &d->context, .files = &d->files, .peers = d->peers};
+	log_info("Members are heard on %s port %u", listen, peers_port(d->peers));
+	return 0;
+}
+
+static int start_control(struct daemon *d, struct err *err)
+{
+	char path[1024];
+	const char *directory = d->config.system.configuration.directories.dynamic_directory;
+	if (mkdir(directory, 0755) && errno != EEXIST)
+		return err_set(err, -errno, "%s: %s", directory, strerror(errno));
+	snprintf(path, sizeof(path), "%s/pvcnoded.sock", directory);
+	struct control_options options = {
+	    .loop = &d->loop,
+	    .path = path,
+	    .context = &d->context,
+	    .ports = {.data = d->ledger,
+		.propose = ledger_program_propose,
+		.read = ledger_program_read,
+		.read_by_round = ledger_program_read_by_round},
+	};
+	return control_open(&d->control, &options, err);
+}
+
+static int start_duties(struct daemon *d, struct err *err)
+{
+	struct duties_options options = {
+	    .loop = &d->loop,
+	    .config = &d->config,
+	    .context = &d->context,
+	    .ledger = d->ledger,
+	    .send = send_to,
+	    .stirred = stirred,
+	    .data = d,
+	};
+	return duties_open(&d->duties, &options, err);
+}
+
+static int start(struct daemon *d, struct err *err)
+{
+	int (*const steps[])(struct daemon *, struct err *) = {
+	    start_ledger, start_schema, start_peers, start_control, start_duties};
+	int result = start_identity(d, err);
+	start_banner(d);
+	make_context(d);
+	for (unsigned i = 0; !result && i < sizeof(steps) / sizeof(*steps); i++)
+		result = steps[i](d, err);
+	if (result)
+		return result;
+	watch_signals(d);
+	uv_timer_init(&d->loop, &d->timer);
+	uv_prepare_init(&d->loop, &d->turn);
+	d->turn.data = d;
+	d->value_moved = true;
+	uv_prepare_start(&d->turn, turn);
+	return 0;
+}
+
+int daemon_run(const char *path)
+{
+	struct buffer problems = {0};
+	struct err err = {{0}};
+	struct daemon *d = must_alloc(sizeof(*d));
+	if (config_load(&d->config, config_path(path), &problems)) {
+		fprintf(stderr, "%.*s", (int)problems.size, (char *)problems.data);
+		buffer_close(&problems);
+		free(d);
+		return 2;
+	}
+	umask(0077);
+	cluster_init(&d->cluster);
+	uv_loop_init(&d->loop);
+	d->journal = journal_new();
+	int result = start_log(d, &err);
+	if (result)
+		log_error("%s", err.text);
+	result = start(d, &err);
+	if (result)
+		log_error("Cannot start: %s", err.text);
+	else
+		uv_run(&d->loop, UV_RUN_DEFAULT);
+	if (!result)
+		log_system("Stopped");
+	log_close(LOG_FLUSH_MS);
+	return result ? 1 : 0;
+}
