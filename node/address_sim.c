@@ -71,7 +71,7 @@ static int place_open(struct place *p, const struct address *a, struct err *err)
 	p->self = getenv("PVC_ADDRESS_SIM_HOLDER");
 	if (!directory || !p->self || !p->self[0] || strlen(p->self) >= HOLDER_MAX)
 		return err_set(err, -EINVAL,
-		    "PVC_ADDRESS_SIM and PVC_ADDRESS_SIM_HOLDER must name a directory and this node");
+		    "PVC_ADDRESS_SIM must name a directory, PVC_ADDRESS_SIM_HOLDER this node");
 	size_t size = strcspn(a->cidr, "/");
 	if (size == 0 || size >= sizeof(p->file) || a->cidr[0] == '.' || !a->cidr[size])
 		return err_set(err, -EINVAL, "\"%s\" is not an address with a prefix", a->cidr);
