@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
@@ -570,6 +571,7 @@ static void guard_harden(int fd, int memfd)
 	for (unsigned i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
 		signal(ignored[i], SIG_IGN);
 	signal(SIGCHLD, SIG_DFL);
+	prctl(PR_SET_NAME, "pvc-guard");
 	fcntl(fd, F_SETFD, FD_CLOEXEC);
 	fcntl(memfd, F_SETFD, FD_CLOEXEC);
 	close_range((unsigned)(fd > memfd ? fd : memfd) + 1, ~0u, 0);
