@@ -15,12 +15,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "fsm/buffer.h"
 #include "fsm/err.h"
 #include "raft/disk.h"
 #include "raft/machine.h"
 
 #define REPLICA_MEMBERS_MAX   128
+#define REPLICA_ADDRESS_MAX   128 /* bytes, with the zero behind it */
 #define REPLICA_OPERATION_MAX (2u << 20) /* bytes of one operation */
+#define REPLICA_SNAPSHOT_MAX  (256u << 20) /* bytes of a snapshot taken from another */
+#define REPLICA_MESSAGE_MAX   (3u << 20) /* bytes of one message: none given to send is larger */
 
 enum replica_role {
 	REPLICA_FOLLOWER = 1,
@@ -70,17 +74,28 @@ struct replica;
 struct replica *replica_new(const struct replica_options *options,
     const struct replica_ports *ports, const struct disk_state *state, uint64_t now_ms,
     struct err *err);
+/* Requests that the disk has not answered go with it: close the disk first. What has no answer
+ * yet gets none. */
 void replica_free(struct replica *r);
+/* What the disk of a group's first member holds before it is ever started: append to out the
+ * data of the entry with index 1, term 1 and type DISK_CHANGE that makes it the only voter.
+ * Returns 0, or -EINVAL: the id or the address cannot be one. */
+int replica_first_entry(uint64_t id, const char *address, struct buffer *out);
 
 /* Events. */
 void replica_tick(struct replica *r, uint64_t now_ms); /* call at replica_timeout() */
 void replica_receive(struct replica *r, uint64_t from, const uint8_t *bytes, size_t size,
     uint64_t now_ms); /* any bytes: what does not decode is counted and dropped */
 void replica_written(struct replica *r, uint64_t ticket, int status, uint64_t now_ms);
-/* The connection to a member broke: if it was the leader, call the election
- * early (staggered by id, with pre-vote) instead of waiting for the time-out. */
+/* The process of a member is gone: its kernel closed the connection (FIN or RST). If it
+ * was the leader, the election is called early (staggered by id, with pre-vote) instead of
+ * waiting for the time-out. This breaks the promise that the leader's lease stands on, so it
+ * is the caller's duty to call it for nothing less: not when we closed, not when nothing
+ * was heard. A leader that closes a connection itself calls it too, and no longer counts on
+ * what that member promised. */
 void replica_lost(struct replica *r, uint64_t member, uint64_t now_ms);
-/* End of a loop turn: everything proposed since the last one goes into one entry. */
+/* End of a loop turn in which any of these was called: everything proposed since the last one goes
+ * into one entry; answers, commit index and reads for others go out. */
 void replica_flush(struct replica *r, uint64_t now_ms);
 /* When to call replica_tick() at the latest, in the time of now_ms. */
 uint64_t replica_timeout(const struct replica *r);
@@ -113,8 +128,10 @@ void replica_member_remove(
 int replica_transfer(struct replica *r, uint64_t to, uint64_t now_ms);
 
 /* How long from now_ms on this leader can be sure that no other leader exists, in ms; 0 when
- * it is not leader or has not applied an entry of its own term. Based on when the messages were SENT
- * that a majority answered (thesis 6.4.1). */
+ * it is not leader, has not applied an entry of its own term, or is handing over. Based on when
+ * the messages were SENT that a majority answered (thesis 6.4.1), and on what each said about
+ * how long it had been waiting by then. A member that starts keeps the promise it may
+ * have made before it went down: it does not vote for an election time-out. */
 uint64_t replica_lease_left(const struct replica *r, uint64_t now_ms);
 
 struct replica_status {
@@ -132,7 +149,7 @@ struct replica_status {
 struct replica_member {
 	uint64_t id;
 	enum member_role role;
-	char address[128];
+	char address[REPLICA_ADDRESS_MAX];
 	uint64_t match, heard_ms; /* leader only, else 0 */
 };
 void replica_status(const struct replica *r, struct replica_status *status);
