@@ -21,7 +21,7 @@
 #include "fsm/buffer.h"
 #include "raft/batch.h"
 #include "raft/configuration.h"
-#include "raft/log.h"
+#include "raft/entries.h"
 #include "raft/message.h"
 #include "raft/replica.h"
 
@@ -165,7 +165,7 @@ struct replica {
 	bool failed;
 	char failure[ERR_TEXT_MAX];
 
-	struct log log;
+	struct entries log;
 	struct image *image;
 	uint64_t applied;
 	/* The configuration as of the last applied change. */
@@ -261,7 +261,7 @@ void proposals_add(struct replica *r, uint64_t request, const uint8_t *operation
     uint64_t deadline_ms);
 void proposals_receive(struct replica *r, uint64_t from, const struct message *m);
 void proposals_receive_answers(struct replica *r, const struct message *m);
-void proposals_apply(struct replica *r, uint64_t index, const struct log_entry *entry);
+void proposals_apply(struct replica *r, uint64_t index, const struct entry *entry);
 void proposals_applied(struct replica *r);
 void proposals_leader_changed(struct replica *r);
 void proposals_flush(struct replica *r);

@@ -60,9 +60,9 @@ static uint64_t keep_from(const struct replica *r)
 		if (m->id != r->options.id && m->role != MEMBER_SPARE && heard && needs < slowest)
 			slowest = needs + 1;
 	}
-	size_t after = log_bytes(&r->log, keep);
+	size_t after = entries_bytes(&r->log, keep);
 	while (keep > r->log.first) {
-		size_t kept = log_bytes(&r->log, keep - 1) - after;
+		size_t kept = entries_bytes(&r->log, keep - 1) - after;
 		if (kept > threshold(r) || (kept > threshold(r) / 4 && keep <= slowest))
 			break;
 		keep--;
@@ -75,14 +75,14 @@ void install_maybe_take(struct replica *r)
 	uint64_t covered = r->image ? r->image->index : 0;
 	if (r->failed || r->disk_failed || r->taking || r->installing || r->applied <= covered)
 		return;
-	if (log_bytes(&r->log, covered + 1) <= threshold(r) || !log_at(&r->log, r->applied))
+	if (entries_bytes(&r->log, covered + 1) <= threshold(r) || !entries_at(&r->log, r->applied))
 		return;
 	struct buffer bytes = {0};
 	buffer_append(&bytes, r->configuration.data, r->configuration.size);
 	r->ports.machine.snapshot(r->ports.machine.data, &bytes);
 	struct image *image = image_new(&bytes, r->configuration.size);
 	image->index = r->applied;
-	image->term = log_term(&r->log, r->applied);
+	image->term = entries_term(&r->log, r->applied);
 	image->configuration_index = r->configuration_index;
 	r->taking = true;
 	writes_snapshot(r, image, keep_from(r));
@@ -93,7 +93,7 @@ void install_taken(struct replica *r, struct image *image, uint64_t from)
 {
 	r->taking = false;
 	/* A newer one from the leader came in between. */
-	if (r->installing || log_term(&r->log, image->index) != image->term)
+	if (r->installing || entries_term(&r->log, image->index) != image->term)
 		return;
 	struct raft_event event = {.type = RAFT_SNAPSHOT};
 	struct raft_buffer c = {.base = image->bytes.data, .len = image->configuration_size};
@@ -106,7 +106,7 @@ void install_taken(struct replica *r, struct image *image, uint64_t from)
 	core_step(r, &event);
 	image_drop(r->image);
 	r->image = image_hold(image);
-	log_shorten(&r->log, from);
+	entries_shorten(&r->log, from);
 }
 
 /* ---- Sending ---- */
@@ -300,7 +300,7 @@ void install_begin(struct replica *r, struct raft_snapshot_metadata *metadata)
 	r->image->index = s->index;
 	r->image->term = s->index_term;
 	r->image->configuration_index = s->configuration_index;
-	log_restart(&r->log, s->index + 1);
+	entries_restart(&r->log, s->index + 1);
 	r->applied = s->index;
 	r->configuration.size = 0;
 	buffer_append(&r->configuration, r->image->bytes.data, split);

@@ -57,7 +57,7 @@ static void submit(struct replica *r, const struct configuration *c)
 	if (core_submit(r, DISK_CHANGE, bytes.data, bytes.size) == 0) {
 		r->change.stage = CHANGE_COMMIT;
 		r->change.submitted = true;
-		r->change.index = log_last(&r->log);
+		r->change.index = entries_last(&r->log);
 	}
 	buffer_close(&bytes);
 }
@@ -91,7 +91,7 @@ static void next_step(struct replica *r)
 		finish(r, 0, change->submitted ? change->index : r->applied);
 		return;
 	}
-	if (promotion && m && core_match(r, m->id) != log_last(&r->log)) {
+	if (promotion && m && core_match(r, m->id) != entries_last(&r->log)) {
 		catch_up(r);
 		return;
 	}
@@ -217,7 +217,7 @@ int membership_transfer(struct replica *r, uint64_t to)
  * message can be lost. */
 static void say_again(struct replica *r)
 {
-	uint64_t to = raft_transferee(&r->raft), last = log_last(&r->log);
+	uint64_t to = raft_transferee(&r->raft), last = entries_last(&r->log);
 	if (!r->transferring || to == 0 || core_match(r, to) != last)
 		return;
 	struct message m = {.kind = MESSAGE_timeout_now};

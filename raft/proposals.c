@@ -181,7 +181,7 @@ static bool submit_turn(struct replica *r)
 	if (code != 0)
 		return false;
 	struct turn *t = turn_pop(&p->queue, &p->queue_last);
-	t->index = log_last(&r->log);
+	t->index = entries_last(&r->log);
 	t->term = r->raft.current_term;
 	p->queued_bytes -= t->batch.operations.size;
 	buffer_close(&t->batch.operations);
@@ -193,7 +193,7 @@ static void submit_turns(struct replica *r)
 {
 	if (r->transferring || r->disk_failed)
 		return;
-	while (r->proposals.queue && log_last(&r->log) - r->raft.commit_index < ENTRIES_IN_FLIGHT)
+	while (r->proposals.queue && entries_last(&r->log) - r->raft.commit_index < ENTRIES_IN_FLIGHT)
 		if (!submit_turn(r))
 			return;
 }
@@ -261,7 +261,7 @@ static void reply(struct replica *r, const struct mark *mark, int result, uint64
 	}
 }
 
-void proposals_apply(struct replica *r, uint64_t index, const struct log_entry *entry)
+void proposals_apply(struct replica *r, uint64_t index, const struct entry *entry)
 {
 	struct proposals *p = &r->proposals;
 	const struct machine *machine = &r->ports.machine;

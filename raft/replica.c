@@ -176,7 +176,7 @@ void replica_free(struct replica *r)
 	if (r->installing)
 		raft_configuration_close(&r->installed.configuration);
 	raft_close(&r->raft, NULL);
-	log_close(&r->log);
+	entries_close(&r->log);
 	image_drop(r->image);
 	buffer_close(&r->configuration);
 	buffer_close(&r->receiving.bytes);
@@ -238,7 +238,7 @@ static void beat(struct replica *r)
 static void campaign(struct replica *r)
 {
 	bool ready = r->raft.state == RAFT_FOLLOWER && !r->installing &&
-		     r->raft.last_stored == log_last(&r->log) && r->now_ms >= r->vote_after_ms;
+		     r->raft.last_stored == entries_last(&r->log) && r->now_ms >= r->vote_after_ms;
 	if (r->raft.state != RAFT_FOLLOWER) {
 		r->campaign_ms = 0;
 		return;
@@ -498,13 +498,13 @@ void replica_status(const struct replica *r, struct replica_status *s)
 	    .leader_since_ms = r->leader_since_ms,
 	    .heard_ms = core_leads(r) ? r->now_ms : r->heard_ms,
 	    .first = r->log.first,
-	    .last = log_last(&r->log),
+	    .last = entries_last(&r->log),
 	    .commit = commit,
 	    .applied = r->applied,
 	    .snapshot_index = r->image ? r->image->index : 0,
 	    .snapshot_term = r->image ? r->image->term : 0,
 	    .leader_commit = r->leader_commit > commit ? r->leader_commit : commit,
-	    .log_bytes = log_bytes(&r->log, 0),
+	    .log_bytes = entries_bytes(&r->log, 0),
 	    .snapshot_bytes = r->image ? r->image->bytes.size : 0,
 	    .voters = core_voters(r),
 	    .voters_seen = voters_heard(r),

@@ -58,10 +58,10 @@ static void load_log(struct replica *r, const struct disk_state *s)
 {
 	uint64_t first = s->has_snapshot ? s->snapshot.index + 1 : 1;
 	bool count = entries_count(s);
-	log_init(&r->log, count ? s->first : first);
+	entries_init(&r->log, count ? s->first : first);
 	for (unsigned i = 0; count && i < s->n; i++) {
 		const struct disk_entry *e = &s->entries[i];
-		log_append(&r->log, (struct log_entry){.term = e->term,
+		entries_append(&r->log, (struct entry){.term = e->term,
 					.type = e->type,
 					.payload = payload_new(e->data, e->size)});
 	}
@@ -95,10 +95,10 @@ static bool starts_alone(const struct replica *r)
 {
 	struct configuration c = {0};
 	const struct buffer *b = &r->configuration;
-	const struct log_entry *change = NULL;
-	for (uint64_t i = log_last(&r->log); i >= r->log.first && !change; i--)
-		if (log_at(&r->log, i)->type == DISK_CHANGE)
-			change = log_at(&r->log, i);
+	const struct entry *change = NULL;
+	for (uint64_t i = entries_last(&r->log); i >= r->log.first && !change; i--)
+		if (entries_at(&r->log, i)->type == DISK_CHANGE)
+			change = entries_at(&r->log, i);
 	int code = change ? configuration_decode(change->payload->data, change->payload->size, &c)
 			  : configuration_decode(b->data, b->size, &c);
 	if (code != 0 || configuration_voters(&c) != 1)
@@ -109,13 +109,13 @@ static bool starts_alone(const struct replica *r)
 
 static struct raft_entry *start_entries(const struct replica *r)
 {
-	const struct log *l = &r->log;
+	const struct entries *l = &r->log;
 	if (l->n == 0)
 		return NULL;
 	struct raft_entry *entries = raft_malloc(l->n * sizeof(*entries));
 	void *batch = raft_malloc(1);
 	for (unsigned i = 0; i < l->n; i++) {
-		const struct log_entry *e = log_at(l, l->first + i);
+		const struct entry *e = entries_at(l, l->first + i);
 		entries[i] = (struct raft_entry){.term = e->term,
 		    .type = (enum raft_entry_type)e->type,
 		    .buf = {.base = e->payload->data, .len = e->payload->size},
@@ -164,7 +164,7 @@ int core_start(struct replica *r, const struct disk_state *s, struct err *err)
 	load_log(r, s);
 	uint64_t term = s->term, vote = s->vote;
 	uint64_t newest =
-	    r->log.n ? log_term(&r->log, log_last(&r->log)) : (r->image ? r->image->term : 0);
+	    r->log.n ? entries_term(&r->log, entries_last(&r->log)) : (r->image ? r->image->term : 0);
 	if (term < newest) {
 		term = newest;
 		vote = 0;

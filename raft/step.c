@@ -12,7 +12,7 @@ uint64_t core_term_of(const struct replica *r, uint64_t index)
 {
 	if (r->image && index == r->image->index)
 		return r->image->term;
-	return log_term(&r->log, index);
+	return entries_term(&r->log, index);
 }
 
 /* ---- What comes out ---- */
@@ -20,11 +20,11 @@ uint64_t core_term_of(const struct replica *r, uint64_t index)
 static void take_entries(struct replica *r, const struct raft_update *update)
 {
 	uint64_t index = update->entries.index;
-	log_truncate(&r->log, index);
-	assert(log_last(&r->log) + 1 == index);
+	entries_truncate(&r->log, index);
+	assert(entries_last(&r->log) + 1 == index);
 	for (unsigned i = 0; i < update->entries.n; i++) {
 		const struct raft_entry *e = &update->entries.batch[i];
-		log_append(&r->log, (struct log_entry){.term = e->term,
+		entries_append(&r->log, (struct entry){.term = e->term,
 					.type = (enum disk_entry_type)e->type,
 					.payload = payload_new(e->buf.base, e->buf.len)});
 	}
@@ -50,7 +50,7 @@ static void send_append(struct replica *r, uint64_t to, const struct raft_append
 		    .prev_term = prev_term,
 		    .commit = a->leader_commit};
 		while (prev < last) {
-			const struct log_entry *e = log_at(&r->log, prev + 1);
+			const struct entry *e = entries_at(&r->log, prev + 1);
 			assert(e);
 			if (tail.size && tail.size + e->payload->size > APPEND_BYTES)
 				break;
@@ -69,7 +69,7 @@ static void send_append(struct replica *r, uint64_t to, const struct raft_append
 
 void core_push(struct replica *r, struct member *member)
 {
-	uint64_t match = core_match(r, member->id), last = log_last(&r->log);
+	uint64_t match = core_match(r, member->id), last = entries_last(&r->log);
 	struct raft_append_entries a = {.term = r->raft.current_term,
 	    .prev_log_index = match,
 	    .prev_log_term = core_term_of(r, match),
@@ -286,7 +286,7 @@ static void take_own_term(struct replica *r)
 void core_timeout(struct replica *r)
 {
 	bool due = r->raft.state == RAFT_FOLLOWER && r->now_ms >= raft_timeout(&r->raft);
-	if (due && sole_voter(r) && !r->installing && r->raft.last_stored == log_last(&r->log))
+	if (due && sole_voter(r) && !r->installing && r->raft.last_stored == entries_last(&r->log))
 		take_own_term(r);
 	struct raft_event event = {.type = RAFT_TIMEOUT};
 	int code = core_step(r, &event);
@@ -347,7 +347,7 @@ static void receive_stale(struct replica *r, uint64_t from, uint64_t rejected)
 static void settle_previous_change(struct replica *r, uint64_t prev_index, uint64_t prev_term)
 {
 	uint64_t previous = r->raft.configuration_uncommitted_index;
-	const struct log_entry *e = log_at(&r->log, previous);
+	const struct entry *e = entries_at(&r->log, previous);
 	if (previous == 0 || previous > prev_index || !e || e->type != DISK_CHANGE)
 		return;
 	/* Only when what came before in the leader's log is what we have. */
@@ -522,7 +522,7 @@ void core_receive_snapshot(struct replica *r, struct receiving *s)
 
 /* ---- Afterwards ---- */
 
-static void apply_change(struct replica *r, uint64_t index, const struct log_entry *e)
+static void apply_change(struct replica *r, uint64_t index, const struct entry *e)
 {
 	struct raft_event event = {.type = RAFT_CONFIGURATION};
 	struct raft_buffer bytes = {.base = e->payload->data, .len = e->payload->size};
@@ -540,7 +540,7 @@ static void apply_change(struct replica *r, uint64_t index, const struct log_ent
 static void apply_committed(struct replica *r)
 {
 	while (!r->failed && r->applied < r->raft.commit_index) {
-		const struct log_entry *e = log_at(&r->log, r->applied + 1);
+		const struct entry *e = entries_at(&r->log, r->applied + 1);
 		if (!e)
 			return; /* a snapshot that holds it is being installed */
 		uint64_t index = ++r->applied;
@@ -562,9 +562,9 @@ static void lead(struct replica *r)
 		struct member *m = &r->members[i];
 		m->promised_ms = m->round = m->told = m->sent = 0;
 	}
-	if (log_term(&r->log, log_last(&r->log)) != r->raft.current_term)
+	if (entries_term(&r->log, entries_last(&r->log)) != r->raft.current_term)
 		core_submit(r, DISK_BARRIER, nothing, sizeof(nothing));
-	r->term_start = log_last(&r->log);
+	r->term_start = entries_last(&r->log);
 }
 
 /* React to what libraft became, not to how. */

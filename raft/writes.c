@@ -57,7 +57,7 @@ void writes_append(struct replica *r, uint64_t index, unsigned n)
 	w->entries = must_alloc(n * sizeof(*w->entries));
 	w->payloads = must_alloc(n * sizeof(*w->payloads));
 	for (unsigned i = 0; i < n; i++) {
-		struct log_entry *e = log_at(&r->log, index + i);
+		struct entry *e = entries_at(&r->log, index + i);
 		e->ticket = w->request.ticket;
 		w->payloads[i] = payload_hold(e->payload);
 		w->entries[i] =
@@ -125,7 +125,7 @@ static void appended(struct replica *r, const struct write *w)
 {
 	uint64_t index = w->request.append.index, last = 0;
 	for (unsigned i = 0; i < w->request.append.n; i++) {
-		const struct log_entry *e = log_at(&r->log, index + i);
+		const struct entry *e = entries_at(&r->log, index + i);
 		if (!e || e->ticket != w->request.ticket)
 			break;
 		last = index + i;

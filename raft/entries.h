@@ -3,8 +3,8 @@
  * libraft's core keeps only the terms; what goes to a follower, to the disk and to
  * the machine is taken from here. The bytes of an entry are counted references, because a
  * write to the disk can outlive the entry it was made for. */
-#ifndef RAFT_LOG_H
-#define RAFT_LOG_H
+#ifndef RAFT_ENTRIES_H
+#define RAFT_ENTRIES_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -21,7 +21,7 @@ struct payload *payload_new(const void *bytes, size_t size);
 struct payload *payload_hold(struct payload *p);
 void payload_drop(struct payload *p); /* the last one frees */
 
-struct log_entry {
+struct entry {
 	uint64_t term;
 	uint64_t ticket; /* of the write that puts it on the disk */
 	uint64_t end; /* bytes of all entries ever, up to and with this one */
@@ -29,26 +29,26 @@ struct log_entry {
 	struct payload *payload;
 };
 
-struct log {
+struct entries {
 	uint64_t first; /* index of the oldest entry, or of the next one when empty */
 	unsigned n;
 	unsigned head, capacity; /* of the ring */
 	uint64_t dropped; /* bytes of all entries ever before the first */
-	struct log_entry *ring;
+	struct entry *ring;
 };
 
-void log_init(struct log *l, uint64_t first);
-void log_close(struct log *l);
-uint64_t log_last(const struct log *l); /* first - 1 when empty */
+void entries_init(struct entries *l, uint64_t first);
+void entries_close(struct entries *l);
+uint64_t entries_last(const struct entries *l); /* first - 1 when empty */
 /* NULL when it is not held. Valid until the log changes. */
-struct log_entry *log_at(const struct log *l, uint64_t index);
-uint64_t log_term(const struct log *l, uint64_t index); /* 0 when it is not held */
-/* Append at log_last() + 1. The payload's reference goes to the log. */
-void log_append(struct log *l, struct log_entry entry);
-void log_truncate(struct log *l, uint64_t from); /* forget from and everything after */
-void log_shorten(struct log *l, uint64_t before); /* forget everything before */
-void log_restart(struct log *l, uint64_t first); /* forget everything */
+struct entry *entries_at(const struct entries *l, uint64_t index);
+uint64_t entries_term(const struct entries *l, uint64_t index); /* 0 when it is not held */
+/* Append at entries_last() + 1. The payload's reference goes to the log. */
+void entries_append(struct entries *l, struct entry entry);
+void entries_truncate(struct entries *l, uint64_t from); /* forget from and everything after */
+void entries_shorten(struct entries *l, uint64_t before); /* forget everything before */
+void entries_restart(struct entries *l, uint64_t first); /* forget everything */
 /* Bytes of the entries from an index on. */
-size_t log_bytes(const struct log *l, uint64_t from);
+size_t entries_bytes(const struct entries *l, uint64_t from);
 
 #endif

@@ -1,4 +1,4 @@
-#include "raft/log.h"
+#include "raft/entries.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -30,45 +30,45 @@ void payload_drop(struct payload *p)
 		free(p);
 }
 
-static struct log_entry *slot(const struct log *l, unsigned i)
+static struct entry *slot(const struct entries *l, unsigned i)
 {
 	return &l->ring[(l->head + i) & (l->capacity - 1)];
 }
 
-void log_init(struct log *l, uint64_t first)
+void entries_init(struct entries *l, uint64_t first)
 {
-	*l = (struct log){.first = first};
+	*l = (struct entries){.first = first};
 }
 
-void log_close(struct log *l)
+void entries_close(struct entries *l)
 {
-	log_restart(l, 1);
+	entries_restart(l, 1);
 	free(l->ring);
 	l->ring = NULL;
 }
 
-uint64_t log_last(const struct log *l)
+uint64_t entries_last(const struct entries *l)
 {
 	return l->first + l->n - 1;
 }
 
-struct log_entry *log_at(const struct log *l, uint64_t index)
+struct entry *entries_at(const struct entries *l, uint64_t index)
 {
 	if (index < l->first || index - l->first >= l->n)
 		return NULL;
 	return slot(l, (unsigned)(index - l->first));
 }
 
-uint64_t log_term(const struct log *l, uint64_t index)
+uint64_t entries_term(const struct entries *l, uint64_t index)
 {
-	const struct log_entry *e = log_at(l, index);
+	const struct entry *e = entries_at(l, index);
 	return e ? e->term : 0;
 }
 
-static void grow(struct log *l)
+static void grow(struct entries *l)
 {
 	unsigned capacity = l->capacity ? l->capacity * 2 : 64;
-	struct log_entry *ring = must_alloc(capacity * sizeof(*ring));
+	struct entry *ring = must_alloc(capacity * sizeof(*ring));
 	for (unsigned i = 0; i < l->n; i++)
 		ring[i] = *slot(l, i);
 	free(l->ring);
@@ -77,27 +77,27 @@ static void grow(struct log *l)
 	l->head = 0;
 }
 
-static uint64_t end_before(const struct log *l, uint64_t index)
+static uint64_t end_before(const struct entries *l, uint64_t index)
 {
-	const struct log_entry *e = log_at(l, index - 1);
+	const struct entry *e = entries_at(l, index - 1);
 	return e ? e->end : l->dropped;
 }
 
-void log_append(struct log *l, struct log_entry entry)
+void entries_append(struct entries *l, struct entry entry)
 {
 	if (l->n == l->capacity)
 		grow(l);
-	entry.end = end_before(l, log_last(l) + 1) + entry.payload->size + ENTRY_OVERHEAD;
+	entry.end = end_before(l, entries_last(l) + 1) + entry.payload->size + ENTRY_OVERHEAD;
 	*slot(l, l->n++) = entry;
 }
 
-void log_truncate(struct log *l, uint64_t from)
+void entries_truncate(struct entries *l, uint64_t from)
 {
-	while (l->n && log_last(l) >= from)
+	while (l->n && entries_last(l) >= from)
 		payload_drop(slot(l, --l->n)->payload);
 }
 
-void log_shorten(struct log *l, uint64_t before)
+void entries_shorten(struct entries *l, uint64_t before)
 {
 	while (l->n && l->first < before) {
 		l->dropped = slot(l, 0)->end;
@@ -108,16 +108,16 @@ void log_shorten(struct log *l, uint64_t before)
 	}
 }
 
-void log_restart(struct log *l, uint64_t first)
+void entries_restart(struct entries *l, uint64_t first)
 {
-	log_truncate(l, 0);
+	entries_truncate(l, 0);
 	l->first = first;
 }
 
-size_t log_bytes(const struct log *l, uint64_t from)
+size_t entries_bytes(const struct entries *l, uint64_t from)
 {
-	if (l->n == 0 || from > log_last(l))
+	if (l->n == 0 || from > entries_last(l))
 		return 0;
 	return (
-	    size_t)(log_at(l, log_last(l))->end - end_before(l, from < l->first ? l->first : from));
+	    size_t)(entries_at(l, entries_last(l))->end - end_before(l, from < l->first ? l->first : from));
 }
