@@ -52,9 +52,9 @@ void config_problem_at(struct config_problems *p, const void *value, const char 
 	va_end(args);
 }
 
-bool config_problem_on(const struct config_problems *p, unsigned line)
+bool config_problem_on(const struct config_problems *p, unsigned among, unsigned line)
 {
-	for (unsigned i = 0; i < p->count; i++)
+	for (unsigned i = 0; i < among; i++)
 		if (p->list[i].line == line)
 			return true;
 	return false;

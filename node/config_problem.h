@@ -35,8 +35,8 @@ void config_problem(struct config_problems *p, unsigned line, unsigned column, c
 void config_problem_at(struct config_problems *p, const void *value, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Is there one on this line already? */
-bool config_problem_on(const struct config_problems *p, unsigned line);
+/* Is one of the first `among` problems found on this line? */
+bool config_problem_on(const struct config_problems *p, unsigned among, unsigned line);
 
 /* Remember where a value stood. */
 void config_place_add(struct config_problems *p, const struct config_place *place);

@@ -35,6 +35,7 @@ struct reading {
 	unsigned skip; /* collections open within a node that is skipped */
 	bool skip_value; /* the value of a key that was not taken comes next */
 	unsigned documents;
+	unsigned byte_problems; /* of check_bytes(): the first ones */
 };
 
 #define problem(r, mark, ...)                                                                      \
@@ -396,7 +397,7 @@ static enum reading_state handle_event(struct reading *r, const yaml_event_t *e,
 }
 
 static void syntax_problem(
-    const yaml_parser_t *parser, const char *text, size_t size, struct config_problems *p)
+    struct reading *r, const yaml_parser_t *parser, const char *text, size_t size)
 {
 	unsigned line = line_of(&parser->problem_mark), column = column_of(&parser->problem_mark);
 	if (parser->error == YAML_READER_ERROR) {
@@ -408,10 +409,10 @@ static void syntax_problem(
 		}
 	}
 	/* What a tab or a NUL byte led to needs no second problem. */
-	if (config_problem_on(p, line))
+	if (config_problem_on(r->problems, r->byte_problems, line))
 		return;
 	const char *context = parser->context;
-	config_problem(p, line, column, "not valid YAML: %s%s%s%s",
+	config_problem(r->problems, line, column, "not valid YAML: %s%s%s%s",
 	    parser->problem ? parser->problem : "out of memory", context ? " (" : "",
 	    context ? context : "", context ? ")" : "");
 }
@@ -449,6 +450,7 @@ bool config_yaml_read(struct config *c, const char *text, size_t size, struct co
 	struct reading r = {.problems = p};
 	yaml_parser_t parser;
 	check_bytes(text, size, p);
+	r.byte_problems = p->count;
 	if (!yaml_parser_initialize(&parser)) {
 		config_problem(p, 1, 1, "out of memory");
 		return false;
@@ -459,7 +461,7 @@ bool config_yaml_read(struct config *c, const char *text, size_t size, struct co
 	while (state == READING) {
 		yaml_event_t event;
 		if (!yaml_parser_parse(&parser, &event)) {
-			syntax_problem(&parser, text, size, p);
+			syntax_problem(&r, &parser, text, size);
 			state = GIVEN_UP;
 			break;
 		}
