@@ -89,7 +89,8 @@ struct directory {
 };
 
 /* Read the directory open as fd. Returns 0 whatever was found; -EAGAIN when a file went
- * away meanwhile (read again); another -errno with err when the system refused. Close it in each case. */
+ * away meanwhile (read again); another -errno with err when the system refused. To be closed in
+ * each case. */
 int directory_read(struct directory *d, int fd, struct err *err);
 void directory_close(struct directory *d);
 

@@ -43,9 +43,9 @@ int wal_open(
 void wal_forget_state(struct wal *wal);
 void wal_close(struct wal *wal); /* waits for what is under way */
 
-/* The port for the replica. Requests are answered with 0 or -errno. -ENOSPC leaves everything
- * as it was and the next request may succeed; after any other failed write or sync nobody knows what
- * the disk holds, so that every request fails until the directory is opened again. */
+/* The port for the replica. Requests are answered with 0 or -errno. After -ENOSPC everything is as
+ * it was and the next request may succeed; after any other failed write or sync nobody knows
+ * what the disk holds, so that every request fails until the directory is opened again. */
 struct disk wal_disk(struct wal *wal);
 
 /* Tickets finished since the last call, in order: calls done for each, in the caller's thread. */

@@ -286,7 +286,7 @@ static int spare_make(struct writer *w, uint64_t size)
 	return result;
 }
 
-/* A spare with room for need bytes. When the disk is full: from the reserve, and then a small one. */
+/* A spare with room for need bytes. On a full disk: from the reserve, and then a small one. */
 static int spare_take(struct writer *w, uint64_t need)
 {
 	uint64_t size = need > w->options.segment_bytes ? need : w->options.segment_bytes;
@@ -653,8 +653,8 @@ static int segments_open(struct writer *w, const struct directory *d)
 	w->size = last->size;
 	w->mark = last->header.mark;
 	w->chain = last->end.chain;
-	/* The last batch may be in memory only: its writer may have been killed before the sync, or have
-	 * been told that the sync failed. Written again it is as durable as any other. */
+	/* The last batch may be in memory only: its writer was killed before the sync, or was
+	 * told that the sync failed. Written again it is as durable as any other. */
 	uint64_t from = last->batches > 1 ? last->end.last_batch : 0;
 	int result = write_all(w, w->fd, last->bytes + from, w->at - from, from);
 	for (uint64_t at = w->at; at < last->torn_to && result == 0; at += STEP_BYTES) {

@@ -34,7 +34,8 @@ int writer_append(struct writer *w, const struct disk_request *const *requests, 
 int writer_snapshot(struct writer *w, const struct disk_request *request);
 
 /* Prepare the next segment or the reserve by one step of less than a millisecond. Returns whether
- * there is more to do. writer_behind: the log grows faster than that, so do not wait for idle times. */
+ * there is more to do. writer_behind: the log grows faster than that, so that idle times are not
+ * enough. */
 bool writer_prepare(struct writer *w);
 bool writer_behind(const struct writer *w);
 
