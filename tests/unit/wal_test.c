@@ -1,0 +1,338 @@
+/* The write-ahead log: what was answered is there again, and nothing else. */
+#include "tests/unit/wal_bench.h"
+#include "tests/unit/wal_model.h"
+
+#include <stdatomic.h>
+
+#include "raft/inspect.h"
+
+static void a_new_directory_is_empty(void **state)
+{
+	struct bench b;
+	bench_init(&b);
+	bench_open(&b);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(b.state.term, 0);
+		assert_int_equal(b.state.vote, 0);
+		assert_false(b.state.has_snapshot);
+		assert_int_equal(b.state.n, 0);
+		bench_reopen(&b);
+	}
+	bench_close(&b);
+}
+
+static void term_and_vote_come_back(void **state)
+{
+	struct bench b;
+	bench_init(&b);
+	bench_open(&b);
+	for (uint64_t term = 1; term < 8; term++) {
+		assert_int_equal(vote(&b, term, term * 10), 0);
+		bench_reopen(&b);
+		assert_int_equal(b.state.term, term);
+		assert_int_equal(b.state.vote, term * 10);
+	}
+	bench_close(&b);
+}
+
+static void entries_come_back(void **state)
+{
+	struct bench b;
+	bench_init(&b);
+	bench_open(&b);
+	assert_int_equal(append(&b, 1, 3, 1), 0);
+	assert_int_equal(append(&b, 4, 1, 2), 0);
+	bench_reopen(&b);
+	assert_int_equal(append(&b, 5, 100, 2), 0);
+	bench_reopen(&b);
+	assert_int_equal(b.state.n, 104);
+	assert_int_equal(b.state.first, 1);
+	for (unsigned i = 1; i <= 104; i++)
+		assert_true(entry_is(&b.state.entries[i - 1], i, i < 4 ? 1 : 2));
+	bench_close(&b);
+}
+
+static void an_append_over_older_entries_replaces_them(void **state)
+{
+	struct bench b;
+	bench_init(&b);
+	bench_open(&b);
+	assert_int_equal(append(&b, 1, 10, 1), 0);
+	assert_int_equal(append(&b, 4, 2, 2), 0);
+	assert_int_equal(append(&b, 6, 1, 2), 0);
+	bench_reopen(&b);
+	assert_int_equal(b.state.n, 6);
+	for (unsigned i = 1; i <= 6; i++)
+		assert_true(entry_is(&b.state.entries[i - 1], i, i < 4 ? 1 : 2));
+	assert_int_equal(append(&b, 1, 0, 3), 0);
+	bench_reopen(&b);
+	assert_int_equal(b.state.n, 0);
+	assert_int_equal(append(&b, 1, 2, 3), 0);
+	bench_reopen(&b);
+	assert_int_equal(b.state.n, 2);
+	assert_true(entry_is(&b.state.entries[1], 2, 3));
+	bench_close(&b);
+}
+
+static void an_append_that_would_leave_a_gap_is_refused(void **state)
+{
+	struct bench b;
+	bench_init(&b);
+	bench_open(&b);
+	assert_int_equal(append(&b, 2, 1, 1), -EINVAL);
+	assert_int_equal(append(&b, 0, 1, 1), -EINVAL);
+	assert_int_equal(append(&b, 1, 1, 1), 0);
+	assert_int_equal(append(&b, 3, 1, 1), -EINVAL);
+	assert_int_equal(append(&b, 2, 1, 1), 0);
+	bench_reopen(&b);
+	assert_int_equal(b.state.n, 2);
+	bench_close(&b);
+}
+
+static void an_entry_larger_than_a_segment_comes_back(void **state)
+{
+	struct bench b;
+	bench_init(&b);
+	bench_open(&b);
+	assert_int_equal(append(&b, 1, 1, 1), 0);
+	uint32_t size = 3 << 20;
+	struct disk_entry big = {.term = 2, .type = DISK_COMMAND, .size = size};
+	big.data = must_alloc(size);
+	entry_fill((uint8_t *)big.data, size, 2, 2);
+	struct disk_request request = {
+	    .type = DISK_APPEND,
+	    .append = {.index = 2, .entries = &big, .n = 1},
+	};
+	assert_int_equal(bench_do(&b, request), 0);
+	assert_int_equal(append(&b, 3, 1, 2), 0);
+	bench_reopen(&b);
+	assert_int_equal(b.state.n, 3);
+	assert_int_equal(b.state.entries[1].size, size);
+	assert_memory_equal(b.state.entries[1].data, big.data, size);
+	free((uint8_t *)big.data);
+	bench_close(&b);
+}
+
+static void a_snapshot_taken_keeps_the_entries_asked_for(void **state)
+{
+	struct bench b;
+	bench_init(&b);
+	bench_open(&b);
+	for (uint64_t i = 1; i <= 400; i++)
+		assert_int_equal(append(&b, i, 1, 1), 0);
+	unsigned before = files_count(&b, "segment-");
+	assert_int_equal(snapshot_take(&b, 350, 1, 300), 0);
+	assert_true(files_count(&b, "segment-") < before);
+	assert_int_equal(append(&b, 401, 1, 2), 0);
+	bench_reopen(&b);
+	assert_true(snapshot_is(&b.state, 350, 1));
+	assert_int_equal(b.state.first, 300);
+	assert_int_equal(b.state.n, 102);
+	for (unsigned i = 0; i < b.state.n; i++)
+		assert_true(entry_is(&b.state.entries[i], 300 + i, i < 101 ? 1 : 2));
+	assert_int_equal(snapshot_take(&b, 401, 2, 402), 0);
+	assert_int_equal(snapshot_take(&b, 401, 2, 402), 0);
+	assert_int_equal(append(&b, 402, 1, 2), 0);
+	assert_int_equal(snapshot_take(&b, 402, 2, 402), 0);
+	assert_int_equal(files_count(&b, "snapshot-"), 2);
+	bench_reopen(&b);
+	assert_true(snapshot_is(&b.state, 402, 2));
+	assert_int_equal(b.state.n, 1);
+	assert_int_equal(b.state.first, 402);
+	bench_close(&b);
+}
+
+static void a_snapshot_installed_replaces_the_whole_log(void **state)
+{
+	struct bench b;
+	bench_init(&b);
+	bench_open(&b);
+	assert_int_equal(append(&b, 1, 200, 1), 0);
+	assert_int_equal(snapshot_install(&b, 100, 5), 0);
+	bench_reopen(&b);
+	assert_true(snapshot_is(&b.state, 100, 5));
+	assert_int_equal(b.state.n, 0);
+	assert_int_equal(append(&b, 100, 1, 5), -EINVAL);
+	assert_int_equal(append(&b, 101, 3, 5), 0);
+	bench_reopen(&b);
+	assert_int_equal(b.state.first, 101);
+	assert_int_equal(b.state.n, 3);
+	assert_true(entry_is(&b.state.entries[2], 103, 5));
+	assert_int_equal(snapshot_install(&b, 5000, 6), 0);
+	assert_int_equal(append(&b, 5001, 1, 6), 0);
+	bench_reopen(&b);
+	assert_true(snapshot_is(&b.state, 5000, 6));
+	assert_int_equal(b.state.first, 5001);
+	bench_close(&b);
+}
+
+static void a_snapshot_that_contradicts_the_log_is_refused(void **state)
+{
+	struct bench b;
+	bench_init(&b);
+	bench_open(&b);
+	assert_int_equal(append(&b, 1, 10, 1), 0);
+	assert_int_equal(snapshot_take(&b, 5, 2, 1), -EINVAL);
+	assert_int_equal(snapshot_take(&b, 5, 1, 1), 0);
+	assert_int_equal(snapshot_take(&b, 4, 1, 1), -EINVAL);
+	bench_close(&b);
+}
+
+static void random_requests_come_back_as_a_model_says(void **state)
+{
+	for (uint64_t seed = 1; seed <= 60; seed++) {
+		struct bench b;
+		struct model *m = model_new(seed);
+		bench_init(&b);
+		bench_open(&b);
+		for (unsigned i = 0; i < 120; i++) {
+			assert_int_equal(model_step(m, &b), 0);
+			if (model_random(m, 16) > 0)
+				continue;
+			bench_reopen(&b);
+			if (!model_is(m, &b.state))
+				fail_msg("seed %llu, step %u", (unsigned long long)seed, i);
+			if (model_random(m, 2) == 0)
+				wal_forget_state(b.wal);
+		}
+		bench_close(&b);
+		free(m);
+	}
+}
+
+/* A disk on which syncs wait, once it is armed, until they may go on. */
+struct gate {
+	atomic_bool armed;
+	sem_t begun, go;
+};
+
+static ssize_t gate_write(void *data, int fd, const void *bytes, size_t size, uint64_t offset)
+{
+	ssize_t n = pwrite(fd, bytes, size, (off_t)offset);
+	return n < 0 ? -errno : n;
+}
+
+static int gate_sync(void *data, int fd)
+{
+	struct gate *g = data;
+	if (!g->armed)
+		return 0;
+	sem_post(&g->begun);
+	sem_wait(&g->go);
+	return 0;
+}
+
+static void appends_that_wait_share_one_sync(void **state)
+{
+	enum { N = 200 };
+	struct bench b;
+	struct gate gate = {0};
+	struct wal_files files = {.data = &gate, .write = gate_write, .sync = gate_sync};
+	struct disk_request requests[N];
+	struct disk_entry entries[N];
+	sem_init(&gate.begun, 0, 0);
+	sem_init(&gate.go, 0, 0);
+	bench_init(&b);
+	b.options.files = &files;
+	b.options.segment_bytes = 1 << 20;
+	bench_open(&b);
+	assert_int_equal(append(&b, 1, 1, 1), 0);
+	gate.armed = true;
+	for (unsigned i = 0; i < N; i++) {
+		entries[i] = entry_make(2 + i, 1);
+		requests[i] = (struct disk_request){
+		    .type = DISK_APPEND,
+		    .append = {.index = 2 + i, .entries = &entries[i], .n = 1},
+		};
+		bench_submit(&b, &requests[i]);
+		if (i == 0)
+			sem_wait(&gate.begun);
+	}
+	gate.armed = false;
+	sem_post(&gate.go);
+	assert_int_equal(bench_wait(&b), 0);
+	/* The first append, the one that was under way, and one for all the others. */
+	struct inspect *in;
+	struct inspect_segment segment;
+	assert_int_equal(inspect_open(&in, b.directory, NULL), 0);
+	assert_int_equal(inspect_segment(in, 0, &segment), 0);
+	assert_int_equal(segment.batches, 3);
+	inspect_close(in);
+	struct wal_status status;
+	wal_status(b.wal, &status);
+	assert_true(status.write_us_max > 0);
+	assert_int_equal(status.waiting_since_ms, 0);
+	bench_reopen(&b);
+	assert_int_equal(b.state.n, N + 1);
+	for (unsigned i = 0; i < N; i++)
+		free((uint8_t *)entries[i].data);
+	bench_close(&b);
+}
+
+static void a_directory_in_use_is_not_opened_again(void **state)
+{
+	struct bench b;
+	struct wal *second;
+	struct disk_state nothing;
+	struct err err;
+	char name[256];
+	bench_init(&b);
+	bench_open(&b);
+	assert_int_equal(wal_open(&second, &b.options, &nothing, &err), -EBUSY);
+	assert_non_null(strstr(err.text, b.directory));
+	assert_int_equal(wal_set_aside(b.directory, name, &err), -EBUSY);
+	bench_close(&b);
+	assert_int_equal(wal_open(&second, &b.options, &nothing, &err), -ENOENT);
+}
+
+static void a_directory_set_aside_makes_room_for_a_new_one(void **state)
+{
+	struct bench b;
+	struct err err;
+	char name[256], path[300];
+	bench_init(&b);
+	for (unsigned i = 1; i <= 2; i++) {
+		bench_open(&b);
+		assert_int_equal(b.state.term, 0);
+		assert_int_equal(b.state.n, 0);
+		assert_int_equal(vote(&b, 7, 7), 0);
+		assert_int_equal(append(&b, 1, 300, 1), 0);
+		assert_int_equal(snapshot_take(&b, 50, 1, 1), 0);
+		bench_shut(&b);
+		assert_int_equal(wal_set_aside(b.directory, name, &err), 0);
+		snprintf(path, sizeof(path), "corrupt-%u", i);
+		assert_string_equal(name, path);
+		assert_int_equal(files_count(&b, "segment-"), 0);
+		assert_int_equal(files_count(&b, "snapshot-"), 0);
+		assert_int_equal(files_count(&b, "metadata-"), 0);
+	}
+	/* What was set aside is whole. */
+	struct bench aside = b;
+	snprintf(path, sizeof(path), "%s/corrupt-1", b.directory);
+	aside.options.directory = path;
+	bench_open(&aside);
+	assert_int_equal(aside.state.term, 7);
+	assert_int_equal(aside.state.n, 300);
+	bench_shut(&aside);
+	bench_close(&b);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(a_new_directory_is_empty),
+	    cmocka_unit_test(term_and_vote_come_back),
+	    cmocka_unit_test(entries_come_back),
+	    cmocka_unit_test(an_append_over_older_entries_replaces_them),
+	    cmocka_unit_test(an_append_that_would_leave_a_gap_is_refused),
+	    cmocka_unit_test(an_entry_larger_than_a_segment_comes_back),
+	    cmocka_unit_test(a_snapshot_taken_keeps_the_entries_asked_for),
+	    cmocka_unit_test(a_snapshot_installed_replaces_the_whole_log),
+	    cmocka_unit_test(a_snapshot_that_contradicts_the_log_is_refused),
+	    cmocka_unit_test(appends_that_wait_share_one_sync),
+	    cmocka_unit_test(a_directory_in_use_is_not_opened_again),
+	    cmocka_unit_test(a_directory_set_aside_makes_room_for_a_new_one),
+	    cmocka_unit_test(random_requests_come_back_as_a_model_says),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
