@@ -333,8 +333,8 @@ static int segments_read(struct directory *d, int fd, struct err *err)
 
 static bool snapshot_covered(const struct directory *d, const struct directory_snapshot *s)
 {
-	return d->n > 0 && s->index >= d->first && s->index - d->first < d->n &&
-	       d->entries[s->index - d->first].term == s->term;
+	return d->n > 0 && d->first <= d->snapshot.snapshot.index + 1 && s->index >= d->first &&
+	       s->index - d->first < d->n && d->entries[s->index - d->first].term == s->term;
 }
 
 /* See that log and snapshot meet, and drop what the snapshot made void. */

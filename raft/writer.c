@@ -43,6 +43,7 @@ struct writer {
 	struct metadata metadata;
 	unsigned slot;
 	int metadata_fd[3]; /* by slot */
+	bool slots_differ; /* the older slot still holds another term or vote */
 
 	struct live_segment *segments; /* by sequence, which rises by one */
 	unsigned segments_n;
@@ -153,10 +154,9 @@ static int answer(struct writer *w, int result)
 
 /* Term and vote. */
 
-int writer_vote(struct writer *w, uint64_t term, uint64_t vote)
+/* Into the slot that is not the newest, so that a torn write leaves the newest as it is. */
+static int metadata_write(struct writer *w, uint64_t term, uint64_t vote)
 {
-	if (w->failed)
-		return w->failed;
 	struct metadata next = {.version = w->metadata.version + 1, .term = term, .vote = vote};
 	unsigned slot = w->slot == 1 ? 2 : 1;
 	uint8_t bytes[METADATA_SIZE];
@@ -168,6 +168,15 @@ int writer_vote(struct writer *w, uint64_t term, uint64_t vote)
 		w->metadata = next;
 		w->slot = slot;
 	}
+	return result;
+}
+
+int writer_vote(struct writer *w, uint64_t term, uint64_t vote)
+{
+	if (w->failed)
+		return w->failed;
+	int result = metadata_write(w, term, vote);
+	w->slots_differ = true;
 	return answer(w, result);
 }
 
@@ -327,6 +336,12 @@ bool writer_prepare(struct writer *w)
 	if (w->failed || w->blocked)
 		return false;
 	int result;
+	/* So that a vote is not forgotten when one of the two is damaged later on. */
+	if (w->slots_differ) {
+		w->slots_differ = false;
+		metadata_write(w, w->metadata.term, w->metadata.vote);
+		return !w->failed;
+	}
 	bool fits = !w->has_reserve && reserve_fits(w);
 	w->short_of_space = !w->has_reserve && !fits;
 	if (fits)
@@ -688,6 +703,7 @@ static void leftovers_remove(struct writer *w, const struct directory *d)
 	struct stat st;
 	w->has_reserve = fstatat(w->options.fd, RESERVE_NAME, &st, 0) == 0 &&
 			 (uint64_t)st.st_size == w->options.reserve_bytes;
+	w->short_of_space = !w->has_reserve && !reserve_fits(w);
 }
 
 int writer_open(struct writer **writer, const struct writer_options *options,

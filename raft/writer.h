@@ -33,7 +33,8 @@ int writer_vote(struct writer *w, uint64_t term, uint64_t vote);
 int writer_append(struct writer *w, const struct disk_request *const *requests, unsigned n);
 int writer_snapshot(struct writer *w, const struct disk_request *request);
 
-/* Prepare the next segment or the reserve by one step of less than a millisecond. Returns whether
+/* For idle times: prepare the next segment or the reserve, or write term and vote into the second
+ * file as well, by one step of less than a millisecond. Returns whether
  * there is more to do. writer_behind: the log grows faster than that, so that idle times are not
  * enough. */
 bool writer_prepare(struct writer *w);

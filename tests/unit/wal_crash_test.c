@@ -3,6 +3,7 @@
 #include "tests/unit/wal_bench.h"
 #include "tests/unit/wal_model.h"
 
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/mount.h>
@@ -466,6 +467,8 @@ static void a_write_without_space_leaves_no_trace(void **state)
 	struct bad_disk bad;
 	struct wal_files files;
 	bad_init(&b, &bad, &files);
+	while (files_count(&b, "reserve") == 0)
+		sched_yield();
 	bad.error = -ENOSPC;
 	bad.writes_fail = 2; /* once with the reserve, once without */
 	assert_int_equal(append(&b, 4, 5, 1), -ENOSPC);

@@ -3,6 +3,7 @@
 #include "tests/unit/wal_model.h"
 
 #include <stdatomic.h>
+#include <sys/stat.h>
 
 #include "raft/inspect.h"
 
@@ -200,9 +201,9 @@ static void random_requests_come_back_as_a_model_says(void **state)
 	}
 }
 
-/* A disk on which syncs wait, once it is armed, until they may go on. */
+/* A disk on which the syncs of one file wait until they may go on. */
 struct gate {
-	atomic_bool armed;
+	atomic_ulong inode; /* 0: none waits */
 	sem_t begun, go;
 };
 
@@ -215,7 +216,8 @@ static ssize_t gate_write(void *data, int fd, const void *bytes, size_t size, ui
 static int gate_sync(void *data, int fd)
 {
 	struct gate *g = data;
-	if (!g->armed)
+	struct stat st;
+	if (fstat(fd, &st) < 0 || st.st_ino != g->inode)
 		return 0;
 	sem_post(&g->begun);
 	sem_wait(&g->go);
@@ -237,7 +239,9 @@ static void appends_that_wait_share_one_sync(void **state)
 	b.options.segment_bytes = 1 << 20;
 	bench_open(&b);
 	assert_int_equal(append(&b, 1, 1, 1), 0);
-	gate.armed = true;
+	struct stat st;
+	assert_int_equal(stat(path_of(&b, file_named(&b, "segment-", 0)), &st), 0);
+	gate.inode = st.st_ino;
 	for (unsigned i = 0; i < N; i++) {
 		entries[i] = entry_make(2 + i, 1);
 		requests[i] = (struct disk_request){
@@ -248,7 +252,7 @@ static void appends_that_wait_share_one_sync(void **state)
 		if (i == 0)
 			sem_wait(&gate.begun);
 	}
-	gate.armed = false;
+	gate.inode = 0;
 	sem_post(&gate.go);
 	assert_int_equal(bench_wait(&b), 0);
 	/* The first append, the one that was under way, and one for all the others. */
