@@ -11,6 +11,7 @@
 
 #include "fsm/schema.h"
 #include "node/admission.h"
+#include "node/agent.h"
 #include "node/banner.h"
 #include "node/config.h"
 #include "node/contacts.h"
