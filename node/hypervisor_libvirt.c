@@ -205,13 +205,19 @@ static int embed_conf_write(const char *path, struct err *err)
 	return 0;
 }
 
-/* qemu:///embed?root=DIR: make DIR what the driver wants. Other URIs: nothing. */
+/* The DIR of qemu:///embed?root=DIR, NULL for other URIs. */
+static const char *embed_root(const char *uri)
+{
+	const char *embed = strstr(uri, ":///embed?root=");
+	return embed ? strchr(embed, '=') + 1 : NULL;
+}
+
+/* Make the root what the driver wants. Other URIs: nothing. */
 static int embed_prepare(const char *uri, struct err *err)
 {
-	const char *root = strstr(uri, ":///embed?root=");
+	const char *root = embed_root(uri);
 	if (!root)
 		return 0;
-	root = strchr(root, '=') + 1;
 	if (*root != '/' || strchr(root, '&') || strchr(root, '%'))
 		return err_set(err, -EINVAL, "%s: root must be a whole plain path", uri);
 	struct buffer path = {0};
@@ -260,11 +266,14 @@ static int libvirt_open(struct hypervisor **out, const char *uri, struct err *er
 	h->uri = must_alloc(strlen(uri) + 1);
 	memcpy(h->uri, uri, strlen(uri));
 	rc = connection_renew(h, err);
-	if (rc == 0)
+	if (rc == 0) {
 		*out = h;
-	else
-		libvirt_close(h);
-	return rc;
+		return 0;
+	}
+	libvirt_close(h);
+	/* The embedded driver's state is one for the process: once it has failed to start,
+	 * say because the root's last user still holds it, every later try fails as well. */
+	return embed_root(uri) ? -ENOTRECOVERABLE : rc;
 }
 
 /* Domains */

@@ -91,6 +91,7 @@ struct service {
 	const char *argument;
 	void *state;
 	bool opened;
+	bool spoilt; /* will never open */
 };
 
 static int request_serve(
@@ -98,6 +99,7 @@ static int request_serve(
 {
 	if (!s->opened) {
 		int rc = s->role->open(&s->state, s->argument, err);
+		s->spoilt = rc == -ENOTRECOVERABLE;
 		if (rc != 0)
 			return rc;
 		s->opened = true;
@@ -116,7 +118,7 @@ static void serve_for_ever(struct service *s, int fd)
 {
 	struct buffer request = {0}, answer = {0};
 	bool alive = true;
-	while (alive && request_read(fd, &request)) {
+	while (alive && !s->spoilt && request_read(fd, &request)) {
 		struct err err = {""};
 		struct reader r = reader_of(request.data, request.size);
 		int status = request_serve(s, &r, &answer, &err);

@@ -15,7 +15,8 @@
 struct worker_role {
 	const char *name;
 	/* Before the first request, and again before the next one while it fails; its failure
-	 * is the answer to the request. *state is the role's own and is never closed. */
+	 * is the answer to the request. -ENOTRECOVERABLE: to try again takes a new process, so
+	 * this one leaves after that answer. *state is the role's own and is never closed. */
 	int (*open)(void **state, const char *argument, struct err *err);
 	/* One request. Returns the status, and err says why when that is not 0. */
 	int (*serve)(void *state, struct reader *request, struct buffer *answer, struct err *err);

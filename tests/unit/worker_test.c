@@ -32,6 +32,8 @@ static int test_open(void **state, const char *argument, struct err *err)
 {
 	if (strncmp(argument, "closed until ", 13) == 0 && access(argument + 13, F_OK) < 0)
 		return err_set(err, -ENOTCONN, "%s is not there yet", argument + 13);
+	if (strncmp(argument, "spoilt until ", 13) == 0 && access(argument + 13, F_OK) < 0)
+		return err_set(err, -ENOTRECOVERABLE, "never in this process");
 	*state = must_alloc(1);
 	return 0;
 }
@@ -451,6 +453,26 @@ static void a_role_that_cannot_open_says_so_and_tries_again(void **state)
 	assert_int_equal(worker_status(w).starts, 1);
 }
 
+static void a_role_that_is_spoilt_gets_a_new_process(void **state)
+{
+	char path[64], argument[96];
+	snprintf(path, sizeof(path), "/tmp/worker_test.%d", (int)getpid());
+	snprintf(argument, sizeof(argument), "spoilt until %s", path);
+	worker_end();
+	worker_begin("test", argument);
+	struct outcome o;
+	ask(&o, "echo", PATIENCE_MS);
+	await(&o.answered);
+	assert_int_equal(o.status, -ENOTRECOVERABLE);
+	assert_string_equal(o.text, "never in this process");
+	await_event(WORKER_EXITED, 1);
+	close(open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+	ask(&o, "echo", PATIENCE_MS);
+	assert_echoed(&o, "echo");
+	unlink(path);
+	assert_int_equal(worker_status(w).starts, 2);
+}
+
 static void a_worker_that_never_comes_up_is_retried_ever_more_slowly(void **state)
 {
 	struct outcome o;
@@ -575,6 +597,7 @@ int main(int argc, char **argv)
 	    TEST(the_child_has_its_name),
 	    TEST(the_queue_is_bounded_and_closing_answers_all_of_it),
 	    TEST(a_role_that_cannot_open_says_so_and_tries_again),
+	    TEST(a_role_that_is_spoilt_gets_a_new_process),
 	    TEST(a_worker_that_never_comes_up_is_retried_ever_more_slowly),
 	    TEST(an_answer_may_lead_to_the_next_request),
 	    TEST(an_answer_may_lead_to_the_end),

@@ -381,6 +381,25 @@ static void a_guest_that_dies_leaves_nothing_behind(void **state)
 	await_listed(0);
 }
 
+static void a_root_in_use_is_refused_until_it_is_free(void **state)
+{
+	if (!embedded)
+		skip();
+	struct hypervisor_client *first = client;
+	client_begin();
+	struct outcome o = list_within(PATIENCE_MS);
+	assert_int_equal(o.status, -ENOTRECOVERABLE);
+	assert_non_null(strstr(o.err.text, "driver.pid"));
+	struct hypervisor_client *second = client;
+	client = first;
+	client_end();
+	client = second;
+	/* This may meet the process that is about to leave. */
+	o = list_within(PATIENCE_MS);
+	assert_true(o.status == 0 || o.status == -EPIPE);
+	assert_int_equal(list().n, 0);
+}
+
 static void a_definition_of_somebody_else_is_used_and_kept(void **state)
 {
 	char path[512];
@@ -468,6 +487,7 @@ int main(int argc, char **argv)
 	    cmocka_unit_test(a_frozen_qemu_does_not_stop_the_list_and_can_be_stopped),
 	    cmocka_unit_test(what_does_not_run_can_be_stopped_and_shut_down),
 	    cmocka_unit_test(a_guest_that_dies_leaves_nothing_behind),
+	    cmocka_unit_test(a_root_in_use_is_refused_until_it_is_free),
 	    cmocka_unit_test(a_definition_of_somebody_else_is_used_and_kept),
 	    cmocka_unit_test(a_paused_guest_is_seen_as_paused),
 	    cmocka_unit_test(libvirtd_may_be_killed_and_started_again),
