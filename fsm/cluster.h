@@ -53,7 +53,8 @@ const struct fact *cluster_fact(const struct cluster *c, const char *key);
 /* For walking a table in key order: cluster_each(c->vms, struct vm, vm) { ... } */
 #define cluster_each(table, type, item)                                                            \
 	for (type **item##_at = (type **)(table).items, *item;                                     \
-	     item##_at < (type **)(table).items + (table).count && (item = *item##_at, true);      \
+	     (table).count && item##_at < (type **)(table).items + (table).count &&                \
+	     (item = *item##_at, true);                                                            \
 	     item##_at++)
 
 #endif
