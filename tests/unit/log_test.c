@@ -339,7 +339,6 @@ static void a_file_that_was_moved_away_is_opened_anew(void **state)
 	log_info("second");
 	wait_for(moved, "second");
 	log_reopen();
-	wait_for(path, "");
 	log_info("third");
 	wait_for(path, "info: third\n");
 	log_close(DEADLINE_MS);
@@ -426,6 +425,22 @@ static void a_follower_gets_what_is_new(void **state)
 	log_close(DEADLINE_MS);
 }
 
+static void a_ring_that_grows_keeps_what_it_had(void **state)
+{
+	struct buffer out = {0};
+	open_log(&(struct log_options){.name = "t", .node = "n", .lines = 2});
+	for (int i = 1; i <= 5; i++)
+		log_plain("line %d", i);
+	log_close(DEADLINE_MS);
+	open_log(&(struct log_options){.name = "t", .node = "n", .lines = 10});
+	log_plain("line 6");
+	log_after(0, 100, &out);
+	buffer_append_u8(&out, 0);
+	assert_string_equal((char *)out.data, "line 4\nline 5\nline 6\n");
+	buffer_close(&out);
+	log_close(DEADLINE_MS);
+}
+
 static void the_banner_says_who_and_where(void **state)
 {
 	open_log(&(struct log_options){.name = "t", .node = "n", .lines = 100});
@@ -484,6 +499,7 @@ int main(void)
 	    TEST(the_journal_gets_fields),
 	    TEST(without_systemd_the_journal_is_nothing),
 	    TEST(a_follower_gets_what_is_new),
+	    TEST(a_ring_that_grows_keeps_what_it_had),
 	    TEST(the_banner_says_who_and_where),
 	    TEST(closing_does_not_wait_for_ever),
 	};
