@@ -38,26 +38,30 @@ lib   := $(filter-out $B/tools/main.o,$(obj))
 all: $B/pvc ## build build/release/pvc (MODE=asan|tsan|cover for the others)
 
 $B/pvc: $(obj)
-	$(CC) $(LDFLAGS) -o $@ $(obj) $(LIBS)
-	$(if $(filter release,$(MODE)),strip -o $@.stripped $@ && mv $@.stripped $@)
+	@echo "  LINK $@"
+	@$(CC) $(LDFLAGS) -o $@ $(obj) $(LIBS)
+	@$(if $(filter release,$(MODE)),strip -o $@.stripped $@ && mv $@.stripped $@)
 
 $B/libpvc.a: $(lib)
-	rm -f $@ && ar rcs $@ $(lib)
+	@rm -f $@ && ar rcs $@ $(lib)
 
 $B/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -ffunction-sections -MMD -MP -c -o $@ $<
+	@echo "  CC   $<"
+	@$(CC) $(CPPFLAGS) $(CFLAGS) -ffunction-sections -MMD -MP -c -o $@ $<
 
 $B/tests/%: tests/%.c $B/libpvc.a
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -MT $@ -o $@ $< $B/libpvc.a $(LDFLAGS) -lcmocka $(LIBS)
+	@echo "  TEST $<"
+	@$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -MT $@ -o $@ $< $B/libpvc.a $(LDFLAGS) -lcmocka $(LIBS)
 
 # A fuzz target has no main(): MODE=fuzz gives it libFuzzer's, the others one that replays files.
 fuzz_main := $(if $(filter fuzz,$(MODE)),-fsanitize=fuzzer,$B/tests/replay.o)
 fuzzers   := $(patsubst %.c,$B/%,$(wildcard tests/fuzz/*.c))
 $(fuzzers): $B/tests/fuzz/%: tests/fuzz/%.c $B/libpvc.a $B/tests/replay.o
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -MT $@ -o $@ $< $(fuzz_main) $B/libpvc.a $(LDFLAGS) $(LIBS)
+	@echo "  TEST $<"
+	@$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -MT $@ -o $@ $< $(fuzz_main) $B/libpvc.a $(LDFLAGS) $(LIBS)
 
 unit  := $(patsubst %.c,$B/%,$(wildcard tests/unit/*_test.c))
 units: $(unit)

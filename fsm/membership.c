@@ -67,7 +67,8 @@ int apply_token(struct cluster *c, struct command_token *command, struct err *er
 }
 
 /* The token that this join may use up, or NULL with err. */
-static struct join_token *token_for(struct cluster *c, struct command_join *command, struct err *err)
+static struct join_token *token_for(
+    struct cluster *c, struct command_join *command, struct err *err)
 {
 	cluster_each(c->tokens, struct join_token, token)
 	{

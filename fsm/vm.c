@@ -139,6 +139,8 @@ int apply_vm_state(struct cluster *c, struct command_vm_state *command, struct e
 	if (!vm)
 		return result;
 	bool off = vm_is_off(c, vm);
+	if (vm->state == command->state)
+		return 0;
 	switch (command->state) {
 	case VM_START:
 		if (vm->state == VM_DISABLE)

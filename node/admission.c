@@ -12,11 +12,13 @@
 
 static void add_addresses(const struct cluster *c, struct token *token)
 {
-	cluster_each(c->nodes, struct node, node) {
+	cluster_each(c->nodes, struct node, node)
+	{
 		/* Only a coordinator has the CA's key. */
 		if (!node->coordinator || token->n_addresses == TOKEN_ADDRESSES_MAX)
 			continue;
-		snprintf(token->addresses[token->n_addresses++], ENDPOINT_SIZE, "%s", node->address);
+		snprintf(
+		    token->addresses[token->n_addresses++], ENDPOINT_SIZE, "%s", node->address);
 	}
 }
 
@@ -74,10 +76,12 @@ static int sign(const struct joining *j, uint64_t id, struct buffer *certificate
 	snprintf(signing.identity.cluster, sizeof(signing.identity.cluster), "%s",
 	    j->admission->context->cluster->settings.uuid);
 	snprintf(signing.identity.name, sizeof(signing.identity.name), "%s", j->request.name);
-	return identity_sign(&signing, j->request.request, strlen(j->request.request), certificate, err);
+	return identity_sign(
+	    &signing, j->request.request, strlen(j->request.request), certificate, err);
 }
 
-static void welcome(const struct joining *j, const struct node *node, const struct buffer *certificate)
+static void welcome(
+    const struct joining *j, const struct node *node, const struct buffer *certificate)
 {
 	const struct cluster *c = j->admission->context->cluster;
 	struct guest_answer *answer = must_alloc(sizeof(*answer));
@@ -88,7 +92,8 @@ static void welcome(const struct joining *j, const struct node *node, const stru
 	copy_pem(answer->certificate, certificate);
 	if (node->coordinator)
 		copy_pem(answer->ca_key, &j->admission->files->ca_key);
-	cluster_each(c->nodes, struct node, other) {
+	cluster_each(c->nodes, struct node, other)
+	{
 		struct guest_member *member = &answer->members[answer->n_members];
 		if (answer->n_members == GUEST_MEMBERS_MAX)
 			break;

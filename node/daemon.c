@@ -22,10 +22,10 @@
 #include "node/log.h"
 #include "node/notify.h"
 
-#define STOP_WITHIN_MS	  10000
-#define LOG_FLUSH_MS	  500
+#define STOP_WITHIN_MS 10000
+#define LOG_FLUSH_MS   500
 /* Judging costs a walk over all VMs: under a flood of operations not at each turn. */
-#define DUTIES_EVERY_MS	  5
+#define DUTIES_EVERY_MS 5
 
 struct daemon {
 	uv_loop_t loop;
@@ -48,8 +48,8 @@ struct daemon {
 	uint64_t watchdog_ms;
 	uint64_t stop_by_ms; /* 0: not stopping */
 	uint64_t told_index; /* of the value, to those who watch */
-	bool stirred;	     /* somebody has something for the duties */
-	bool value_moved;    /* since they were last looked at */
+	bool stirred; /* somebody has something for the duties */
+	bool value_moved; /* since they were last looked at */
 	bool closing, told_ready;
 };
 
@@ -71,8 +71,8 @@ static struct replica *context_replica(void *data)
 	return ledger_replica(d->ledger);
 }
 
-static void context_propose(void *data, struct command *command, unsigned timeout_ms,
-    context_done done, void *done_data)
+static void context_propose(
+    void *data, struct command *command, unsigned timeout_ms, context_done done, void *done_data)
 {
 	struct daemon *d = data;
 	ledger_propose(d->ledger, command, timeout_ms, done, done_data);
@@ -176,7 +176,8 @@ static void tell_members(struct daemon *d)
 {
 	struct peers_member members[PEERS_MEMBERS_MAX];
 	unsigned n = 0;
-	cluster_each(d->cluster.nodes, struct node, node) {
+	cluster_each(d->cluster.nodes, struct node, node)
+	{
 		members[n].id = node->id;
 		snprintf(members[n++].address, sizeof(members[0].address), "%s", node->address);
 	}
@@ -199,8 +200,8 @@ static void found_cluster(struct daemon *d)
 	snprintf(found->uuid, sizeof(found->uuid), "%s", d->identity.cluster);
 	snprintf(found->node, sizeof(found->node), "%s", d->identity.name);
 	snprintf(found->address, sizeof(found->address), "%.127s", peer);
-	if (!identity_incarnation((const char *)d->files.certificate.data, d->files.certificate.size,
-		found->incarnation, &err))
+	if (!identity_incarnation((const char *)d->files.certificate.data,
+		d->files.certificate.size, found->incarnation, &err))
 		ledger_propose(d->ledger, &command, 5000, NULL, NULL);
 }
 
@@ -440,8 +441,9 @@ static int start_schema(struct daemon *d, struct err *err)
 {
 	uint32_t schema = d->cluster.settings.schema;
 	if (schema && (schema < SCHEMA_MIN || schema > SCHEMA_MAX))
-		return err_set(err, -ENOTSUP, "schema %" PRIu32 " is active; this version can do %d to %d",
-		    schema, SCHEMA_MIN, SCHEMA_MAX);
+		return err_set(err, -ENOTSUP,
+		    "schema %" PRIu32 " is active; this version can do %d to %d", schema,
+		    SCHEMA_MIN, SCHEMA_MAX);
 	log_info("The log is open at index %" PRIu64 "; schema %" PRIu32, d->cluster.index, schema);
 	return 0;
 }

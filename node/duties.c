@@ -162,7 +162,8 @@ static void turn_members(struct duties *d, const struct cluster *c, uint64_t now
 	struct replica_member members[REPLICA_MEMBERS_MAX];
 	if (!d->standing.leader || now - d->member_ms < MEMBER_AGAIN_MS)
 		return;
-	unsigned n = replica_members(ledger_replica(d->options.ledger), members, REPLICA_MEMBERS_MAX);
+	unsigned n =
+	    replica_members(ledger_replica(d->options.ledger), members, REPLICA_MEMBERS_MAX);
 	struct member_change change = members_change(c, members, n, d->standing.id);
 	if (change.type == MEMBER_CHANGE_NONE)
 		return;

@@ -84,7 +84,8 @@ static unsigned service_specs(const struct config *config, struct service_spec s
 	return config->services_count;
 }
 
-int holdings_open(struct holdings **holdings, const struct holdings_options *options, struct err *err)
+int holdings_open(
+    struct holdings **holdings, const struct holdings_options *options, struct err *err)
 {
 	const struct config *config = options->config;
 	const struct config_networks *networks = &config->cluster.networks;

@@ -21,7 +21,7 @@ struct request { /* somebody who waits */
 	context_done done;
 	void *data;
 	uint64_t sequence; /* of an operation of our own; 0: none */
-	struct err *err;   /* why it was refused here; owned, NULL: it was not */
+	struct err *err; /* why it was refused here; owned, NULL: it was not */
 };
 
 struct watch {
@@ -405,8 +405,7 @@ static bool program_begin(struct ledger *l, uint64_t request)
 	return false;
 }
 
-void ledger_program_propose(
-    void *data, uint64_t request, const uint8_t *operation, size_t size)
+void ledger_program_propose(void *data, uint64_t request, const uint8_t *operation, size_t size)
 {
 	struct ledger *l = data;
 	uint64_t now = now_ms();
@@ -432,8 +431,8 @@ void ledger_program_read_by_round(void *data, uint64_t request)
 		    l->replica, request | PROGRAM, now + LEDGER_PROGRAM_TIMEOUT_MS, now);
 }
 
-void ledger_propose(void *data, struct command *command, unsigned timeout_ms, context_done done,
-    void *done_data)
+void ledger_propose(
+    void *data, struct command *command, unsigned timeout_ms, context_done done, void *done_data)
 {
 	struct ledger *l = data;
 	struct buffer bytes = {0};
@@ -492,8 +491,8 @@ void ledger_change_member(struct ledger *l, const struct member_change *change)
 	if (!request)
 		return;
 	if (change->type == MEMBER_CHANGE_SET)
-		replica_member_set(l->replica, request->number, change->id, change->address, change->role,
-		    now + MEMBER_TIMEOUT_MS, now);
+		replica_member_set(l->replica, request->number, change->id, change->address,
+		    change->role, now + MEMBER_TIMEOUT_MS, now);
 	else
 		replica_member_remove(
 		    l->replica, request->number, change->id, now + MEMBER_TIMEOUT_MS, now);

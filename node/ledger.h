@@ -57,8 +57,8 @@ void ledger_wal_status(const struct ledger *ledger, struct wal_status *status);
 uint64_t ledger_turn(struct ledger *ledger, uint64_t now_ms);
 
 /* The port for context.h; data is the ledger. */
-void ledger_propose(void *data, struct command *command, unsigned timeout_ms, context_done done,
-    void *done_data);
+void ledger_propose(
+    void *data, struct command *command, unsigned timeout_ms, context_done done, void *done_data);
 void ledger_read(void *data, unsigned timeout_ms, context_done done, void *done_data);
 void ledger_watch(void *data, uint64_t index, context_done done, void *done_data);
 
@@ -66,8 +66,7 @@ void ledger_watch(void *data, uint64_t index, context_done done, void *done_data
  * and number their requests themselves: nothing is kept of them here but that they wait.
  * Each is answered once through program_answered, perhaps within the call. */
 #define LEDGER_PROGRAM_TIMEOUT_MS 10000
-void ledger_program_propose(
-    void *data, uint64_t request, const uint8_t *operation, size_t size);
+void ledger_program_propose(void *data, uint64_t request, const uint8_t *operation, size_t size);
 void ledger_program_read(void *data, uint64_t request);
 void ledger_program_read_by_round(void *data, uint64_t request);
 

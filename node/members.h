@@ -20,8 +20,8 @@ struct member_change {
  *  1. A node of the value that is no member: added as stand-by.
  *  2. A coordinator that is stand-by: made a voter, while there are fewer than MEMBERS_VOTERS_MAX.
  *  3. A member that is no node of the value: removed; never self. */
-struct member_change members_change(const struct cluster *c,
-    const struct replica_member *members, unsigned n, uint64_t self);
+struct member_change members_change(
+    const struct cluster *c, const struct replica_member *members, unsigned n, uint64_t self);
 
 #define MEMBERS_VOTERS_MAX 7
 

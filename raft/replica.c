@@ -545,3 +545,11 @@ int replica_first_entry(uint64_t id, const char *address, struct buffer *out)
 		configuration_encode(&c, out);
 	return code;
 }
+
+const char *replica_library_version(void)
+{
+	static char text[16];
+	int number = raft_version_number();
+	snprintf(text, sizeof(text), "%d.%d.%d", number / 10000, number / 100 % 100, number % 100);
+	return text;
+}

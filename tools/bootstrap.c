@@ -42,13 +42,15 @@ static int fail(const struct bootstrap *b, const char *command)
 static int usage(FILE *out, const char *command, int code)
 {
 	if (!strcmp(command, "bootstrap"))
-		fputs("usage: pvc cluster bootstrap [--config FILE] [--plan]\n"
-		      "Make this machine the first node of a new cluster: data directory, certificate\n"
-		      "authority, certificate and log. --plan says what would be done and does nothing.\n",
+		fputs(
+		    "usage: pvc cluster bootstrap [--config FILE] [--plan]\n"
+		    "Make this machine the first node of a new cluster: data directory, certificate\n"
+		    "authority, certificate and log. --plan says what would be done and does nothing.\n",
 		    out);
 	else
-		fputs("usage: pvc cluster join TOKEN [--config FILE]\n"
-		      "Make this machine a node of the cluster that gave the token (pvc cluster token).\n",
+		fputs(
+		    "usage: pvc cluster join TOKEN [--config FILE]\n"
+		    "Make this machine a node of the cluster that gave the token (pvc cluster token).\n",
 		    out);
 	return code;
 }
@@ -216,7 +218,8 @@ static int make_first_identity(struct bootstrap *b, struct identity_files *files
 		    .days = IDENTITY_NODE_DAYS,
 		};
 		snprintf(signing.identity.cluster, sizeof(signing.identity.cluster), "%s", cluster);
-		snprintf(signing.identity.name, sizeof(signing.identity.name), "%.63s", b->config.node);
+		snprintf(
+		    signing.identity.name, sizeof(signing.identity.name), "%.63s", b->config.node);
 		result = identity_sign(
 		    &signing, (char *)request.data, request.size, &files->certificate, &b->err);
 	}
@@ -227,16 +230,18 @@ static int make_first_identity(struct bootstrap *b, struct identity_files *files
 static int bootstrap(struct bootstrap *b)
 {
 	char cluster[IDENTITY_UUID_SIZE], address[CONFIG_PEER_MAX];
-	struct identity_files files = {{0}};
+	struct identity_files files = {0};
 	config_peer(&b->config, address);
 	if (!is_coordinator(&b->config))
 		return err_set(&b->err, -EINVAL,
-		    "the first node must be a coordinator: add %s to pvc.cluster.coordinators", b->config.node);
-	printf("Cluster %s, first node %s at %s, data in %s\n", b->config.cluster.name, b->config.node,
-	    address, b->data);
+		    "the first node must be a coordinator: add %s to pvc.cluster.coordinators",
+		    b->config.node);
+	printf("Cluster %s, first node %s at %s, data in %s\n", b->config.cluster.name,
+	    b->config.node, address, b->data);
 	if (b->plan) {
-		puts("This would make the data directory, the cluster's certificate authority, this\n"
-		     "node's certificate and a log with this node as its only voter. Nothing was done.");
+		puts(
+		    "This would make the data directory, the cluster's certificate authority, this\n"
+		    "node's certificate and a log with this node as its only voter. Nothing was done.");
 		return 0;
 	}
 	int result = make_directory(b, b->data);
@@ -248,8 +253,9 @@ static int bootstrap(struct bootstrap *b)
 		result = identity_save(b->identity, &files, &b->err);
 	identity_files_close(&files);
 	if (!result)
-		printf("Done: cluster %s. Next:\n  systemctl start pvcnoded     (or: pvcnoded -c %s)\n"
-		       "  pvc cluster token            for each further node\n",
+		printf(
+		    "Done: cluster %s. Next:\n  systemctl start pvcnoded     (or: pvcnoded -c %s)\n"
+		    "  pvc cluster token            for each further node\n",
 		    cluster, config_path(b->config_path));
 	return result;
 }
@@ -300,7 +306,7 @@ static void append_text(struct buffer *out, const char *text)
 static int save_membership(
     struct bootstrap *b, const struct guest_answer *answer, const struct buffer *key)
 {
-	struct identity_files files = {{0}};
+	struct identity_files files = {0};
 	struct peers_member members[PEERS_MEMBERS_MAX];
 	unsigned n = 0;
 	append_text(&files.ca_certificate, answer->ca_certificate);
@@ -309,7 +315,8 @@ static int save_membership(
 	buffer_append(&files.key, key->data, key->size);
 	for (; n < answer->n_members && n < PEERS_MEMBERS_MAX; n++) {
 		members[n].id = answer->members[n].id;
-		snprintf(members[n].address, sizeof(members[n].address), "%s", answer->members[n].address);
+		snprintf(members[n].address, sizeof(members[n].address), "%s",
+		    answer->members[n].address);
 	}
 	int result = contacts_save(b->data, members, n, &b->err);
 	if (!result)

@@ -9,7 +9,8 @@
 static int usage(FILE *out, int code)
 {
 	fputs("usage: pvcnoded [-c FILE] [--check]\n"
-	      "The node daemon. -c FILE, or PVC_CONFIG_FILE in the environment, or " CONFIG_PATH ".\n"
+	      "The node daemon. -c FILE, or PVC_CONFIG_FILE in the environment, or " CONFIG_PATH
+	      ".\n"
 	      "--check prints the configuration as it was understood, or what is wrong in it.\n",
 	    out);
 	return code;

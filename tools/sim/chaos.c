@@ -6,10 +6,10 @@
 #include "tools/sim/network.h"
 #include "tools/sim/node.h"
 
-#define SETTLE_MS     6000  /* for the cluster to come up */
-#define CHAOS_MS      20000 /* faults for so long */
-#define PRIMARY_IN_MS 2000  /* after they end */
-#define PEACE_MS      80000 /* for everything wanted to run; a doubtful start takes a minute */
+#define SETTLE_MS      6000 /* for the cluster to come up */
+#define CHAOS_MS       20000 /* faults for so long */
+#define PRIMARY_IN_MS  2000 /* after they end */
+#define PEACE_MS       80000 /* for everything wanted to run; a doubtful start takes a minute */
 #define FENCE_AFTER_MS 4000
 
 static struct sim_node *any_node(struct world *w)
@@ -30,9 +30,11 @@ static void propose_fact(struct world *w, struct sim_node *n)
 	char value[32];
 	struct command command = {.number = COMMAND_fact};
 	uint64_t number = ++w->operations;
-	snprintf(command.fact.key, sizeof(command.fact.key), "fact-%llu", (unsigned long long)number);
+	snprintf(
+	    command.fact.key, sizeof(command.fact.key), "fact-%llu", (unsigned long long)number);
 	snprintf(value, sizeof(value), "%llu", (unsigned long long)number);
-	command.fact.value = (struct blob){.data = (uint8_t *)value, .size = (uint32_t)strlen(value)};
+	command.fact.value =
+	    (struct blob){.data = (uint8_t *)value, .size = (uint32_t)strlen(value)};
 	sim_node_propose(n, &command, REQUEST_FACT, number);
 }
 
@@ -51,8 +53,8 @@ static void propose_vm(struct world *w, struct sim_node *n)
 		command.vm_state.state = states[world_random(w, 5)];
 	} else {
 		command.number = COMMAND_vm_define;
-		snprintf(command.vm_define.name, sizeof(command.vm_define.name), "vm-%u",
-		    (unsigned)vm);
+		snprintf(
+		    command.vm_define.name, sizeof(command.vm_define.name), "vm-%u", (unsigned)vm);
 		snprintf(command.vm_define.uuid, sizeof(command.vm_define.uuid), "uuid-%u",
 		    (unsigned)vm);
 		command.vm_define.memory_mib = 512;
@@ -64,6 +66,8 @@ static void propose_vm(struct world *w, struct sim_node *n)
 static void client(struct world *w, unsigned node, uint64_t until_ms, void *bytes)
 {
 	struct sim_node *n = any_node(w);
+	if (w->now_ms >= until_ms)
+		return;
 	if (alive(n)) {
 		switch (world_random(w, 6)) {
 		case 0:
@@ -78,8 +82,7 @@ static void client(struct world *w, unsigned node, uint64_t until_ms, void *byte
 		}
 		sim_node_settle(n);
 	}
-	if (w->now_ms < until_ms)
-		world_at(w, w->now_ms + 1 + world_random(w, 100), client, 0, until_ms);
+	world_at(w, w->now_ms + 1 + world_random(w, 100), client, 0, until_ms);
 }
 
 /* The faults. Each ends by itself or at the peace. */
@@ -150,7 +153,10 @@ static void fault_disk(struct world *w, struct sim_node *n)
 		break;
 	}
 	world_trace(w, n->id, "disk ill: %s",
-	    faults->full ? "full" : faults->failing ? "failing" : faults->slow_ms ? "slow" : "fails once");
+	    faults->full      ? "full"
+	    : faults->failing ? "failing"
+	    : faults->slow_ms ? "slow"
+			      : "fails once");
 	world_at(w, w->now_ms + 500 + world_random(w, 4000), disk_well, n->id, 0);
 }
 
@@ -187,6 +193,8 @@ static void fault_wish(struct world *w, struct sim_node *n)
 static void chaos(struct world *w, unsigned node, uint64_t until_ms, void *bytes)
 {
 	struct sim_node *n = any_node(w);
+	if (w->now_ms >= until_ms)
+		return;
 	switch (world_random(w, 7)) {
 	case 0:
 		fault_power(w, n);
@@ -211,8 +219,7 @@ static void chaos(struct world *w, unsigned node, uint64_t until_ms, void *bytes
 		fault_network(w, n);
 		break;
 	}
-	if (w->now_ms < until_ms)
-		world_at(w, w->now_ms + 100 + world_random(w, 2500), chaos, 0, until_ms);
+	world_at(w, w->now_ms + 100 + world_random(w, 2500), chaos, 0, until_ms);
 }
 
 /* Peace: everything is mended at once. */
@@ -246,7 +253,8 @@ static void check_acknowledged(struct world *w, const struct sim_node *n)
 
 static void check_wanted(struct world *w, const struct sim_node *primary)
 {
-	cluster_each(primary->value.vms, struct vm, vm) {
+	cluster_each(primary->value.vms, struct vm, vm)
+	{
 		struct sim_node *owner = sim_node_by_raft_id(w, vm->node);
 		const struct sim_vm *sim = owner ? sim_node_vm(owner, vm->uuid) : NULL;
 		bool on = sim && sim->state == SIM_VM_RUNNING;

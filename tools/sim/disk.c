@@ -18,7 +18,8 @@ static void entries_add(struct sim_disk *disk, uint64_t index, const struct disk
 		disk->first = index;
 	if (disk->count == disk->capacity) {
 		disk->capacity = disk->capacity ? disk->capacity * 2 : 64;
-		disk->entries = must_realloc(disk->entries, disk->capacity * sizeof(*disk->entries));
+		disk->entries =
+		    must_realloc(disk->entries, disk->capacity * sizeof(*disk->entries));
 	}
 	struct stored_entry *stored = &disk->entries[disk->count++];
 	*stored = (struct stored_entry){.term = entry->term, .type = entry->type};
@@ -52,7 +53,8 @@ static void store_snapshot(struct sim_disk *disk, const struct disk_request *req
 	disk->configuration.size = disk->snapshot.size = 0;
 	buffer_append(&disk->configuration, s->configuration, s->configuration_size);
 	buffer_append(&disk->snapshot, s->data, s->size);
-	entries_forget(disk, request->snapshot.installed ? UINT64_MAX : request->snapshot.keep_from);
+	entries_forget(
+	    disk, request->snapshot.installed ? UINT64_MAX : request->snapshot.keep_from);
 }
 
 static void store(struct sim_disk *disk, const struct disk_request *request)
@@ -90,6 +92,11 @@ static void finished(struct world *w, unsigned node, uint64_t life, void *bytes)
 	struct sim_disk *disk = &w->nodes[node]->disk;
 	if (disk->life != life || !disk->queued)
 		return;
+	/* The writer is a thread of the daemon: what stops one stops the other. */
+	if (w->now_ms < w->nodes[node]->paused_until_ms) {
+		world_at(w, w->nodes[node]->paused_until_ms, finished, node, life);
+		return;
+	}
 	struct disk_request request = disk->queue[0];
 	int status = write_status(disk);
 	if (!status)

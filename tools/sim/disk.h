@@ -11,10 +11,10 @@
 struct world;
 
 struct disk_faults {
-	bool full;	   /* every write: -ENOSPC */
-	bool failing;	   /* every write: -EIO */
+	bool full; /* every write: -ENOSPC */
+	bool failing; /* every write: -EIO */
 	bool failing_once; /* the next write: -EIO */
-	unsigned slow_ms;  /* each write takes so much longer */
+	unsigned slow_ms; /* each write takes so much longer */
 };
 
 struct stored_entry {
@@ -34,8 +34,8 @@ struct sim_disk {
 	unsigned count, capacity;
 	struct disk_request queue[256];
 	unsigned queued;
-	bool broken;  /* a write failed: nothing later may succeed until it is opened anew */
-	bool busy;    /* the head of the queue is being written */
+	bool broken; /* a write failed: nothing later may succeed until it is opened anew */
+	bool busy; /* the head of the queue is being written */
 	uint64_t life; /* rises with every crash: answers from before are dropped */
 };
 

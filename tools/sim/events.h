@@ -30,7 +30,7 @@ struct events {
 
 void events_add(struct events *e, struct event event); /* order is filled in */
 bool events_next(struct events *e, struct event *event); /* false: none left */
-uint64_t events_time(const struct events *e);		 /* of the next; UINT64_MAX: none */
+uint64_t events_time(const struct events *e); /* of the next; UINT64_MAX: none */
 void events_close(struct events *e);
 
 #endif

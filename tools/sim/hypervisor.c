@@ -79,7 +79,8 @@ static void done_late(struct world *w, unsigned node, uint64_t number, void *byt
 {
 	const struct begun *begun = bytes;
 	struct sim_node *n = w->nodes[node];
-	if (n->powered && (begun->action.type != ACTION_START || sim_node_vm(n, begun->action.uuid)))
+	if (n->powered &&
+	    (begun->action.type != ACTION_START || sim_node_vm(n, begun->action.uuid)))
 		power_vm(n, &begun->action);
 }
 
@@ -89,10 +90,9 @@ static void do_later(struct sim_node *n, const struct begun *begun)
 {
 	struct begun *copy = must_alloc(sizeof(*copy));
 	*copy = *begun;
-	events_add(&n->world->events, (struct event){.time_ms = n->hung_until_ms + 1,
-					  .run = done_late,
-					  .node = n->id,
-					  .bytes = copy});
+	events_add(&n->world->events,
+	    (struct event){
+		.time_ms = n->hung_until_ms + 1, .run = done_late, .node = n->id, .bytes = copy});
 }
 
 /* The hypervisor has done it, whether or not anybody still waits for the answer. */

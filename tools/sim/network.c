@@ -17,17 +17,17 @@ static void deliver(struct world *w, unsigned to, uint64_t number, void *bytes)
 		sim_node_receive(w->nodes[to], packet->from, packet->data, packet->size);
 }
 
-static void send_once(struct world *w, unsigned from, unsigned to, const uint8_t *bytes, size_t size)
+static void send_once(
+    struct world *w, unsigned from, unsigned to, const uint8_t *bytes, size_t size)
 {
 	struct packet *packet = must_alloc(sizeof(*packet) + size);
 	packet->from = from;
 	packet->size = (uint32_t)size;
 	memcpy(packet->data, bytes, size);
 	uint64_t delay_ms = 1 + world_random(w, w->options.delay_ms_max);
-	events_add(&w->events, (struct event){.time_ms = w->now_ms + delay_ms,
-				   .run = deliver,
-				   .node = to,
-				   .bytes = packet});
+	events_add(&w->events,
+	    (struct event){
+		.time_ms = w->now_ms + delay_ms, .run = deliver, .node = to, .bytes = packet});
 }
 
 void network_send(struct world *w, unsigned from, unsigned to, const uint8_t *bytes, size_t size)

@@ -72,7 +72,11 @@ static void trace_command(struct sim_node *n, uint64_t index, const uint8_t *byt
 {
 	struct command command;
 	struct world *w = n->world;
-	if (index < w->traced_index || w->options.quiet || command_decode(&command, bytes, size))
+	if (index < w->traced_index || (index == w->traced_index && n->id != w->traced_by))
+		return;
+	w->traced_index = index;
+	w->traced_by = n->id;
+	if (w->options.quiet || command_decode(&command, bytes, size))
 		return;
 	bool dull = command.number == COMMAND_tick || command.number == COMMAND_fact;
 	if (!dull) {
@@ -88,13 +92,12 @@ static int port_apply(void *data, uint64_t index, const uint8_t *operation, size
 {
 	struct sim_node *n = data;
 	struct err err = {{0}};
-	if (index > n->world->traced_index)
-		n->world->traced_index = index;
 	int result = cluster_apply(&n->value, index, operation, size, &err);
 	if (result >= 0)
 		trace_command(n, index, operation, size);
 	if (check_cluster(&n->value, &err))
-		world_fail(n->world, "n%u: index %llu: %s", n->id, (unsigned long long)index, err.text);
+		world_fail(
+		    n->world, "n%u: index %llu: %s", n->id, (unsigned long long)index, err.text);
 	return result;
 }
 
@@ -122,14 +125,16 @@ static void joined(struct sim_node *n, unsigned who, int result)
 static void read_done(struct sim_node *n, uint64_t acknowledged_index, int result)
 {
 	if (result == 0 && n->value.index < acknowledged_index)
-		world_fail(n->world, "n%u: stale read: index %llu, %llu had been acknowledged", n->id,
-		    (unsigned long long)n->value.index, (unsigned long long)acknowledged_index);
+		world_fail(n->world, "n%u: stale read: index %llu, %llu had been acknowledged",
+		    n->id, (unsigned long long)n->value.index,
+		    (unsigned long long)acknowledged_index);
 }
 
 static void acknowledge(struct world *w, uint64_t number, uint64_t index)
 {
 	if (w->acknowledged_count == w->acknowledged_capacity) {
-		w->acknowledged_capacity = w->acknowledged_capacity ? w->acknowledged_capacity * 2 : 64;
+		w->acknowledged_capacity =
+		    w->acknowledged_capacity ? w->acknowledged_capacity * 2 : 64;
 		w->acknowledged = must_realloc(
 		    w->acknowledged, w->acknowledged_capacity * sizeof(*w->acknowledged));
 	}
@@ -393,8 +398,8 @@ static void request_encode(struct sim_node *n, struct command *command, struct b
 	command_encode(command, out);
 }
 
-void sim_node_propose(struct sim_node *n, struct command *command, enum request_kind kind,
-    uint64_t number)
+void sim_node_propose(
+    struct sim_node *n, struct command *command, enum request_kind kind, uint64_t number)
 {
 	struct buffer bytes = {0};
 	if (!n->replica)
@@ -574,33 +579,15 @@ void sim_node_receive(struct sim_node *n, unsigned from, const uint8_t *bytes, s
 	if (size && bytes[0] == AGENT_KEEPALIVE_MARK)
 		agent_heard(&n->agent, bytes, size);
 	else
-		replica_receive(n->replica, n->world->nodes[from]->raft_id, bytes, size,
-		    sim_node_clock(n));
+		replica_receive(
+		    n->replica, n->world->nodes[from]->raft_id, bytes, size, sim_node_clock(n));
 	sim_node_settle(n);
-}
-
-static void late_written(struct world *w, unsigned node, uint64_t ticket, void *bytes)
-{
-	const uint64_t *life = bytes;
-	struct sim_node *n = node_of(w, node);
-	if (n->life == *life && n->replica)
-		sim_node_written(n, ticket, 0);
 }
 
 void sim_node_written(struct sim_node *n, uint64_t ticket, int status)
 {
 	if (!n->replica)
 		return;
-	if (!runs(n) && !status) {
-		uint64_t *life = must_alloc(sizeof(*life));
-		*life = n->life;
-		events_add(&n->world->events, (struct event){.time_ms = n->paused_until_ms,
-						  .run = late_written,
-						  .node = n->id,
-						  .number = ticket,
-						  .bytes = life});
-		return;
-	}
 	replica_written(n->replica, ticket, status, sim_node_clock(n));
 	sim_node_settle(n);
 }

@@ -16,17 +16,17 @@ struct sim_vm {
 enum request_kind { /* in the top byte of a request's number */
 	REQUEST_NONE,
 	REQUEST_HELLO,
-	REQUEST_FACT,	/* low bytes: number of the fact */
-	REQUEST_READ,	/* low bytes: acknowledged index when it was asked */
-	REQUEST_JOIN,	/* low bytes: the node that joins */
-	REQUEST_FENCE,	/* low bytes: the node */
+	REQUEST_FACT, /* low bytes: number of the fact */
+	REQUEST_READ, /* low bytes: acknowledged index when it was asked */
+	REQUEST_JOIN, /* low bytes: the node that joins */
+	REQUEST_FENCE, /* low bytes: the node */
 	REQUEST_MEMBER, /* raft's configuration */
 	REQUEST_OPERATION, /* of a scenario: low bytes: its line */
 };
 
 struct sim_node {
 	struct world *world;
-	unsigned id;   /* number in the world; its id in the value is assigned by join */
+	unsigned id; /* number in the world; its id in the value is assigned by join */
 	uint32_t raft_id; /* 0: has not joined */
 	bool powered, daemon;
 	uint64_t life; /* rises with every crash of the machine or its daemon */
@@ -46,12 +46,12 @@ struct sim_node {
 	uint64_t list_ms; /* when the next look is due */
 	bool list_busy;
 	/* The guard and the floating address. */
-	bool address;		  /* it is on the device */
+	bool address; /* it is on the device */
 	bool address_coming;
-	uint64_t guard_until_ms;  /* this node's clock: the lease that the guard knows */
+	uint64_t guard_until_ms; /* this node's clock: the lease that the guard knows */
 	bool was_hold;
-	uint64_t member_ms;	  /* when the last membership change was asked for */
-	bool fence_pending;	  /* somebody vouched that it is off: it must stay so */
+	uint64_t member_ms; /* when the last membership change was asked for */
+	bool fence_pending; /* somebody vouched that it is off: it must stay so */
 };
 
 struct sim_node *sim_node_add(struct world *w);
@@ -60,7 +60,7 @@ void sim_node_free(struct sim_node *n);
 void sim_node_power(struct sim_node *n, bool on);
 void sim_node_daemon(struct sim_node *n, bool on); /* off: kill -9 */
 void sim_node_pause(struct sim_node *n, uint64_t ms); /* SIGSTOP of the daemon */
-void sim_node_hang(struct sim_node *n, uint64_t ms);  /* its hypervisor */
+void sim_node_hang(struct sim_node *n, uint64_t ms); /* its hypervisor */
 
 /* This node's monotonic clock. */
 uint64_t sim_node_clock(const struct sim_node *n);
@@ -71,8 +71,8 @@ void sim_node_written(struct sim_node *n, uint64_t ticket, int status);
 void sim_node_lost(struct sim_node *n, unsigned member);
 
 /* Propose as this node's daemon. kind and number come back in the answer. */
-void sim_node_propose(struct sim_node *n, struct command *command, enum request_kind kind,
-    uint64_t number);
+void sim_node_propose(
+    struct sim_node *n, struct command *command, enum request_kind kind, uint64_t number);
 void sim_node_read(struct sim_node *n);
 
 /* Something may have changed: judge, act, and see when to wake next. */

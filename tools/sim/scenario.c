@@ -76,13 +76,15 @@ static int parse_head(struct scenario *s, struct step *step)
 	for (unsigned i = 0; i + 1 < step->count; i += 2) {
 		unsigned n = (unsigned)strtoul(step->words[i + 1], NULL, 10);
 		if (n < 1 || n > WORLD_NODES_MAX)
-			return bad(s, step, "'%s' is not a number of nodes (1 to 16)", step->words[i + 1]);
+			return bad(
+			    s, step, "'%s' is not a number of nodes (1 to 16)", step->words[i + 1]);
 		if (!strcmp(step->words[i], "nodes"))
 			s->nodes = n;
 		else if (!strcmp(step->words[i], "coordinators"))
 			s->coordinators = n;
 		else
-			return bad(s, step, "'%s': nodes or coordinators is expected", step->words[i]);
+			return bad(
+			    s, step, "'%s': nodes or coordinators is expected", step->words[i]);
 	}
 	return 0;
 }
@@ -290,7 +292,8 @@ static int step_vm(struct scenario *s, const struct step *step)
 		else if (!strcmp(step->words[i], "state=start"))
 			start = true;
 		else if (strcmp(step->words[i], "state=stop") != 0)
-			return bad(s, step, "'%s': node=, memory= or state= is expected", step->words[i]);
+			return bad(
+			    s, step, "'%s': node=, memory= or state= is expected", step->words[i]);
 	}
 	struct sim_node *first = s->world.nodes[1];
 	struct command state = {.number = COMMAND_vm_state, .vm_state = {.state = VM_START}};
@@ -318,8 +321,8 @@ static struct replica *context_replica(void *data)
 
 static struct scenario *playing; /* one at a time in a process */
 
-static void context_propose(void *data, struct command *command, unsigned timeout_ms,
-    context_done done, void *done_data)
+static void context_propose(
+    void *data, struct command *command, unsigned timeout_ms, context_done done, void *done_data)
 {
 	struct scenario *s = playing;
 	s->pending = must_realloc(s->pending, (s->pending_count + 1) * sizeof(*s->pending));
@@ -344,7 +347,9 @@ static void operation_answered(void *data, int status, json_t *result, const str
 	const struct step *step = data;
 	char *text = result ? json_dumps(result, JSON_COMPACT) : NULL;
 	world_trace(&playing->world, 0, "line %u: %s", step->line,
-	    status < 0 ? err->text : text ? text : "done");
+	    status < 0 ? err->text
+	    : text     ? text
+		       : "done");
 	free(text);
 	json_decref(result);
 }
@@ -506,7 +511,8 @@ static int play(struct scenario *s)
 	while (!is_up(s) && s->world.now_ms < UP_WITHIN_MS && !*s->world.failure)
 		world_run(&s->world, s->world.now_ms + 100);
 	if (!is_up(s))
-		return err_set(&s->problem, -EINVAL, "the cluster did not come up: %s", s->world.failure);
+		return err_set(
+		    &s->problem, -EINVAL, "the cluster did not come up: %s", s->world.failure);
 	s->base_ms = s->world.now_ms;
 	world_trace(&s->world, 0, "the cluster is up; times of steps count from here");
 	uint64_t end_ms = s->until_ms;
@@ -531,21 +537,22 @@ static void print_value(const struct scenario *s, bool json)
 	const struct sim_node *n = w->nodes[world_primary(w) ? world_primary(w) : 1];
 	struct buffer text = {0};
 	if (json) {
-		printf("{\"held\":%s,\"failure\":\"%s\",\"primary\":%u,\"fences\":%u,\"index\":%" PRIu64 "}\n",
-		    *w->failure || s->failed ? "false" : "true", w->failure, world_primary(w), w->fences,
-		    n->value.index);
+		printf(
+		    "{\"held\":%s,\"failure\":\"%s\",\"primary\":%u,\"fences\":%u,\"index\":%" PRIu64
+		    "}\n",
+		    *w->failure || s->failed ? "false" : "true", w->failure, world_primary(w),
+		    w->fences, n->value.index);
 		return;
 	}
 	buffer_print(&text, "value at index %" PRIu64 "\nprimary ", n->value.index);
 	record_print(primary_record(), &n->value.primary, &text);
-	cluster_each(n->value.nodes, struct node, node)
-		buffer_print(&text, "\nnode %s %s %s", node->name,
-		    state_name(daemon_state_names, node->daemon_state),
-		    state_name(coordinator_state_names, node->coordinator_state));
+	cluster_each(n->value.nodes, struct node, node) buffer_print(&text, "\nnode %s %s %s",
+	    node->name, state_name(daemon_state_names, node->daemon_state),
+	    state_name(coordinator_state_names, node->coordinator_state));
 	cluster_each(n->value.vms, struct vm, vm)
-		buffer_print(&text, "\nvm %s %s %s node=%" PRIu32 " generation=%" PRIu64, vm->name,
-		    state_name(vm_state_names, vm->state),
-		    state_name(vm_observed_names, vm->observed), vm->node, vm->generation);
+	    buffer_print(&text, "\nvm %s %s %s node=%" PRIu32 " generation=%" PRIu64, vm->name,
+		state_name(vm_state_names, vm->state), state_name(vm_observed_names, vm->observed),
+		vm->node, vm->generation);
 	printf("%.*s\n", (int)text.size, (char *)text.data);
 	buffer_close(&text);
 }
@@ -556,8 +563,10 @@ int scenario_play(const char *path, uint64_t seed, bool json)
 	playing = &s;
 	int result = scenario_read(&s);
 	if (!result) {
-		struct world_options options = {
-		    .seed = seed, .nodes = s.nodes, .coordinators = s.coordinators, .delay_ms_max = 3};
+		struct world_options options = {.seed = seed,
+		    .nodes = s.nodes,
+		    .coordinators = s.coordinators,
+		    .delay_ms_max = 3};
 		if (s.coordinators > s.nodes)
 			options.coordinators = s.coordinators = s.nodes;
 		world_init(&s.world, &options);

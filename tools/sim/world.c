@@ -138,7 +138,8 @@ static void check_address(struct world *w)
 		if (!w->nodes[i]->address)
 			continue;
 		if (holder)
-			world_fail(w, "n%u and n%u hold the floating address at one instant", holder, i);
+			world_fail(
+			    w, "n%u and n%u hold the floating address at one instant", holder, i);
 		holder = i;
 	}
 }

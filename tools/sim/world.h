@@ -33,9 +33,9 @@ struct world_options {
 	unsigned nodes;
 	unsigned coordinators; /* the first so many */
 	unsigned drop_permille, double_permille; /* of messages */
-	unsigned delay_ms_max;			 /* each takes 1 .. that */
-	bool quiet;				 /* no trace, unless something is wrong */
-	size_t snapshot_log_bytes;		 /* 0: raft/replica.h's */
+	unsigned delay_ms_max; /* each takes 1 .. that */
+	bool quiet; /* no trace, unless something is wrong */
+	size_t snapshot_log_bytes; /* 0: raft/replica.h's */
 };
 
 struct acknowledged { /* an operation whose client was told that it is done */
@@ -51,8 +51,9 @@ struct world {
 	struct sim_node *nodes[WORLD_NODES_MAX + 1];
 	unsigned node_count;
 	bool cut[WORLD_NODES_MAX + 1][WORLD_NODES_MAX + 1]; /* [from][to]: nothing passes */
-	uint64_t traced_index; /* highest entry whose commands were traced */
-	uint64_t *hashes;      /* state hash by index, as the first replica had it; 0: not seen */
+	uint64_t traced_index; /* highest entry whose commands were traced, as... */
+	unsigned traced_by; /* ...this node applied it first */
+	uint64_t *hashes; /* state hash by index, as the first replica had it; 0: not seen */
 	uint64_t hashes_size;
 	struct acknowledged *acknowledged;
 	unsigned acknowledged_count, acknowledged_capacity;
