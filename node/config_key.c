@@ -7,6 +7,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "node/guess.h"
+
 static bool text_is(const char *text, const char *extra)
 {
 	for (; *text; text++)
@@ -358,45 +360,10 @@ void config_value_print(const struct config_key *key, const void *value, struct 
 	}
 }
 
-static unsigned least_of(unsigned a, unsigned b)
-{
-	return a < b ? a : b;
-}
-
-/* How many letters must be put in, left out, changed or swapped with their
- * neighbour to make one word of the other. Words longer than 63 are cut. */
-static unsigned word_distance(const char *a, const char *b)
-{
-	enum { MOST = 64 };
-	unsigned rows[3][MOST] = {0};
-	size_t a_size = strnlen(a, MOST - 1), b_size = strnlen(b, MOST - 1);
-	for (unsigned j = 0; j <= b_size; j++)
-		rows[0][j] = j;
-	for (unsigned i = 1; i <= a_size; i++) {
-		unsigned *row = rows[i % 3], *above = rows[(i - 1) % 3], *twice = rows[(i + 1) % 3];
-		row[0] = i;
-		for (unsigned j = 1; j <= b_size; j++) {
-			bool same = a[i - 1] == b[j - 1];
-			unsigned change = above[j - 1] + (same ? 0 : 1);
-			row[j] = least_of(change, least_of(above[j], row[j - 1]) + 1);
-			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
-				row[j] = least_of(row[j], twice[j - 2] + 1);
-		}
-	}
-	return rows[a_size % 3][b_size];
-}
-
 const char *config_key_guess(const struct config_key *keys, const char *name)
 {
-	const char *best = NULL;
-	unsigned best_distance = ~0u;
-	for (; keys->kind != CONFIG_END; keys++) {
-		unsigned distance = word_distance(name, keys->name);
-		/* A third of the letters wrong is a mistake; more is another word. */
-		if (distance < best_distance && distance * 3 <= strlen(keys->name)) {
-			best = keys->name;
-			best_distance = distance;
-		}
-	}
-	return best;
+	struct guess guess = guess_of(name);
+	for (; keys->kind != CONFIG_END; keys++)
+		guess_offer(&guess, keys->name);
+	return guess.best;
 }
