@@ -13,7 +13,6 @@
 #include "node/operation.h"
 
 #define READ_SIZE     65536
-#define UNSENT_PAUSE  (1u << 20) /* bytes waiting from which on a client is not read from */
 #define BUFFER_KEPT   65536 /* bytes of an empty buffer that are not given back */
 #define PENDING_NONE  UINT32_MAX
 #define PENDING_BEGIN 256u
@@ -116,7 +115,7 @@ static size_t unsent(const struct connection *k)
 
 static bool full(const struct connection *k)
 {
-	return k->in_flight >= CONTROL_IN_FLIGHT_MAX || unsent(k) > UNSENT_PAUSE;
+	return k->in_flight >= CONTROL_IN_FLIGHT_MAX || unsent(k) > CONTROL_UNSENT_MAX;
 }
 
 static void dirty(struct connection *k)
@@ -133,12 +132,6 @@ static void send_answer(struct connection *k, const struct control_frame *frame)
 {
 	if (k->closing)
 		return;
-	if (unsent(k) > CONTROL_UNSENT_MAX) {
-		log_warning("control: closed a client of uid %u that does not read its answers",
-		    (unsigned)k->uid);
-		connection_close(k);
-		return;
-	}
 	control_answer_encode(frame, &k->out);
 	dirty(k);
 }
@@ -247,7 +240,7 @@ static void tell_watches(struct control *c)
 			if (w->told >= index)
 				continue;
 			/* One that does not read is told later, of the newest alone. */
-			if (unsent(k) > UNSENT_PAUSE)
+			if (unsent(k) > CONTROL_UNSENT_MAX)
 				break;
 			frame.index = w->told = index;
 			send_answer(k, &frame);
@@ -491,7 +484,7 @@ static void take_frame(struct connection *k, const uint8_t *payload, size_t size
 static size_t take_frames(struct connection *k, const uint8_t *bytes, size_t size)
 {
 	size_t at = 0;
-	while (!k->closing && !full(k)) {
+	while (at < size && !k->closing && !full(k)) {
 		int64_t whole = control_frame_size(bytes + at, size - at);
 		if (whole < 0)
 			connection_close(k);

@@ -3,8 +3,9 @@
  *
  * It never blocks and trusts nobody's bytes. What comes in one turn of the loop
  * goes on at once; what goes out is collected and written once a turn for each
- * connection. A client that does not read its answers is not read from any
- * more; one that lets CONTROL_UNSENT_MAX pile up all the same is closed. */
+ * connection. A client that does not read its answers is not read from either,
+ * so what waits for it is bounded: CONTROL_UNSENT_MAX, one answer more, and the
+ * answers to what was under way. Watches wait until it has read. */
 #ifndef NODE_CONTROL_H
 #define NODE_CONTROL_H
 
@@ -16,7 +17,7 @@
 #define CONTROL_IN_FLIGHT_MAX	4096u /* of one connection */
 #define CONTROL_PENDING_MAX	65536u /* of all connections; numbers of requests are below it */
 #define CONTROL_WATCHES_MAX	64u /* of one connection */
-#define CONTROL_UNSENT_MAX	(4u << 20) /* bytes */
+#define CONTROL_UNSENT_MAX	(1u << 20) /* bytes of answers */
 
 struct control;
 
