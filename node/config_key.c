@@ -50,7 +50,9 @@ static const char *check_path(const char *text)
 
 static const char *check_uri(const char *text)
 {
-	return strchr(text, ':') ? NULL : "a URI as qemu:///system";
+	return strchr(text, ':') || *text == '/'
+		   ? NULL
+		   : "a URI as qemu:///system, or a directory for sim";
 }
 
 static const char *check_ip(const char *text)

@@ -291,6 +291,7 @@ static void turn(uv_prepare_t *prepare)
 	turn_value(d);
 	uint64_t next = turn_duties(d, now);
 	uint64_t due = ledger_turn(d->ledger, now);
+	uint64_t renew = duties_renew(d->duties, now);
 	turn_value(d);
 	turn_notify(d, now);
 	if (d->stop_by_ms && (duties_stopped(d->duties) || now >= d->stop_by_ms)) {
@@ -300,6 +301,7 @@ static void turn(uv_prepare_t *prepare)
 	if ((d->stirred || d->value_moved) && next > d->judged_ms + DUTIES_EVERY_MS)
 		next = d->judged_ms + DUTIES_EVERY_MS;
 	next = due < next ? due : next;
+	next = renew < next ? renew : next;
 	uv_update_time(&d->loop);
 	uv_timer_start(&d->timer, timer, next > now ? next - now : 0, 0);
 }
@@ -454,6 +456,7 @@ static int start_peers(struct daemon *d, struct err *err)
 	struct endpoint_address address;
 	const char *listen = *d->config.raft.address ? d->config.raft.address : "::";
 	snprintf(endpoint.host, sizeof(endpoint.host), "%.127s", listen);
+	snprintf(endpoint.port, sizeof(endpoint.port), "%u", d->config.raft.port & 0xffff);
 	/* A name is for the others: it is listened on everywhere. */
 	if (endpoint_numeric(&endpoint, &address))
 		listen = "::";

@@ -24,6 +24,7 @@ struct duties {
 	unsigned election_ms;
 	uint64_t host_ms, member_ms, transfer_ms;
 	bool stopping, announced_divergence;
+	bool holding; /* the guard has been told to hold */
 	struct standing standing; /* of the last turn */
 	/* Of the last turn, to log what changed. */
 	uint64_t logged_leader, logged_epoch;
@@ -195,7 +196,8 @@ uint64_t duties_turn(struct duties *d, uint64_t now)
 	d->standing = standing_of(replica, d->election_ms, now);
 	holdings_status(d->holdings, &holding);
 	agent_turn(&d->agent, c, &d->standing, &holding, now, &turn);
-	if (turn.hold && !d->stopping)
+	d->holding = turn.hold && !d->stopping;
+	if (d->holding)
 		holdings_take(d->holdings, d->standing.lease_until_ms);
 	else
 		holdings_drop(d->holdings);
@@ -215,6 +217,17 @@ uint64_t duties_turn(struct duties *d, uint64_t now)
 	uint64_t next = agent_next_ms(&d->agent, now);
 	uint64_t look = d->execute ? execute_turn(d->execute, now) : UINT64_MAX;
 	return look < next ? look : next;
+}
+
+uint64_t duties_renew(struct duties *d, uint64_t now)
+{
+	struct replica *replica = ledger_replica(d->options.ledger);
+	uint64_t lease_ms = replica ? replica_lease_left(replica, now) : 0;
+	if (!d->holding)
+		return UINT64_MAX;
+	if (lease_ms)
+		holdings_take(d->holdings, now + lease_ms);
+	return now + config_lease_ms(&d->options.config->raft) / 4;
 }
 
 void duties_stop(struct duties *d)

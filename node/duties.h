@@ -29,6 +29,10 @@ void duties_close(struct duties *d);
 /* Judge and act; returns when it must be called again at the latest. */
 uint64_t duties_turn(struct duties *d, uint64_t now_ms);
 
+/* Once a turn of the loop: tell the guard how long our lease lasts by now, without judging
+ * anything. Returns when it must be told again at the latest. */
+uint64_t duties_renew(struct duties *d, uint64_t now_ms);
+
 /* A keepalive from another node. */
 void duties_heard(struct duties *d, const uint8_t *bytes, size_t size);
 
