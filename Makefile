@@ -69,6 +69,15 @@ units: $(unit)
 deps: ## install what building, testing and demonstrating need (Debian 12)
 	@debian/deps
 
+# The load generators and bare libraft, for `make bench`.
+bench_src := $(filter-out tests/bench/load.c tests/bench/stream.c,$(wildcard tests/bench/*.c))
+bench_obj := $B/tests/bench/load.o $B/tests/bench/stream.o
+benches   := $(patsubst %.c,$B/%,$(bench_src))
+$(benches): $B/%: %.c $(bench_obj) $B/libpvc.a
+	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -MT $@ -o $@ $< $(bench_obj) $B/libpvc.a $(LDFLAGS) \
+		$(if $(findstring etcd,$@),-lnghttp2) $(if $(findstring zk,$@),-lzookeeper_st) $(LIBS)
+benches: $(benches)
+
 demo: deps ## three nodes on loopback, a VM, a primary killed, a node lost (KEEP=1 leaves it running)
 	@$(MAKE) --no-print-directory all
 	@tests/demo
@@ -90,7 +99,7 @@ lab: deps ## real libvirt, Ceph, SR-IOV, BMCs: T=core bootstrap ceph vm sriov fe
 
 bench: ## the figures of README.md, beside etcd and ZooKeeper in the same run
 	@debian/deps bench
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory all benches
 	@tests/bench/run
 
 fuzz: deps ## ten CPU-minutes for each fuzzer (T=name SECONDS=600)
