@@ -10,11 +10,11 @@
 #define NAME_MAX_BYTES 256
 
 static const char *const art[] = {
-    "  _ ____   _____ ",
+    "  _ ____   _____",
     " | '_ \\ \\ / / __|",
-    " | |_) \\ V / (__ ",
+    " | |_) \\ V / (__",
     " | .__/ \\_/ \\___|",
-    " |_|             ",
+    " |_|",
 };
 
 /* The text behind NAME= on a line of a file of assignments, without quotes. */

@@ -87,6 +87,16 @@ static void node_default(struct config *c, struct config_problems *p)
 		    host, wanted);
 }
 
+/* Simulated VMs, when the file does not say where, are gone after a reboot like
+ * real ones. */
+static void uri_default(struct config *c, struct config_problems *p)
+{
+	if (c->hypervisor.driver == CONFIG_HYPERVISOR_SIM &&
+	    !config_place_find(p, c->hypervisor.uri, NULL))
+		snprintf(c->hypervisor.uri, sizeof(c->hypervisor.uri), "%s/hypervisor_sim",
+		    c->system.configuration.directories.dynamic_directory);
+}
+
 /* Where each group around a key is, outermost first. */
 struct trail {
 	struct config_step groups[CONFIG_DEPTH_MAX];
@@ -152,6 +162,7 @@ int config_parse(
 	else if (config_yaml_read(c, size ? text : "", size, &p))
 		missing_check(c, &p);
 	node_default(c, &p);
+	uri_default(c, &p);
 	config_rules_check(c, &p);
 	int status = config_problems_print(&p, file_name, problems);
 	config_problems_close(&p);

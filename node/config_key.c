@@ -50,9 +50,8 @@ static const char *check_path(const char *text)
 
 static const char *check_uri(const char *text)
 {
-	return strchr(text, ':') || *text == '/'
-		   ? NULL
-		   : "a URI as qemu:///system, or a directory for sim";
+	bool good = strchr(text, ':') || *text == '/';
+	return good ? NULL : "a URI as qemu:///system, or a directory for sim";
 }
 
 static const char *check_ip(const char *text)

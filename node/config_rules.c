@@ -33,6 +33,21 @@ static void check_raft(const struct config_raft *raft, struct config_problems *p
 		    raft->lease_ms, raft->election_ms);
 }
 
+static void check_hypervisor(const struct config_hypervisor_port *port, struct config_problems *p)
+{
+	bool path = port->uri[0] == '/';
+	if (refused(p, port->uri) || refused(p, &port->driver))
+		return;
+	if (port->driver == CONFIG_HYPERVISOR_SIM && !path)
+		config_problem_at(p, port->uri,
+		    "'uri' must be the absolute path of a directory with driver sim, not '%s'",
+		    port->uri);
+	if (port->driver == CONFIG_HYPERVISOR_LIBVIRT && path)
+		config_problem_at(p, port->uri,
+		    "'uri' must be a URI as qemu:///system with driver libvirt, not '%s'",
+		    port->uri);
+}
+
 /* text is an address of the network, if both were given. */
 static void check_inside(
     const char *key, const char *text, const char *network, struct config_problems *p)
@@ -131,6 +146,7 @@ void config_rules_check(const struct config *c, struct config_problems *p)
 {
 	const struct config_networking *own = &c->system.configuration.networking;
 	check_raft(&c->raft, p);
+	check_hypervisor(&c->hypervisor, p);
 	check_networks(c, p);
 	check_unique(c->cluster.coordinators[0], sizeof(c->cluster.coordinators[0]),
 	    c->cluster.coordinators_count, p);

@@ -157,6 +157,23 @@ static void what_is_printed_parses_to_itself(void **state)
 	free(twice);
 }
 
+static void simulated_vms_live_in_a_directory(void **state)
+{
+	const char *least = "node: hv1, cluster: {name: c, coordinators: [a]}";
+	char text[256];
+	snprintf(text, sizeof(text), "pvc: {%s, hypervisor: {driver: sim}}", least);
+	parse_good(text);
+	assert_string_equal(config.hypervisor.uri, "/run/pvc/hypervisor_sim");
+	snprintf(text, sizeof(text), "pvc: {%s, hypervisor: {driver: sim, uri: /a/b}}", least);
+	parse_good(text);
+	assert_string_equal(config.hypervisor.uri, "/a/b");
+	snprintf(
+	    text, sizeof(text), "pvc: {%s, hypervisor: {driver: sim, uri: qemu:///system}}", least);
+	assert_problem(text, "'uri' must be the absolute path of a directory with driver sim");
+	snprintf(text, sizeof(text), "pvc: {%s, hypervisor: {uri: /a/b}}", least);
+	assert_problem(text, "'uri' must be a URI as qemu:///system with driver libvirt");
+}
+
 static void words_that_mean_yes_or_no(void **state)
 {
 	static const struct {
@@ -467,6 +484,7 @@ int main(void)
 	    cmocka_unit_test(the_example_is_valid_and_names_every_key),
 	    cmocka_unit_test(the_example_has_the_defaults),
 	    cmocka_unit_test(what_is_printed_parses_to_itself),
+	    cmocka_unit_test(simulated_vms_live_in_a_directory),
 	    cmocka_unit_test(words_that_mean_yes_or_no),
 	    cmocka_unit_test(a_secret_is_never_shown),
 	    cmocka_unit_test(an_alias_bomb_is_refused_before_it_unfolds),
