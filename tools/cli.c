@@ -10,7 +10,9 @@
 #include <unistd.h>
 
 #include "fsm/buffer.h"
+#include "node/guess.h"
 #include "node/operation.h"
+#include "tools/applet.h"
 #include "tools/client.h"
 #include "tools/help.h"
 #include "tools/view.h"
@@ -370,6 +372,23 @@ static int usage(const struct cli *cli, const char *message)
 	return CLI_USAGE;
 }
 
+/* The words may have been meant for an applet. */
+static void guess_applet(const struct cli *cli, struct err *err)
+{
+	char written[128];
+	snprintf(written, sizeof(written), "%.60s%s%.60s", cli->words[0], cli->count > 1 ? " " : "",
+	    cli->count > 1 ? cli->words[1] : "");
+	struct guess one = guess_of(cli->words[0]), two = guess_of(written);
+	for (const struct applet *a = applets; a->words; a++) {
+		if (!a->help)
+			continue;
+		guess_offer(&one, a->words);
+		guess_offer(&two, a->words);
+	}
+	if (!strstr(err->text, "did you mean"))
+		guess_append(two.best ? &two : &one, err->text, sizeof(err->text));
+}
+
 int cli_main(int argc, char **argv)
 {
 	struct cli cli;
@@ -396,8 +415,12 @@ int cli_main(int argc, char **argv)
 		help_print(cli.words, cli.count, stderr);
 		return CLI_USAGE;
 	}
-	if (operation_parse(cli.words, cli.count, &call, &err))
+	if (operation_parse(cli.words, cli.count, &call, &err)) {
+		const struct operation *found;
+		if (!operation_match(cli.words, cli.count, &found))
+			guess_applet(&cli, &err);
 		return usage(&cli, err.text);
+	}
 	int status = run(&cli, &call);
 	operation_call_close(&call);
 	return status;

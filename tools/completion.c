@@ -155,19 +155,28 @@ static const char *next_word(const char *name, const struct cli *cli, char word[
 	return word;
 }
 
+/* The first words of many names are the same: each is offered once. */
 static void offer_words(const struct cli *cli)
 {
-	char word[64], last[64] = "";
-	const char *begun = cli->words[cli->count - 1];
-	for (const struct operation *o = operations; o->name; o++) {
-		if (!next_word(o->name, cli, word) || !strcmp(word, last))
+	char words[64][64];
+	unsigned count = 0;
+	const char *names[256];
+	unsigned names_count = 0;
+	for (const struct operation *o = operations; o->name && names_count < 256; o++)
+		names[names_count++] = o->name;
+	for (const struct applet *a = applets; a->words && names_count < 256; a++)
+		if (a->help)
+			names[names_count++] = a->words;
+	for (unsigned i = 0; i < names_count && count < 64; i++) {
+		unsigned known = 0;
+		if (!next_word(names[i], cli, words[count]))
 			continue;
-		offer(word, begun);
-		memcpy(last, word, sizeof(last));
+		while (strcmp(words[known], words[count]) != 0)
+			known++;
+		if (known != count)
+			continue;
+		offer(words[count++], cli->words[cli->count - 1]);
 	}
-	for (const struct applet *a = applets; a->words; a++)
-		if (a->help && next_word(a->words, cli, word))
-			offer(word, begun);
 }
 
 int applet_complete(int argc, char **argv)

@@ -164,6 +164,13 @@ int help_print(const char *const *words, unsigned n, FILE *out)
 		print_operation(found, out);
 		return 0;
 	}
+	for (const struct applet *a = applets; a->words; a++) {
+		if (!a->help || !begins(a->words, words, n) || help_is_area(words, n))
+			continue;
+		fprintf(
+		    out, "pvc %s: %s.\npvc %s --help tells more.\n", a->words, a->help, a->words);
+		return 0;
+	}
 	if (!help_is_area(words, n))
 		return -ENOENT;
 	fprintf(out, "usage: pvc %s COMMAND [ARGUMENTS]\n\n", words[0]);
