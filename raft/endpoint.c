@@ -59,9 +59,23 @@ int endpoint_numeric(const struct endpoint *endpoint, struct endpoint_address *a
 	struct addrinfo *found;
 	if (getaddrinfo(endpoint->host, endpoint->port, &hints, &found) != 0)
 		return -ENOENT;
+	int rv = endpoint_choose(found, 0, address);
+	freeaddrinfo(found);
+	return rv;
+}
+
+int endpoint_choose(
+    const struct addrinfo *found, unsigned attempt, struct endpoint_address *address)
+{
+	unsigned n = 0;
+	for (const struct addrinfo *a = found; a; a = a->ai_next)
+		n++;
+	if (n == 0)
+		return -ENOENT;
+	for (unsigned skip = attempt % n; skip > 0; skip--)
+		found = found->ai_next;
 	*address = (struct endpoint_address){.size = found->ai_addrlen};
 	memcpy(&address->storage, found->ai_addr, found->ai_addrlen);
-	freeaddrinfo(found);
 	return 0;
 }
 

@@ -2,6 +2,7 @@
 #ifndef RAFT_ENDPOINT_H
 #define RAFT_ENDPOINT_H
 
+#include <netdb.h>
 #include <stdint.h>
 #include <sys/socket.h>
 
@@ -23,6 +24,9 @@ struct endpoint_address {
 int endpoint_parse(const char *text, struct endpoint *endpoint, struct err *err);
 /* The address of a host that is a number; asks nobody. -ENOENT: it is a name. */
 int endpoint_numeric(const struct endpoint *endpoint, struct endpoint_address *address);
+/* One of what was found for a name: another with each attempt. -ENOENT: there is none. */
+int endpoint_choose(
+    const struct addrinfo *found, unsigned attempt, struct endpoint_address *address);
 /* "HOST:PORT" or "[HOST]:PORT" in numbers. */
 void endpoint_print(const struct endpoint_address *address, char text[ENDPOINT_SIZE]);
 

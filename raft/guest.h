@@ -60,12 +60,12 @@ int guest_request_decode(const uint8_t *bytes, size_t size, struct guest_request
 void guest_answer_encode(const struct guest_answer *answer, struct buffer *out);
 int guest_answer_decode(const uint8_t *bytes, size_t size, struct guest_answer *answer);
 
-/* Ask the token's addresses, one after another until one can be reached, to be let in. Blocks for
- * at most timeout_ms in all. request->token and secret are taken from the token. Returns 0 with an
- * answer that was checked (the CA is the token's, the certificate is of that CA); -EACCES: refused, err
- * says why; -EHOSTUNREACH: none could be reached; -EPROTO: who answered is not of this cluster,
- * and nothing was told to them; -EPIPE: the request was sent but not answered, so it may have
- * been done: ask again with the same key. */
+/* Ask the token's addresses, one after another until one can be reached, to be let in. Blocks
+ * for at most timeout_ms in all. request->token and secret are taken from the token. Returns 0
+ * with an answer that was checked (its CA is the token's); -EACCES: refused, err says why;
+ * -EHOSTUNREACH: none could be reached; -EPROTO: who answered is not of this cluster, and
+ * nothing was told to them; -EBADMSG: the answer makes no sense; -EPIPE: the request was sent but
+ * not answered, so it may have been done: ask again with the same key. */
 int guest_join(const struct token *token, struct guest_request *request, unsigned timeout_ms,
     struct guest_answer *answer, struct err *err);
 

@@ -7,8 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "raft/channel.h"
-#include "raft/listener.h"
+#include "raft/peers_channel.h"
+#include "raft/peers_listener.h"
 #include "raft/strangers.h"
 
 #define DIAL_LIMIT_MS	 3000
@@ -452,30 +452,18 @@ static void member_gone(uv_handle_t *timer)
 	living_gone(p);
 }
 
-static const struct addrinfo *address_choose(const struct addrinfo *found, unsigned attempt)
-{
-	unsigned n = 0;
-	for (const struct addrinfo *a = found; a; a = a->ai_next)
-		n++;
-	for (unsigned i = n ? attempt % n : 0; i > 0; i--)
-		found = found->ai_next;
-	return found;
-}
-
 static void on_resolved(uv_getaddrinfo_t *query, int status, struct addrinfo *found)
 {
 	struct member *m = query->data;
 	bool outdated = m->resolver == MEMBER_OUTDATED;
 	m->resolver = MEMBER_IDLE;
-	const struct addrinfo *chosen = address_choose(found, m->attempt);
+	struct endpoint_address address;
 	if (m->fate == MEMBER_LEAVES) {
 		uv_close((uv_handle_t *)&m->timer, member_gone);
-	} else if (outdated || status < 0 || !chosen) {
+	} else if (outdated || status < 0 || endpoint_choose(found, m->attempt, &address) < 0) {
 		member_error(m, outdated ? "its address changed" : uv_strerror(status));
 		member_redial(m);
 	} else {
-		struct endpoint_address address = {.size = chosen->ai_addrlen};
-		memcpy(&address.storage, chosen->ai_addr, chosen->ai_addrlen);
 		member_dial_address(m, &address);
 	}
 	uv_freeaddrinfo(found);
@@ -799,9 +787,4 @@ unsigned peers_status(const struct peers *p, struct peers_status *status, unsign
 uint16_t peers_port(const struct peers *p)
 {
 	return endpoint_port(p->listener.fd);
-}
-
-const struct identity *peers_identity(const struct peers *p)
-{
-	return &p->identity;
 }

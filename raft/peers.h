@@ -28,7 +28,7 @@
 #define PEERS_HALF_OPEN_MAX 64 /* connections that have not said who they are */
 #define PEERS_GUESTS_MAX    8
 
-/* Called from the loop. They may call peers_send, peers_members, peers_guest_answer and peers_close. */
+/* Called from the loop. They may call anything below but peers_open(). */
 struct peers_handlers {
 	void *data;
 	/* A frame of a member. The bytes are gone after the call. */
@@ -101,6 +101,5 @@ struct peers_status {
 /* By id; how many were filled in. */
 unsigned peers_status(const struct peers *peers, struct peers_status *status, unsigned max);
 uint16_t peers_port(const struct peers *peers);
-const struct identity *peers_identity(const struct peers *peers);
 
 #endif

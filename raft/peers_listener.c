@@ -1,4 +1,4 @@
-#include "raft/listener.h"
+#include "raft/peers_listener.h"
 
 #include <errno.h>
 #include <string.h>

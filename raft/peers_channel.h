@@ -7,8 +7,8 @@
  *
  * The owner allocates it, and gets it back with gone(). A handler may call anything
  * here, channel_close() too. */
-#ifndef RAFT_CHANNEL_H
-#define RAFT_CHANNEL_H
+#ifndef RAFT_PEERS_CHANNEL_H
+#define RAFT_PEERS_CHANNEL_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,7 +1,7 @@
 /* A listening TCP socket on the loop. When the process runs out of descriptors
  * it pauses instead of spinning. */
-#ifndef RAFT_LISTENER_H
-#define RAFT_LISTENER_H
+#ifndef RAFT_PEERS_LISTENER_H
+#define RAFT_PEERS_LISTENER_H
 
 #include <stdint.h>
 #include <uv.h>

@@ -1,4 +1,4 @@
-#include "raft/channel.h"
+#include "raft/peers_channel.h"
 
 #include <errno.h>
 #include <netinet/in.h>
