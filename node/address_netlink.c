@@ -29,12 +29,13 @@
 #include <netlink/msg.h>
 #include <netlink/netlink.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
+
+#include "node/cidr.h"
 
 #define LISTENERS_MAX	 16
 #define ANSWER_WAIT_MS	 500
@@ -75,26 +76,15 @@ static unsigned listener_count, listener_next;
 
 /* The address and its device. */
 
-static int cidr_parse(const char *cidr, struct target *t)
+static int target_parse(const char *text, struct target *t)
 {
-	char text[64];
-	if (strlen(cidr) >= sizeof(text))
+	struct cidr cidr;
+	if (cidr_parse(&cidr, text) || cidr.prefix == 0)
 		return -EINVAL;
-	memcpy(text, cidr, strlen(cidr) + 1);
-	char *slash = strchr(text, '/');
-	if (!slash)
-		return -EINVAL;
-	*slash++ = 0;
-	t->family = strchr(text, ':') ? AF_INET6 : AF_INET;
-	t->size = t->family == AF_INET6 ? 16 : 4;
-	if (inet_pton(t->family, text, t->bytes) != 1)
-		return -EINVAL;
-	char *end;
-	unsigned long prefix = strtoul(slash, &end, 10);
-	if (end == slash || *end || *slash < '0' || *slash > '9' || prefix == 0 ||
-	    prefix > t->size * 8)
-		return -EINVAL;
-	t->prefix = (uint8_t)prefix;
+	t->family = cidr.family;
+	t->size = cidr.family == AF_INET6 ? 16 : 4;
+	memcpy(t->bytes, cidr.address, t->size);
+	t->prefix = (uint8_t)cidr.prefix;
 	return 0;
 }
 
@@ -122,7 +112,7 @@ static int device_ask(const struct address *a, struct target *t)
 static int target_find(const struct address *a, struct target *t, struct err *err)
 {
 	*t = (struct target){0};
-	if (cidr_parse(a->cidr, t))
+	if (target_parse(a->cidr, t))
 		return err_set(err, -EINVAL, "\"%s\" is not an address with a prefix", a->cidr);
 	if (!memchr(a->device, 0, sizeof(a->device)) || !a->device[0])
 		return err_set(err, -EINVAL, "the device of %s has no right name", a->cidr);
@@ -292,8 +282,8 @@ static int netlink_remove(const struct address *a, struct err *err)
 {
 	struct target t;
 	int status = target_find(a, &t, err);
-	if (status == -ENODEV)
-		return 0;
+	if (status == -ENODEV || status == -EINVAL)
+		return 0; /* it cannot be on */
 	/* Again until the kernel says that it has none: the prefix may have been another. */
 	for (int i = 0; i < SAME_ADDRESS_MAX && !status; i++) {
 		status = route_open(err);
@@ -580,7 +570,7 @@ static int netlink_answered(const struct address *a, char holder[18], struct err
 {
 	struct listener *l = listener_find(a);
 	struct target t = {0};
-	if (!l || cidr_parse(a->cidr, &t))
+	if (!l || target_parse(a->cidr, &t))
 		return 0;
 	int claims = 0;
 	for (;;) {

@@ -18,13 +18,15 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "node/cidr.h"
+
 #define HOLDER_MAX   64
 #define LOCK_WAIT_MS 200
 
 struct place { /* an address's file, locked */
 	int directory, lock;
 	const char *self;
-	char file[64];
+	char file[CIDR_TEXT_MAX];
 	char holder[HOLDER_MAX]; /* "": nobody */
 };
 
@@ -72,10 +74,10 @@ static int place_open(struct place *p, const struct address *a, struct err *err)
 	if (!directory || !p->self || !p->self[0] || strlen(p->self) >= HOLDER_MAX)
 		return err_set(err, -EINVAL,
 		    "PVC_ADDRESS_SIM must name a directory, PVC_ADDRESS_SIM_HOLDER this node");
-	size_t size = strcspn(a->cidr, "/");
-	if (size == 0 || size >= sizeof(p->file) || a->cidr[0] == '.' || !a->cidr[size])
+	struct cidr cidr;
+	if (cidr_parse(&cidr, a->cidr))
 		return err_set(err, -EINVAL, "\"%s\" is not an address with a prefix", a->cidr);
-	memcpy(p->file, a->cidr, size);
+	cidr_print_address(&cidr, p->file);
 	p->directory = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (p->directory < 0)
 		return err_set(err, -errno, "%s: %s", directory, strerror(errno));
@@ -141,6 +143,8 @@ static int sim_remove(const struct address *a, struct err *err)
 {
 	struct place p;
 	int status = place_open(&p, a, err);
+	if (status == -EINVAL)
+		return 0; /* it cannot be on */
 	if (status)
 		return status;
 	if (!strcmp(p.holder, p.self) && unlinkat(p.directory, p.file, 0))

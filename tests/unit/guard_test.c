@@ -416,6 +416,21 @@ static void what_cannot_be_held_is_refused(void **state)
 	assert_int_equal(guard_hold(f->guard, &unnamed, 1), -EINVAL);
 }
 
+static void an_address_that_is_none_is_said_and_can_be_released(void **state)
+{
+	struct fixture *f = *state;
+	struct guard_status s;
+	const struct address none = {"ens1", "10.0.0.300/24"};
+	fixture_open(f, NULL, 0);
+	f->lease_ms = 1000;
+	guard_hold(f->guard, &none, 1);
+	WAIT_FOR(f, s, s.addresses[0].state == GUARD_FAILED);
+	assert_string_equal(
+	    s.addresses[0].text, "\"10.0.0.300/24\" is not an address with a prefix");
+	guard_release(f->guard);
+	WAIT_FOR(f, s, s.released);
+}
+
 static void a_guard_that_cannot_be_started_is_an_error(void **state)
 {
 	struct fixture *f = *state;
@@ -466,6 +481,7 @@ int main(int argc, char **argv)
 	    TEST(a_guard_ignores_polite_signals),
 	    TEST(the_death_of_the_daemon_takes_all_off_at_once),
 	    TEST(what_cannot_be_held_is_refused),
+	    TEST(an_address_that_is_none_is_said_and_can_be_released),
 	    TEST(a_guard_that_cannot_be_started_is_an_error),
 	    TEST(without_a_guard_the_daemon_lets_go_itself),
 	};
