@@ -262,9 +262,11 @@ static void progress_is_asked_for_without_doing_it(void **state)
 	struct visitor v = visit(s);
 	uint64_t index = s->stage.cluster.index;
 	say_json(s, &v,
-	    "{\"id\": 1, \"op\": \"node primary\", \"args\": {\"node\": \"hv1\"}, \"progress\": true}");
+	    "{\"id\": 1, \"op\": \"node primary\", \"args\": {\"node\": \"hv1\"}, "
+	    "\"progress\": true}");
 	assert_json(s, &v,
-	    "{\"id\":1,\"ok\":true,\"result\":{\"state\":\"done\",\"text\":\"hv1 is the primary\"}}");
+	    "{\"id\":1,\"ok\":true,\"result\":{\"state\":\"done\",\"text\":\"hv1 is the "
+	    "primary\"}}");
 	say_json(s, &v, "{\"id\": 2, \"op\": \"status\", \"progress\": true}");
 	assert_json(s, &v,
 	    "{\"id\":2,\"ok\":false,\"error\":{\"code\":\"EINVAL\",\"message\":\"status: there is "
