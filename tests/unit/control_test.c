@@ -334,8 +334,10 @@ static void a_watch_tells_the_newest_index_once_a_turn(void **state)
 	}
 	told = next_frame(s, &v);
 	assert_int_equal(told.index, s->stage.cluster.index);
-	for (int i = 0; i < 20; i++)
+	for (int i = 0; i < 20; i++) {
+		control_changed(s->control);
 		turn(s);
+	}
 	assert_false(heard(&v));
 	leave(&v);
 }

@@ -400,6 +400,15 @@ static void a_start_is_done_when_the_vm_was_seen_running(void **state)
 	assert_progress(s, "vm start web1", PROGRESS_PENDING, "web1: unknown on hv1");
 	stage_tick(s, 1, 1000, COLLECTOR_OK);
 	assert_progress(s, "vm start web1", PROGRESS_DONE, "web1 runs on hv1");
+	struct command report = {.number = COMMAND_vm_report};
+	report.vm_report.node = report.vm_report.vm = 1;
+	report.vm_report.generation = cluster_vm(&s->cluster, 1)->generation;
+	report.vm_report.observed = OBSERVED_RUNNING;
+	stage_apply(s, &report, NULL);
+	/* What is known of it is of before it was wanted again. */
+	done(s, "vm stop web1");
+	done(s, "vm start web1");
+	assert_progress(s, "vm start web1", PROGRESS_PENDING, "web1: running on hv1");
 	done(s, "vm stop web1");
 	assert_progress(s, "vm stop web1", PROGRESS_PENDING, "web1: running on hv1");
 	stage_tick(s, 1, 1000, COLLECTOR_OK);
@@ -500,9 +509,11 @@ static void the_log_shows_ticks_of_a_row_once(void **state)
 	for (int i = 0; i < 50; i++)
 		stage_tick(s, 1, 1000, COLLECTOR_OK);
 	done(s, "fact set a b");
-	json_t *list = result_of(s, "raft log --last 2");
-	const json_t *tick = json_object_get(json_array_get(list, 0), "operation");
-	const json_t *fact = json_object_get(json_array_get(list, 1), "operation");
+	json_t *list = result_of(s, "raft log --last 3");
+	const json_t *before = json_object_get(json_array_get(list, 0), "operation");
+	const json_t *tick = json_object_get(json_array_get(list, 1), "operation");
+	const json_t *fact = json_object_get(json_array_get(list, 2), "operation");
+	assert_string_equal(text_at(before, "text"), "primary node=1 epoch=7");
 	assert_string_equal(text_at(tick, "text"), "tick (50 in a row) of 1 nodes");
 	assert_string_equal(text_at(fact, "text"), "fact key=a value=<1 bytes>");
 	assert_string_equal(text_at(fact, "value"), "b");
