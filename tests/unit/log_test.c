@@ -24,7 +24,7 @@
 #define DEADLINE_MS 30000
 
 static char directory[64];
-static char path[128];
+static char path[100];
 
 static int setup(void **state)
 {
