@@ -22,7 +22,8 @@ static void a_command_prints_as_people_read_it(void **state)
 
 static void a_secret_is_never_printed(void **state)
 {
-	struct command command = {.number = COMMAND_token, .token = {.name = "hv2", .hash = "abcdef"}};
+	struct command command = {
+	    .number = COMMAND_token, .token = {.name = "hv2", .hash = "abcdef"}};
 	struct buffer out = {0};
 	command_print(&command, &out);
 	buffer_append_u8(&out, 0);

@@ -1,0 +1,309 @@
+/* What a node does about its VMs, and when it takes and lets go of the role. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "fsm/change.h"
+#include "node/coordinator.h"
+#include "node/members.h"
+#include "node/plan.h"
+
+static struct cluster c;
+static struct local local;
+static struct plan plan;
+static struct vm *vm;
+static struct coordinator co;
+static struct coordinator_turn turn;
+static struct standing current, blind;
+
+static struct node *add_node(uint32_t id)
+{
+	struct node *node = must_alloc(sizeof(*node));
+	node->id = id;
+	node->coordinator = true;
+	node->coordinator_state = COORDINATOR_SECONDARY;
+	snprintf(node->name, sizeof(node->name), "hv%u", id);
+	snprintf(node->address, sizeof(node->address), "hv%u:7000", id);
+	change_insert(&c, &c.nodes, node);
+	return node;
+}
+
+static int begin(void **state)
+{
+	cluster_init(&c);
+	c.settings.schema = 1;
+	add_node(1);
+	add_node(2);
+	vm = must_alloc(sizeof(*vm));
+	vm->id = 7;
+	vm->node = 1;
+	vm->generation = 3;
+	vm->state = VM_START;
+	snprintf(vm->uuid, sizeof(vm->uuid), "uuid");
+	change_insert(&c, &c.vms, vm);
+	local = (struct local){.known = true};
+	co = (struct coordinator){0};
+	current = (struct standing){.id = 1, .current = true, .leader_id = 2, .term = 5};
+	blind = (struct standing){.id = 1, .term = 5};
+	return 0;
+}
+
+static int end(void **state)
+{
+	cluster_close(&c);
+	local_close(&local);
+	plan_close(&plan);
+	return 0;
+}
+
+static unsigned plan_at(const struct standing *standing, uint64_t now_ms)
+{
+	struct plan_options options = {.node = 1, .shutdown_timeout_ms = 3000};
+	plan_make(&plan, &c, standing, &options, &local, now_ms);
+	return plan.count;
+}
+
+static void a_vm_that_is_wanted_and_off_is_started_once(void **state)
+{
+	assert_int_equal(plan_at(&current, 1), 1);
+	assert_int_equal(plan.actions[0].type, ACTION_START);
+	assert_int_equal(plan_at(&current, 2), 0);
+	assert_int_equal(local_observed(&local, "uuid", 2), OBSERVED_UNKNOWN);
+}
+
+static void a_node_that_is_not_in_touch_starts_nothing(void **state)
+{
+	assert_int_equal(plan_at(&blind, 1), 0);
+}
+
+static void a_node_whose_hypervisor_does_not_answer_does_nothing(void **state)
+{
+	local.known = false;
+	assert_int_equal(plan_at(&current, 1), 0);
+	assert_int_equal(local_observed(&local, "uuid", 1), OBSERVED_UNOBSERVABLE);
+}
+
+static void a_vm_of_another_node_is_stopped(void **state)
+{
+	vm->node = 2;
+	local_add(&local, "uuid")->observed = OBSERVED_RUNNING;
+	assert_int_equal(plan_at(&current, 1), 1);
+	assert_int_equal(plan.actions[0].type, ACTION_STOP);
+}
+
+/* A daemon that has just started replays its log: the value may be years old. */
+static void a_value_that_may_be_old_stops_nothing(void **state)
+{
+	vm->node = 2;
+	local_add(&local, "uuid")->observed = OBSERVED_RUNNING;
+	assert_int_equal(plan_at(&blind, 1), 0);
+	local_find(&local, "uuid")->acted_generation = 2;
+	assert_int_equal(plan_at(&blind, 1), 1);
+}
+
+static void a_vm_that_is_not_in_the_value_is_left_alone(void **state)
+{
+	local_add(&local, "somebody's")->observed = OBSERVED_RUNNING;
+	vm->state = VM_STOP;
+	assert_int_equal(plan_at(&current, 1), 0);
+}
+
+static void a_guest_that_ignores_the_power_button_is_stopped_in_the_end(void **state)
+{
+	struct local_vm *l = local_add(&local, "uuid");
+	l->observed = OBSERVED_RUNNING;
+	vm->state = VM_SHUTDOWN;
+	assert_int_equal(plan_at(&current, 1000), 1);
+	assert_int_equal(plan.actions[0].type, ACTION_SHUTDOWN);
+	plan_done(&local, &plan.actions[0], 0, "", 1001);
+	assert_int_equal(plan_at(&current, 3999), 0);
+	assert_int_equal(plan_at(&current, 4000), 1);
+	assert_int_equal(plan.actions[0].type, ACTION_STOP);
+}
+
+static void a_start_that_fails_is_tried_again_later_and_later(void **state)
+{
+	uint64_t now_ms = 1000, waited_ms = 0;
+	for (unsigned i = 0; i < 4; i++) {
+		assert_int_equal(plan_at(&current, now_ms), 1);
+		struct action action = plan.actions[0];
+		plan_done(&local, &action, -EIO, "no such image", now_ms);
+		uint64_t wait_ms = local_find(&local, "uuid")->retry_ms - now_ms;
+		assert_true(wait_ms > waited_ms);
+		waited_ms = wait_ms;
+		assert_int_equal(plan_at(&current, now_ms + wait_ms - 1), 0);
+		now_ms += wait_ms;
+	}
+	assert_string_equal(local_find(&local, "uuid")->reason, "no such image");
+}
+
+static void a_start_that_was_cut_off_is_not_said_to_be_off(void **state)
+{
+	assert_int_equal(plan_at(&current, 1000), 1);
+	struct action action = plan.actions[0];
+	plan_done(&local, &action, -ETIMEDOUT, "killed", 2000);
+	assert_int_equal(local_observed(&local, "uuid", 3000), OBSERVED_UNKNOWN);
+	assert_int_equal(local_observed(&local, "uuid", 200000), OBSERVED_SHUTOFF);
+}
+
+/* The role. */
+
+static const struct coordinator_options options = {.lease_ms = 300};
+
+static void judge(const struct standing *standing, const struct holding *holding, uint64_t now_ms)
+{
+	coordinator_turn(&co, &c, standing, &options, holding, now_ms, &turn);
+}
+
+static struct standing leading(uint64_t since_ms)
+{
+	return (struct standing){.id = 1,
+	    .leader = true,
+	    .current = true,
+	    .term = 5,
+	    .leader_id = 1,
+	    .leader_since_ms = since_ms,
+	    .lease_until_ms = since_ms + 240};
+}
+
+static void take_over(void)
+{
+	cluster_node(&c, 1)->coordinator_state = COORDINATOR_TAKEOVER;
+	c.primary = (struct primary){.node = 1, .epoch = 5, .state = COORDINATOR_TAKEOVER};
+}
+
+static void a_new_leader_proposes_a_takeover_and_not_again_at_once(void **state)
+{
+	struct standing leader = leading(1000);
+	struct holding nothing = {.addresses_gone = true, .services_gone = true};
+	judge(&leader, &nothing, 1000);
+	assert_true(turn.propose);
+	assert_int_equal(turn.command.number, COMMAND_takeover);
+	assert_int_equal(turn.command.takeover.epoch, 5);
+	assert_false(turn.hold);
+	judge(&leader, &nothing, 1001);
+	assert_false(turn.propose);
+	judge(&leader, &nothing, 2001);
+	assert_true(turn.propose);
+}
+
+static void it_waits_for_the_old_primary_or_for_its_lease(void **state)
+{
+	struct standing leader = leading(1000);
+	struct holding nothing = {.addresses_wanted = 1, .addresses_gone = true};
+	take_over();
+	cluster_node(&c, 2)->coordinator_state = COORDINATOR_RELINQUISH;
+	judge(&leader, &nothing, 1299);
+	assert_false(turn.hold);
+	assert_int_equal(turn.command.number, COMMAND_primary_step);
+	judge(&leader, &nothing, 1300);
+	assert_true(turn.hold);
+	co = (struct coordinator){0};
+	cluster_node(&c, 2)->coordinator_state = COORDINATOR_SECONDARY;
+	judge(&leader, &nothing, 1001);
+	assert_true(turn.hold);
+}
+
+static void without_a_lease_nothing_is_held(void **state)
+{
+	struct standing leader = leading(1000);
+	struct holding all = {.addresses_wanted = 1, .addresses_held = 1};
+	take_over();
+	c.primary.state = COORDINATOR_PRIMARY;
+	judge(&leader, &all, 1400);
+	assert_true(turn.hold);
+	leader.leader = false;
+	judge(&leader, &all, 1401);
+	assert_false(turn.hold);
+}
+
+static void it_is_primary_when_everything_answers_or_was_tried(void **state)
+{
+	struct standing leader = leading(1000);
+	struct holding holding = {.addresses_wanted = 2, .addresses_held = 1};
+	take_over();
+	judge(&leader, &holding, 1001);
+	assert_int_not_equal(turn.command.number, COMMAND_primary);
+	holding.addresses_failed = 1;
+	judge(&leader, &holding, 1002);
+	assert_int_equal(turn.command.number, COMMAND_primary);
+}
+
+static void who_must_let_go_says_so_once_nothing_is_held(void **state)
+{
+	struct holding holding = {.addresses_wanted = 1, .services_gone = true};
+	cluster_node(&c, 1)->coordinator_state = COORDINATOR_RELINQUISH;
+	c.primary = (struct primary){.node = 2, .epoch = 6};
+	judge(&current, &holding, 1000);
+	assert_false(turn.propose);
+	holding.addresses_gone = true;
+	judge(&current, &holding, 1001);
+	assert_true(turn.propose);
+	assert_int_equal(turn.command.number, COMMAND_relinquished);
+	assert_int_equal(turn.command.relinquished.epoch, 6);
+}
+
+static void a_wish_hands_leadership_on(void **state)
+{
+	struct standing leader = leading(1000);
+	struct holding nothing = {.addresses_gone = true};
+	take_over();
+	c.primary.wanted = 2;
+	judge(&leader, &nothing, 1000);
+	assert_int_equal(turn.transfer_to, 2);
+	judge(&leader, &nothing, 1001);
+	assert_int_equal(turn.transfer_to, 0);
+}
+
+/* Membership. */
+
+static void raft_s_members_follow_the_value_one_change_at_a_time(void **state)
+{
+	struct replica_member members[3] = {{.id = 1, .role = MEMBER_VOTER}};
+	struct member_change change = members_change(&c, members, 1, 1);
+	assert_int_equal(change.type, MEMBER_CHANGE_SET);
+	assert_int_equal(change.id, 2);
+	assert_int_equal(change.role, MEMBER_STANDBY);
+	members[1] = (struct replica_member){.id = 2, .role = MEMBER_STANDBY};
+	change = members_change(&c, members, 2, 1);
+	assert_int_equal(change.role, MEMBER_VOTER);
+	members[1].role = MEMBER_VOTER;
+	assert_int_equal(members_change(&c, members, 2, 1).type, MEMBER_CHANGE_NONE);
+	members[2] = (struct replica_member){.id = 9, .role = MEMBER_VOTER};
+	change = members_change(&c, members, 3, 1);
+	assert_int_equal(change.type, MEMBER_CHANGE_REMOVE);
+	assert_int_equal(change.id, 9);
+	assert_int_equal(members_change(&c, members, 3, 9).type, MEMBER_CHANGE_NONE);
+	c.settings.schema = 0;
+	assert_int_equal(members_change(&c, members, 3, 1).type, MEMBER_CHANGE_NONE);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    TEST(a_vm_that_is_wanted_and_off_is_started_once),
+	    TEST(a_node_that_is_not_in_touch_starts_nothing),
+	    TEST(a_node_whose_hypervisor_does_not_answer_does_nothing),
+	    TEST(a_vm_of_another_node_is_stopped),
+	    TEST(a_value_that_may_be_old_stops_nothing),
+	    TEST(a_vm_that_is_not_in_the_value_is_left_alone),
+	    TEST(a_guest_that_ignores_the_power_button_is_stopped_in_the_end),
+	    TEST(a_start_that_fails_is_tried_again_later_and_later),
+	    TEST(a_start_that_was_cut_off_is_not_said_to_be_off),
+	    TEST(a_new_leader_proposes_a_takeover_and_not_again_at_once),
+	    TEST(it_waits_for_the_old_primary_or_for_its_lease),
+	    TEST(without_a_lease_nothing_is_held),
+	    TEST(it_is_primary_when_everything_answers_or_was_tried),
+	    TEST(who_must_let_go_says_so_once_nothing_is_held),
+	    TEST(a_wish_hands_leadership_on),
+	    TEST(raft_s_members_follow_the_value_one_change_at_a_time),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
