@@ -53,6 +53,7 @@ static struct samples samples;
 static uint64_t counted_from_ns, errors;
 static uint64_t killed_ns, recovered_ns, ok_ns;
 static unsigned armed, changed;
+static int (*request)(void *connection, unsigned key, uint64_t tag); /* of the closed loop */
 
 const uint8_t load_value[LOAD_VALUE_SIZE] = "a value of 256 bytes, mostly zero";
 
@@ -159,9 +160,7 @@ static void open_all(unsigned count, unsigned endpoint_count)
 
 static int ask(struct peer *p)
 {
-	unsigned key = (unsigned)random() % LOAD_KEYS;
-	bool put = strcmp(options.what, "put") == 0;
-	return (put ? sys->put : sys->read)(p->connection, key, now_ns());
+	return request(p->connection, (unsigned)random() % LOAD_KEYS, now_ns());
 }
 
 void load_answered(uint64_t tag, bool ok)
@@ -334,7 +333,7 @@ static int probe(void)
 static void usage(const char *program)
 {
 	fprintf(stderr,
-	    "usage: %s put|read --endpoints A,B,C [--in-flight N] [--seconds S] "
+	    "usage: %s put|read|lease --endpoints A,B,C [--in-flight N] [--seconds S] "
 	    "[--connections N]\n"
 	    "       %s watch --endpoints A,B,C [--watchers N] [--rounds N]\n"
 	    "       %s probe --endpoints A,B,C --kill PID [--signal KILL|STOP] [--seconds S]\n",
@@ -404,7 +403,11 @@ int load_main(int argc, char **argv, const struct load_system *system)
 	epoll = epoll_create1(EPOLL_CLOEXEC);
 	srandom((unsigned)now_ns());
 	signal(SIGPIPE, SIG_IGN);
-	if (strcmp(options.what, "put") == 0 || (strcmp(options.what, "read") == 0 && sys->read))
+	request = strcmp(options.what, "put") == 0     ? sys->put
+		  : strcmp(options.what, "read") == 0  ? sys->read
+		  : strcmp(options.what, "lease") == 0 ? sys->lease
+						       : NULL;
+	if (request)
 		return closed_loop();
 	options.in_flight = 0;
 	if (strcmp(options.what, "watch") == 0 && sys->watch)

@@ -5,7 +5,8 @@
  * the same keys, the same values, and one thread.
  *
  *   X_load put   --endpoints A,B,C --in-flight N --seconds S [--connections N]
- *   X_load read  the same; linearizable reads
+ *   X_load read  the same; linearizable reads, each proven by a majority
+ *   X_load lease the same; linearizable reads that trust the leader's lease
  *   X_load watch --endpoints A,B,C --watchers N --rounds N
  *   X_load probe --endpoints A,B,C --kill PID --signal KILL|STOP --seconds S
  *
@@ -31,6 +32,7 @@ struct load_system {
 	/* Ask; load_answered(tag, ok) follows, from turn. Negative when it cannot be asked now. */
 	int (*put)(void *connection, unsigned key, uint64_t tag);
 	int (*read)(void *connection, unsigned key, uint64_t tag);
+	int (*lease)(void *connection, unsigned key, uint64_t tag);
 	/* Listen to key 0: load_armed() once, then load_changed() for each change. */
 	int (*watch)(void *connection);
 	bool watch_fires_once; /* and must be asked for again */

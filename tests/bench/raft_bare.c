@@ -196,11 +196,16 @@ static void client_write(struct client *c)
 
 static void note_leadership(void)
 {
-	static raft_term noted;
-	if (raft_state(&raft) != RAFT_LEADER || raft.current_term == noted)
+	static raft_id noted_leader;
+	static raft_term noted_term;
+	raft_id leader;
+	const char *address;
+	raft_leader(&raft, &leader, &address);
+	if (!leader || (leader == noted_leader && raft.current_term == noted_term))
 		return;
-	noted = raft.current_term;
-	printf("leader %llu\n", (unsigned long long)noted);
+	noted_leader = leader;
+	noted_term = raft.current_term;
+	printf("leader %llu %llu\n", (unsigned long long)leader, (unsigned long long)noted_term);
 	fflush(stdout);
 }
 
@@ -335,6 +340,8 @@ static void raft_begin(unsigned long id, const char *directory, unsigned long pe
 	must(rv == RAFT_CANTBOOTSTRAP ? 0 : rv, "bootstrap");
 	raft_configuration_close(&members);
 	must(raft_start(&raft), "start");
+	printf("started\n");
+	fflush(stdout);
 }
 
 int main(int argc, char **argv)
