@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "fsm/fields_table.h"
+#include "fsm/fields_table.def"
 #define COMMAND(number, name, ...)                                                                 \
 	static RECORD_TABLE(command_##name, command_##name##_record, __VA_ARGS__)
 #include "fsm/command.def"

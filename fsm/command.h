@@ -10,7 +10,7 @@
 
 #include "fsm/record.h"
 
-#include "fsm/fields_struct.h"
+#include "fsm/fields_struct.def"
 #define COMMAND(number, name, ...)                                                                 \
 	struct command_##name {                                                                    \
 		__VA_ARGS__                                                                        \

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fsm/fields_table.h"
+#include "fsm/fields_table.def"
 #define RECORD(name, ...) RECORD_TABLE(name, name##_record, __VA_ARGS__)
 #include "fsm/record.def"
 

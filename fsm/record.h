@@ -59,7 +59,7 @@ struct list { /* what every LIST looks like */
 #define BLOB_MAX (1u << 20)
 #define LIST_MAX 4096u
 
-#include "fsm/fields_struct.h"
+#include "fsm/fields_struct.def"
 #define RECORD(name, ...)                                                                          \
 	struct name {                                                                              \
 		__VA_ARGS__                                                                        \

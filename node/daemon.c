@@ -391,13 +391,13 @@ static int start_identity(struct daemon *d, struct err *err)
 	int result = identity_load(path, &d->files, &d->identity, err);
 	if (result == -ENOENT)
 		return err_set(err, result,
-		    "%s: this machine is of no cluster yet: run `pvc cluster bootstrap` on the first one, "
-		    "`pvc cluster join TOKEN` on the others",
+		    "%s: this machine is of no cluster yet: run `pvc cluster bootstrap` on the "
+		    "first one, `pvc cluster join TOKEN` on the others",
 		    path);
 	if (!result && strcmp(d->identity.name, d->config.node) != 0)
 		return err_set(err, -EINVAL,
-		    "the configuration says node %s, the certificate in %s is of %s: one of them is of "
-		    "another machine",
+		    "the configuration says node %s, the certificate in %s is of %s: one of them "
+		    "is of another machine",
 		    d->config.node, path, d->identity.name);
 	return result;
 }
@@ -434,8 +434,8 @@ static int start_ledger(struct daemon *d, struct err *err)
 	if (wal_set_aside(path, aside, err))
 		return result;
 	return err_set(err, result,
-	    "the log was damaged and is now in %s/%s; remove this node on another one with `pvc cluster "
-	    "member remove %s`, remove %s, and join it again",
+	    "the log was damaged and is now in %s/%s; remove this node on another one with "
+	    "`pvc cluster member remove %s`, remove %s, and join it again",
 	    path, aside, d->config.node, d->config.system.configuration.directories.data_directory);
 }
 

@@ -39,19 +39,17 @@ static int fail(const struct bootstrap *b, const char *command)
 	return 1;
 }
 
+static const char bootstrap_usage[] =
+    "usage: pvc cluster bootstrap [--config FILE] [--plan]\n"
+    "Make this machine the first node of a new cluster: data directory, certificate\n"
+    "authority, certificate and log. --plan says what would be done and does nothing.\n";
+static const char join_usage[] =
+    "usage: pvc cluster join TOKEN [--config FILE]\n"
+    "Make this machine a node of the cluster that gave the token (pvc cluster token).\n";
+
 static int usage(FILE *out, const char *command, int code)
 {
-	if (!strcmp(command, "bootstrap"))
-		fputs(
-		    "usage: pvc cluster bootstrap [--config FILE] [--plan]\n"
-		    "Make this machine the first node of a new cluster: data directory, certificate\n"
-		    "authority, certificate and log. --plan says what would be done and does nothing.\n",
-		    out);
-	else
-		fputs(
-		    "usage: pvc cluster join TOKEN [--config FILE]\n"
-		    "Make this machine a node of the cluster that gave the token (pvc cluster token).\n",
-		    out);
+	fputs(!strcmp(command, "bootstrap") ? bootstrap_usage : join_usage, out);
 	return code;
 }
 
@@ -227,6 +225,10 @@ static int make_first_identity(struct bootstrap *b, struct identity_files *files
 	return result;
 }
 
+static const char plan_text[] =
+    "This would make the data directory, the cluster's certificate authority, this node's\n"
+    "certificate and a log with this node as its only voter. Nothing was done.";
+
 static int bootstrap(struct bootstrap *b)
 {
 	char cluster[IDENTITY_UUID_SIZE], address[CONFIG_PEER_MAX];
@@ -239,9 +241,7 @@ static int bootstrap(struct bootstrap *b)
 	printf("Cluster %s, first node %s at %s, data in %s\n", b->config.cluster.name,
 	    b->config.node, address, b->data);
 	if (b->plan) {
-		puts(
-		    "This would make the data directory, the cluster's certificate authority, this\n"
-		    "node's certificate and a log with this node as its only voter. Nothing was done.");
+		puts(plan_text);
 		return 0;
 	}
 	int result = make_directory(b, b->data);

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -58,7 +59,7 @@ static void a_tick_with_lists_comes_back_the_same(void **state)
 static void every_cut_of_a_command_is_refused(void **state)
 {
 	struct command command = {.number = COMMAND_vm_define};
-	strcpy(command.vm_define.name, "web1");
+	snprintf(command.vm_define.name, sizeof(command.vm_define.name), "web1");
 	command.vm_define.xml = (struct blob){.data = (uint8_t *)"<domain/>", .size = 9};
 	struct buffer out = {0};
 	command_encode(&command, &out);
