@@ -286,7 +286,9 @@ void turn_say(struct operation_turn *turn, const char *format, ...)
 	va_end(args);
 }
 
-static const char *reason_of(int status)
+/* What the log itself answers, before the operation has come to the value; NULL: it is the
+ * value that refused, and said why. */
+static const char *log_reason(int status)
 {
 	switch (status) {
 	case -ENOTCONN:
@@ -298,7 +300,7 @@ static const char *reason_of(int status)
 	case -EMSGSIZE:
 		return "too large for the log";
 	default:
-		return strerror(-status);
+		return NULL;
 	}
 }
 
@@ -306,14 +308,17 @@ static void proposed(void *data, int result, uint64_t index, const struct err *e
 {
 	struct operation_turn *turn = data;
 	if (result >= 0) {
-		turn_answer(turn, turn->finish
-				      ? turn->finish(turn, result)
-				      : json_pack("{s:o}", "message", json_text(turn->message)));
+		turn_answer(turn, turn->finish ? turn->finish(turn, result)
+					       : json_pack("{s:o}", "message",
+						     json_text(turn->message)));
 		return;
 	}
 	struct err own;
-	if (!err || !*err->text) {
-		err_set(&own, result, "%s: %s", turn->operation->name, reason_of(result));
+	const char *reason = log_reason(result);
+	if (!reason && (!err || !*err->text))
+		reason = strerror(-result);
+	if (reason) {
+		err_set(&own, result, "%s: %s", turn->operation->name, reason);
 		err = &own;
 	}
 	turn_refuse(turn, result, err);

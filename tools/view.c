@@ -218,8 +218,17 @@ static void print_rows(
 
 #define TITLE_WIDTH 20
 
-static void field_print(const char *title, const char *text, enum table_colours colours, FILE *out)
+/* text is shown without what a terminal would take for a command. */
+static void clean(char *text)
 {
+	for (char *c = text; *c; c++)
+		if ((unsigned char)*c < ' ' || *c == 0x7f)
+			*c = ' ';
+}
+
+static void field_print(const char *title, char *text, enum table_colours colours, FILE *out)
+{
+	clean(text);
 	fprintf(out, "%-*s", TITLE_WIDTH, title);
 	table_word(*text ? text : "-", colours, out);
 	fputc('\n', out);
@@ -311,7 +320,8 @@ static void print_status(const json_t *status, enum table_colours colours, FILE 
 		field_print("", text, colours, out);
 	}
 	bool maintenance = json_is_true(json_object_get(status, "maintenance"));
-	field_print("maintenance", maintenance ? "on" : "off", colours, out);
+	snprintf(text, sizeof(text), "%s", maintenance ? "on" : "off");
+	field_print("maintenance", text, colours, out);
 	status_primary(status, text);
 	field_print("primary", text, colours, out);
 	status_log(status, text);

@@ -59,6 +59,8 @@ static inline void stage_propose(
 	struct stage *s = data;
 	struct err err = {""};
 	int result = s->refuse ? s->refuse : stage_apply(s, command, &err);
+	if (s->refuse)
+		err_set(&err, 0, "what strerror has to say");
 	if (s->hold) {
 		s->held = done;
 		s->held_data = done_data;
