@@ -308,9 +308,9 @@ static void proposed(void *data, int result, uint64_t index, const struct err *e
 {
 	struct operation_turn *turn = data;
 	if (result >= 0) {
-		turn_answer(turn, turn->finish ? turn->finish(turn, result)
-					       : json_pack("{s:o}", "message",
-						     json_text(turn->message)));
+		turn_answer(turn, turn->finish
+				      ? turn->finish(turn, result)
+				      : json_pack("{s:o}", "message", json_text(turn->message)));
 		return;
 	}
 	struct err own;
