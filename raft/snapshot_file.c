@@ -8,7 +8,6 @@
 
 #define SNAPSHOT_MAGIC	0x70616e7374667270ull /* "prftsnap" */
 #define SNAPSHOT_FORMAT 1
-#define HEADER_SIZE	88
 #define CHUNK_MAX	(1u << 20) /* bytes of data in one chunk */
 #define CHUNK_HEADER	8
 
@@ -85,13 +84,13 @@ static int header_decode(const uint8_t *bytes, size_t size, struct snapshot_file
 		return err_set(err, -EBADMSG, "too short for a header");
 	if (magic != SNAPSHOT_MAGIC)
 		return err_set(err, -EBADMSG, "not a snapshot");
-	if (sum != checksum(0, bytes, HEADER_SIZE - 4))
+	if (sum != checksum(0, bytes, SNAPSHOT_HEADER_SIZE - 4))
 		return err_set(err, -EBADMSG, "checksum of the header does not match");
 	if (format != SNAPSHOT_FORMAT)
 		return err_set(err, -EBADMSG, "format %u is not known", format);
-	if (h->body_size != size - HEADER_SIZE)
+	if (h->body_size != size - SNAPSHOT_HEADER_SIZE)
 		return err_set(err, -EBADMSG, "%zu bytes follow the header instead of %llu",
-		    size - HEADER_SIZE, (unsigned long long)h->body_size);
+		    size - SNAPSHOT_HEADER_SIZE, (unsigned long long)h->body_size);
 	return 0;
 }
 
@@ -125,10 +124,10 @@ int snapshot_file_decode(const uint8_t *bytes, size_t size, struct snapshot_file
 	int result = header_decode(bytes, size, file, &h, err);
 	if (result < 0)
 		return result;
-	*offset = HEADER_SIZE;
+	*offset = SNAPSHOT_HEADER_SIZE;
 	struct reader r = reader_of(bytes, size);
-	reader_bytes(&r, HEADER_SIZE);
-	if (h.body_sum != checksum(0, bytes + HEADER_SIZE, size - HEADER_SIZE))
+	reader_bytes(&r, SNAPSHOT_HEADER_SIZE);
+	if (h.body_sum != checksum(0, bytes + SNAPSHOT_HEADER_SIZE, size - SNAPSHOT_HEADER_SIZE))
 		return err_set(err, -EBADMSG, "checksum of the data does not match");
 	struct disk_snapshot *s = &file->snapshot;
 	s->configuration = reader_bytes(&r, s->configuration_size);
@@ -138,7 +137,7 @@ int snapshot_file_decode(const uint8_t *bytes, size_t size, struct snapshot_file
 		if (result < 0)
 			return result;
 	}
-	*offset = r.failed ? HEADER_SIZE : r.at;
+	*offset = r.failed ? SNAPSHOT_HEADER_SIZE : r.at;
 	if (r.failed || reader_left(&r) != 0 || data->size != h.data_size)
 		return err_set(err, -EBADMSG, "sizes contradict each other");
 	s->data = data->data;

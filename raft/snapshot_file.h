@@ -9,6 +9,8 @@
 #include "fsm/err.h"
 #include "raft/disk.h"
 
+#define SNAPSHOT_HEADER_SIZE 88
+
 struct snapshot_file {
 	struct disk_snapshot snapshot;
 	uint64_t keep_from; /* entries of the log before that do not count any more */

@@ -482,6 +482,18 @@ static uint64_t batch_size(const struct disk_request *const *requests, unsigned 
 	return size;
 }
 
+/* What could not be read again must not be written. */
+static bool types_known(const struct disk_request *const *requests, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		for (unsigned k = 0; k < requests[i]->append.n; k++) {
+			enum disk_entry_type type = requests[i]->append.entries[k].type;
+			if (type < DISK_COMMAND || type > DISK_CHANGE)
+				return false;
+		}
+	return true;
+}
+
 int writer_append(struct writer *w, const struct disk_request *const *requests, unsigned n)
 {
 	if (w->failed)
@@ -495,6 +507,8 @@ int writer_append(struct writer *w, const struct disk_request *const *requests, 
 		return answer(w, -EINVAL);
 	if (size > SEGMENT_BATCH_MAX)
 		return answer(w, -EMSGSIZE);
+	if (!types_known(requests, n))
+		return answer(w, -EINVAL);
 	int result;
 	if (w->fd >= 0 && index == w->last + 1 && w->at + size <= w->size)
 		result = append_here(w, requests, n);

@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "raft/directory.h"
+#include "raft/inspect.h"
 
 static ssize_t plain_write(int fd, const void *bytes, size_t size, uint64_t offset)
 {
@@ -195,6 +196,16 @@ static void tear_check(struct bench *b, const char *segment, uint64_t answered, 
 	close(fd);
 }
 
+static bool tail_is_clean(const struct bench *b)
+{
+	struct inspect *in;
+	struct inspect_status status;
+	assert_int_equal(inspect_open(&in, b->directory, NULL), 0);
+	inspect_status(in, &status);
+	inspect_close(in);
+	return status.problems == 0 && !status.torn_file[0];
+}
+
 static void a_write_torn_at_any_byte_is_cut_off(void **state)
 {
 	struct bench b;
@@ -227,6 +238,7 @@ static void a_write_torn_at_any_byte_is_cut_off(void **state)
 				/* And it can be gone on from there. */
 				bench_open(&b);
 				uint64_t end = b.state.n;
+				assert_true(tail_is_clean(&b));
 				assert_int_equal(append(&b, end + 1, 2, 1), 0);
 				bench_reopen(&b);
 				assert_int_equal(b.state.n, end + 2);
@@ -371,7 +383,8 @@ struct bad_disk {
 	atomic_int writes_fail; /* so many of the next ones, */
 	atomic_int syncs_fail;
 	atomic_int error; /* with this, after half was written */
-	ino_t except; /* not those to other files, when set: the spare must not use them up */
+	ino_t inode; /* of the one file that fails */
+	atomic_int writes, syncs; /* of it, so far */
 };
 
 static bool use_up(atomic_int *count)
@@ -385,7 +398,10 @@ static bool use_up(atomic_int *count)
 static ssize_t bad_write(void *data, int fd, const void *bytes, size_t size, uint64_t offset)
 {
 	struct bad_disk *bad = data;
-	if (inode_of(fd) != bad->except || !use_up(&bad->writes_fail))
+	if (inode_of(fd) != bad->inode)
+		return plain_write(fd, bytes, size, offset);
+	bad->writes++;
+	if (!use_up(&bad->writes_fail))
 		return plain_write(fd, bytes, size, offset);
 	plain_write(fd, bytes, size / 2, offset);
 	return bad->error;
@@ -394,7 +410,10 @@ static ssize_t bad_write(void *data, int fd, const void *bytes, size_t size, uin
 static int bad_sync(void *data, int fd)
 {
 	struct bad_disk *bad = data;
-	return inode_of(fd) == bad->except && use_up(&bad->syncs_fail) ? bad->error : 0;
+	if (inode_of(fd) != bad->inode)
+		return 0;
+	bad->syncs++;
+	return use_up(&bad->syncs_fail) ? bad->error : 0;
 }
 
 /* One that has three entries, and fails only where they are. */
@@ -409,7 +428,7 @@ static void bad_init(struct bench *b, struct bad_disk *bad, struct wal_files *fi
 	bench_shut(b);
 	struct stat st;
 	assert_int_equal(stat(path_of(b, file_named(b, "segment-", 0)), &st), 0);
-	bad->except = st.st_ino;
+	bad->inode = st.st_ino;
 	bench_open(b);
 }
 
@@ -434,7 +453,11 @@ static void after_a_failed_sync_nothing_is_answered_until_it_is_opened_again(voi
 	assert_int_equal(vote(&b, 9, 9), -EIO);
 	assert_int_equal(snapshot_take(&b, 2, 1, 1), -EIO);
 	assert_int_equal(last_error(&b), -EIO);
+	bad.writes = bad.syncs = 0;
 	bench_reopen(&b);
+	/* What is read back may only be in memory: it is written and synced again. */
+	assert_int_equal(bad.writes, 1);
+	assert_int_equal(bad.syncs, 1);
 	assert_int_equal(b.state.term, 0);
 	assert_false(b.state.has_snapshot);
 	assert_true(b.state.n == 3 || b.state.n == 4);
@@ -473,6 +496,7 @@ static void a_write_without_space_leaves_no_trace(void **state)
 	bad.writes_fail = 2; /* once with the reserve, once without */
 	assert_int_equal(append(&b, 4, 5, 1), -ENOSPC);
 	assert_int_equal(append(&b, 9, 1, 1), -ENOSPC);
+	assert_true(tail_is_clean(&b));
 	assert_int_equal(vote(&b, 2, 9), 0);
 	assert_int_equal(append(&b, 4, 1, 1), 0);
 	assert_int_equal(append(&b, 2, 1, 2), 0);

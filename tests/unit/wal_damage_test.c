@@ -153,6 +153,84 @@ static void a_segment_under_another_name_is_refused(void **state)
 	bench_close(&b);
 }
 
+/* A segment in bytes: its header, and then a batch of one entry for each of these. */
+static void segment_make(struct buffer *out, const struct segment_header *header,
+    const struct segment_batch *batches, unsigned n)
+{
+	out->size = 0;
+	segment_header_encode(header, out);
+	for (unsigned i = 0; i < n; i++) {
+		struct disk_entry entry = entry_make(header->start + i, 1);
+		size_t begin = segment_batch_begin(out);
+		segment_batch_add(out, &entry);
+		segment_batch_end(out, begin, &batches[i]);
+		free((uint8_t *)entry.data);
+	}
+}
+
+/* What the first batch must have as its previous checksum. */
+static uint32_t header_sum(const struct segment_header *header)
+{
+	struct buffer bytes = {0};
+	uint32_t sum = segment_header_encode(header, &bytes);
+	buffer_close(&bytes);
+	return sum;
+}
+
+static void a_batch_counts_only_behind_the_one_it_was_written_behind(void **state)
+{
+	struct segment_header header = {.sequence = 1, .start = 1, .mark = 77};
+	struct segment_batch first = {.mark = 77, .index = 1, .count = 1}, batch;
+	struct segment_cursor c;
+	struct buffer bytes = {0};
+	first.previous = header_sum(&header);
+	segment_make(&bytes, &header, &first, 1);
+	segment_open(&c, bytes.data, bytes.size, &header, NULL);
+	assert_int_equal(segment_next(&c, &batch, NULL), SEGMENT_BATCH);
+	struct segment_batch second = {.mark = 77, .index = 2, .count = 1, .previous = c.chain};
+	struct segment_batch next[5] = {second, second, second, second, second};
+	const enum segment_result results[5] = {
+	    SEGMENT_BATCH, SEGMENT_WRONG, SEGMENT_WRONG, SEGMENT_WRONG, SEGMENT_TORN};
+	next[1].previous ^= 1;
+	next[2].index = 3;
+	next[3].count = 2;
+	next[4].mark = 78;
+	for (unsigned i = 0; i < 5; i++) {
+		const struct segment_batch batches[] = {first, next[i]};
+		segment_make(&bytes, &header, batches, 2);
+		segment_open(&c, bytes.data, bytes.size, &header, NULL);
+		assert_int_equal(segment_next(&c, &batch, NULL), SEGMENT_BATCH);
+		assert_int_equal(segment_next(&c, &batch, NULL), results[i]);
+	}
+	buffer_close(&bytes);
+}
+
+static void a_segment_that_follows_an_entry_of_another_term_is_refused(void **state)
+{
+	struct bench b;
+	char name[DIRECTORY_NAME_MAX];
+	struct buffer bytes = {0};
+	bench_init(&b);
+	bench_open(&b);
+	assert_int_equal(append(&b, 1, 3, 1), 0);
+	bench_shut(&b);
+	directory_name(DIRECTORY_SEGMENT, 2, 4, name);
+	for (uint64_t term = 3; term > 0; term--) {
+		struct segment_header header = {.sequence = 2, .start = 4, .mark = 5};
+		struct segment_batch batch = {.mark = 5, .index = 4, .count = 1};
+		header.previous_term = term;
+		batch.previous = header_sum(&header);
+		segment_make(&bytes, &header, &batch, 1);
+		file_put(path_of(&b, name), bytes.data, bytes.size);
+		if (term > 1)
+			assert_true(refused(&b, name, 0));
+	}
+	buffer_close(&bytes);
+	bench_open(&b);
+	assert_int_equal(b.state.n, 4);
+	bench_close(&b);
+}
+
 static uint64_t metadata_term(const struct bench *b, unsigned slot)
 {
 	char name[32];
@@ -421,6 +499,8 @@ int main(void)
 	    cmocka_unit_test(damage_in_an_older_segment_is_refused),
 	    cmocka_unit_test(damage_in_the_header_of_a_segment_is_refused),
 	    cmocka_unit_test(a_segment_under_another_name_is_refused),
+	    cmocka_unit_test(a_batch_counts_only_behind_the_one_it_was_written_behind),
+	    cmocka_unit_test(a_segment_that_follows_an_entry_of_another_term_is_refused),
 	    cmocka_unit_test(one_damaged_metadata_file_is_survived_and_two_are_not),
 	    cmocka_unit_test(a_damaged_snapshot_is_survived_where_the_log_leads_past_it),
 	    cmocka_unit_test(a_damaged_snapshot_is_refused_where_the_log_has_a_gap),
