@@ -15,6 +15,8 @@
 
 struct config;
 struct journal;
+struct json_t;
+struct operation_call;
 
 /* A join token's text and the hash of its secret (fsm: token). */
 struct context_token {
@@ -48,6 +50,10 @@ struct context {
 	int (*token)(void *data, struct context_token *token, struct err *err);
 	/* As log_after() of node/log.h. */
 	uint64_t (*lines)(void *data, uint64_t after, unsigned most, struct buffer *out);
+	/* Have another node carry out an operation that only it can: node/forward.h. */
+	void (*ask)(void *data, uint32_t node, const struct operation_call *call,
+	    void (*done)(void *data, int status, struct json_t *result, const struct err *err),
+	    void *done_data);
 };
 
 #endif

@@ -1,12 +1,14 @@
 #include "node/daemon.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include <uv.h>
 
 #include "fsm/schema.h"
@@ -17,6 +19,7 @@
 #include "node/contacts.h"
 #include "node/control.h"
 #include "node/duties.h"
+#include "node/forward.h"
 #include "node/journal.h"
 #include "node/ledger.h"
 #include "node/log.h"
@@ -43,6 +46,7 @@ struct daemon {
 	struct control *control;
 	struct duties *duties;
 	struct journal *journal;
+	struct forward *forward;
 	uint64_t duties_ms; /* when they are due */
 	uint64_t judged_ms; /* when they were last looked at */
 	uint64_t watchdog_ms;
@@ -101,22 +105,11 @@ static uint64_t context_lines(void *data, uint64_t after, unsigned most, struct 
 	return log_after(after, most, out);
 }
 
-static void make_context(struct daemon *d)
+static void context_ask(void *data, uint32_t node, const struct operation_call *call,
+    operation_done done, void *done_data)
 {
-	d->context = (struct context){
-	    .data = d,
-	    .id = (uint32_t)d->identity.id,
-	    .cluster = &d->cluster,
-	    .config = &d->config,
-	    .now_ms = context_now,
-	    .replica = context_replica,
-	    .propose = context_propose,
-	    .read = context_read,
-	    .watch = context_watch,
-	    .journal = d->journal,
-	    .token = context_token,
-	    .lines = context_lines,
-	};
+	struct daemon *d = data;
+	forward_ask(d->forward, node, call, done, done_data);
 }
 
 /* Between the parts. */
@@ -134,6 +127,27 @@ static void send_to(void *data, uint64_t to, const uint8_t *bytes, size_t size)
 		peers_send(d->peers, to, bytes, size);
 }
 
+static void make_context(struct daemon *d)
+{
+	d->context = (struct context){
+	    .data = d,
+	    .id = (uint32_t)d->identity.id,
+	    .cluster = &d->cluster,
+	    .config = &d->config,
+	    .now_ms = context_now,
+	    .replica = context_replica,
+	    .propose = context_propose,
+	    .read = context_read,
+	    .watch = context_watch,
+	    .journal = d->journal,
+	    .token = context_token,
+	    .lines = context_lines,
+	    .ask = context_ask,
+	};
+	struct forward_options forward = {.context = &d->context, .send = send_to, .data = d};
+	d->forward = forward_new(&forward);
+}
+
 static void program_answered(void *data, uint64_t request, int result, uint64_t index)
 {
 	struct daemon *d = data;
@@ -146,6 +160,8 @@ static void peer_received(void *data, uint64_t from, const uint8_t *bytes, size_
 	struct replica *replica = ledger_replica(d->ledger);
 	if (size && bytes[0] == AGENT_KEEPALIVE_MARK)
 		duties_heard(d->duties, bytes, size);
+	else if (size && (bytes[0] == FORWARD_ASK_MARK || bytes[0] == FORWARD_ANSWER_MARK))
+		forward_received(d->forward, from, bytes, size);
 	else if (replica)
 		replica_receive(replica, from, bytes, size, now_ms());
 }
@@ -292,6 +308,7 @@ static void turn(uv_prepare_t *prepare)
 	uint64_t next = turn_duties(d, now);
 	uint64_t due = ledger_turn(d->ledger, now);
 	uint64_t renew = duties_renew(d->duties, now);
+	uint64_t forward = forward_turn(d->forward, now);
 	turn_value(d);
 	turn_notify(d, now);
 	if (d->stop_by_ms && (duties_stopped(d->duties) || now >= d->stop_by_ms)) {
@@ -302,6 +319,7 @@ static void turn(uv_prepare_t *prepare)
 		next = d->judged_ms + DUTIES_EVERY_MS;
 	next = due < next ? due : next;
 	next = renew < next ? renew : next;
+	next = forward < next ? forward : next;
 	uv_update_time(&d->loop);
 	uv_timer_start(&d->timer, timer, next > now ? next - now : 0, 0);
 }
@@ -402,6 +420,29 @@ static int start_identity(struct daemon *d, struct err *err)
 	return result;
 }
 
+/* A log that was there once and is gone took this id's vote with it: raft's promises
+ * (thesis 3.8) hold for an id only as long as its log does. */
+static int check_incarnation(struct daemon *d, struct err *err)
+{
+	char path[1024];
+	struct replica_status status;
+	const char *data = d->config.system.configuration.directories.data_directory;
+	snprintf(path, sizeof(path), "%s/started", data);
+	replica_status(ledger_replica(d->ledger), &status);
+	bool started = access(path, F_OK) == 0;
+	if (started && !status.term)
+		return err_set(err, -EUCLEAN,
+		    "the log of this node is gone from %s/raft, and its vote with it: on another node run "
+		    "`pvc cluster member remove %s`, then remove %s here and join again",
+		    data, d->config.node, data);
+	if (!started && status.term) {
+		int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+		if (fd >= 0)
+			close(fd);
+	}
+	return 0;
+}
+
 static int start_ledger(struct daemon *d, struct err *err)
 {
 	char path[1024], peer[CONFIG_PEER_MAX], aside[256];
@@ -427,13 +468,15 @@ static int start_ledger(struct daemon *d, struct err *err)
 	    .data = d,
 	};
 	int result = ledger_open(&d->ledger, &options, err);
+	if (!result)
+		result = check_incarnation(d, err);
 	if (result != -EBADMSG)
 		return result;
 	/* Its vote may be lost with it: under this id it must never come back. */
 	log_error("%s", err->text);
 	if (wal_set_aside(path, aside, err))
 		return result;
-	return err_set(err, result,
+	return err_set(err, -EUCLEAN,
 	    "the log was damaged and is now in %s/%s; remove this node on another one with "
 	    "`pvc cluster member remove %s`, remove %s, and join it again",
 	    path, aside, d->config.node, d->config.system.configuration.directories.data_directory);
@@ -560,5 +603,7 @@ int daemon_run(const char *path)
 	if (!result)
 		log_system("Stopped");
 	log_close(LOG_FLUSH_MS);
+	if (result == -EUCLEAN)
+		return DAEMON_EXIT_PERSON;
 	return result ? 1 : 0;
 }

@@ -6,9 +6,12 @@
 #ifndef NODE_DAEMON_H
 #define NODE_DAEMON_H
 
+/* Starting again would not help: a person is needed (the log is lost). */
+#define DAEMON_EXIT_PERSON 3
+
 /* Run with the configuration in path (NULL: config_path()) until SIGTERM. Returns
  * the exit status: 0 after an orderly end, 1 when it could not start, 2 when the
- * configuration is not right. */
+ * configuration is not right, DAEMON_EXIT_PERSON. */
 int daemon_run(const char *path);
 
 #endif

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "fsm/history.h"
+#include "fsm/memory.h"
 #include "node/execute.h"
 #include "node/holdings.h"
 #include "node/host.h"
@@ -13,7 +14,7 @@
 #include "node/members.h"
 
 #define PROPOSE_TIMEOUT_MS 10000
-#define MEMBER_AGAIN_MS	   1000
+#define MEMBER_AGAIN_MS	   200
 #define TRANSFER_AGAIN_MS  500
 
 struct duties {
@@ -132,6 +133,29 @@ static void log_divergence(struct duties *d, const struct cluster *c)
 	    index);
 }
 
+static void log_keepalive(const struct duties *d)
+{
+	const struct config_logging *logging = &d->options.config->system.configuration.logging;
+	const struct cluster *c = d->options.context->cluster;
+	const struct host *host = &d->agent.host;
+	struct memory m;
+	const struct node *me = cluster_node(c, d->options.context->id);
+	if (!logging->log_keepalives || !me)
+		return;
+	memory_of(c, me, &m);
+	log_tick("%s keepalive: %s, %s; VMs running: %u; load %u.%02u; memory used %" PRIu64
+		 " MiB, free %" PRIu64 " MiB",
+	    me->name, state_name(daemon_state_names, me->daemon_state),
+	    state_name(coordinator_state_names, me->coordinator_state), m.vms_running,
+	    host->load_milli / 1000, host->load_milli / 10 % 100, host->memory_used_mib,
+	    host->memory_free_mib);
+	if (logging->log_keepalive_cluster_details)
+		log_tick("  cluster: primary %s, %u nodes, %u VMs, term %" PRIu64
+			 ", index %" PRIu64,
+		    name_of(c, c->primary.node), c->nodes.count, c->vms.count, d->standing.term,
+		    c->index);
+}
+
 /* What the agent said. */
 
 static void said_hello(void *data, int result, uint64_t index, const struct err *err)
@@ -195,7 +219,10 @@ uint64_t duties_turn(struct duties *d, uint64_t now)
 	}
 	d->standing = standing_of(replica, d->election_ms, now);
 	holdings_status(d->holdings, &holding);
+	uint64_t keepalive_ms = d->agent.keepalive_ms;
 	agent_turn(&d->agent, c, &d->standing, &holding, now, &turn);
+	if (keepalive_ms != d->agent.keepalive_ms)
+		log_keepalive(d);
 	d->holding = turn.hold && !d->stopping;
 	if (d->holding)
 		holdings_take(d->holdings, d->standing.lease_until_ms);

@@ -75,7 +75,8 @@ void forward_ask(struct forward *f, uint32_t node, const struct operation_call *
 	    .deadline_ms = now_ms + FORWARD_TIMEOUT_MS,
 	    .done = done,
 	    .data = data};
-	json_t *json = json_pack("{s:s, s:O*}", "op", call->operation->name, "args", call->arguments);
+	json_t *json =
+	    json_pack("{s:s, s:O*}", "op", call->operation->name, "args", call->arguments);
 	send_json(f, node, FORWARD_ASK_MARK, w->number, json);
 	json_decref(json);
 }

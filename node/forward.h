@@ -9,8 +9,8 @@
 #include "node/operation.h"
 
 /* The first bytes of what goes between nodes: raft's own frames have others. */
-#define FORWARD_ASK_MARK    0x4f
-#define FORWARD_ANSWER_MARK 0x41
+#define FORWARD_ASK_MARK      0x4f
+#define FORWARD_ANSWER_MARK   0x41
 #define FORWARD_UNDER_WAY_MAX 64
 #define FORWARD_TIMEOUT_MS    5000
 

@@ -15,6 +15,7 @@ struct holdings {
 	bool wanted;
 	enum guard_address_state logged[GUARD_ADDRESSES_MAX];
 	unsigned lapses;
+	bool guard_stopping;
 };
 
 static void add_address(
@@ -60,6 +61,10 @@ static void guard_changed(void *data)
 	if (status.lapses > h->lapses)
 		log_warning("The guard took the floating addresses off: the lease had run out");
 	h->lapses = status.lapses;
+	/* It has run the stop commands: what we believe of the services may be over. */
+	if (h->guard_stopping && !status.stopping)
+		services_look(h->services);
+	h->guard_stopping = status.stopping;
 	h->options.changed(h->options.data);
 }
 

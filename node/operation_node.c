@@ -185,17 +185,40 @@ static json_t *lines_json(const struct buffer *text)
 	return list;
 }
 
+static void log_forwarded(void *data, int status, json_t *result, const struct err *err)
+{
+	struct operation_turn *turn = data;
+	if (status)
+		turn_refuse(turn, status, err);
+	else
+		turn_answer(turn, result);
+}
+
+/* Only the node itself has its lines. */
+static void ask_for_log(struct operation_turn *turn, const struct node *node)
+{
+	const struct context *context = turn->context;
+	struct operation_call call = {.operation = turn->operation, .arguments = turn->arguments};
+	struct err err;
+	if (context->ask) {
+		context->ask(context->data, node->id, &call, log_forwarded, turn);
+		return;
+	}
+	err_set(&err, -EREMOTE, "the log of %s is on %s: ask there", node->name, node->name);
+	turn_refuse(turn, -EREMOTE, &err);
+}
+
 void operation_node_log(struct operation_turn *turn)
 {
 	const struct context *context = turn->context;
 	struct err err;
 	const struct node *node = argument_node(context, turn->arguments, &err);
 	int status = node ? 0 : -ENOENT;
-	if (node && node->id != context->id)
-		status = err_set(&err, -EREMOTE,
-		    "the log of %s is on %s: ask pvc node log %s there (this is %s)", node->name,
-		    node->name, node->name, node_name(context->cluster, context->id));
-	else if (node && !context->lines)
+	if (node && node->id != context->id) {
+		ask_for_log(turn, node);
+		return;
+	}
+	if (node && !context->lines)
 		status = err_set(&err, -ENODATA, "%s keeps no log here", node->name);
 	if (status) {
 		turn_refuse(turn, status, &err);

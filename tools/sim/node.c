@@ -13,7 +13,7 @@
 #include "tools/sim/network.h"
 
 #define PROPOSE_TIMEOUT_MS 10000
-#define MEMBER_AGAIN_MS	   1000
+#define MEMBER_AGAIN_MS	   200
 #define REOPEN_MS	   1000
 #define ADDRESS_TAKES_MS   20
 
