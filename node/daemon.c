@@ -186,17 +186,33 @@ static void peer_joined(void *data, uint64_t guest, const struct guest_request *
 	admission_joined(&d->admission, guest, request);
 }
 
-/* Who may connect: the value's nodes, and while it has none, those whom we were
+static void add_member(
+    struct peers_member members[PEERS_MEMBERS_MAX], unsigned *n, uint64_t id, const char *address)
+{
+	for (unsigned i = 0; i < *n; i++)
+		if (members[i].id == id)
+			return;
+	if (*n == PEERS_MEMBERS_MAX)
+		return;
+	members[*n].id = id;
+	snprintf(members[*n].address, sizeof(members[0].address), "%s", address);
+	(*n)++;
+}
+
+/* Who may connect: the value's nodes, and the log's own members, for one that was
+ * just started has its log before its value; without either, those whom we were
  * told of when we joined. */
 static void tell_members(struct daemon *d)
 {
 	struct peers_member members[PEERS_MEMBERS_MAX];
+	struct replica_member voices[REPLICA_MEMBERS_MAX];
+	struct replica *replica = ledger_replica(d->ledger);
 	unsigned n = 0;
 	cluster_each(d->cluster.nodes, struct node, node)
-	{
-		members[n].id = node->id;
-		snprintf(members[n++].address, sizeof(members[0].address), "%s", node->address);
-	}
+	    add_member(members, &n, node->id, node->address);
+	unsigned heard = replica ? replica_members(replica, voices, REPLICA_MEMBERS_MAX) : 0;
+	for (unsigned i = 0; i < heard; i++)
+		add_member(members, &n, voices[i].id, voices[i].address);
 	if (n < 2 && d->identity.id != 1) {
 		const char *directory = d->config.system.configuration.directories.data_directory;
 		n = contacts_load(directory, members);

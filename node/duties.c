@@ -106,10 +106,13 @@ static const char *name_of(const struct cluster *c, uint64_t id)
 
 static void log_changes(struct duties *d, const struct cluster *c)
 {
-	if (d->standing.leader_id != d->logged_leader)
+	bool known = !d->standing.leader_id || cluster_node(c, (uint32_t)d->standing.leader_id);
+	/* One that was just started has heard of the leader before it knows its name. */
+	if (d->standing.leader_id != d->logged_leader && known) {
 		log_info("Leader of term %" PRIu64 ": %s", d->standing.term,
 		    name_of(c, d->standing.leader_id));
-	d->logged_leader = d->standing.leader_id;
+		d->logged_leader = d->standing.leader_id;
+	}
 	if (c->primary.epoch == d->logged_epoch && c->primary.state == d->logged_primary)
 		return;
 	if (c->primary.state == COORDINATOR_TAKEOVER)
