@@ -159,6 +159,20 @@ static void a_secret_is_not_told_to_another_cluster(void **state)
 	node_close(&node);
 }
 
+static void a_secret_is_not_told_to_a_cluster_of_another_name(void **state)
+{
+	struct node node;
+	node_open(&node, 1);
+	struct join *j = join_new(peers_port(node.peers));
+	identity_uuid(j->token.cluster);
+	join_start(j);
+	WAIT_FOR(join_done(j));
+	assert_int_equal(j->result, -EPROTO);
+	assert_int_equal(node.joined, 0);
+	join_finish(j);
+	node_close(&node);
+}
+
 /* Seen from a server that would take anything: its handshake does not even end, so there were
  * no keys to send a secret under. */
 static void a_liar_that_shows_the_right_ca_beside_its_own_certificate_gets_nothing(void **state)
@@ -238,6 +252,7 @@ int main(void)
 	    ON_LOOP(who_has_the_secret_joins_and_can_open_its_peers),
 	    ON_LOOP(who_has_a_wrong_secret_is_told_so),
 	    ON_LOOP(a_secret_is_not_told_to_another_cluster),
+	    ON_LOOP(a_secret_is_not_told_to_a_cluster_of_another_name),
 	    ON_LOOP(a_liar_that_shows_the_right_ca_beside_its_own_certificate_gets_nothing),
 	    ON_LOOP(an_unanswered_request_is_not_called_undone),
 	    ON_LOOP(a_guest_that_vanished_cannot_be_answered),
