@@ -37,6 +37,11 @@ void membership_begin(struct replica *r, const struct change *change)
 	current(r, &c);
 	if (!core_leads(r))
 		refused = -ENOTCONN;
+	/* Not itself: if it goes down before others have the entry, it alone has the longest log,
+	 * and by its own newest configuration may neither campaign nor vote (libraft does not
+	 * follow thesis 4.2.2 there). */
+	else if (change->member.id == r->options.id)
+		refused = -EINVAL;
 	else if (r->change.stage != CHANGE_NONE || r->transferring || r->disk_failed)
 		refused = -EBUSY;
 	else
@@ -151,12 +156,8 @@ void membership_settle(struct replica *r)
 
 void membership_applied(struct replica *r, uint64_t index)
 {
-	if (r->change.stage != CHANGE_COMMIT || r->change.index != index)
-		return;
-	r->change.stage = CHANGE_WAIT;
-	/* A leader that removed itself steps down by this very entry. */
-	if (r->change.member.id == r->options.id)
-		finish(r, 0, index);
+	if (r->change.stage == CHANGE_COMMIT && r->change.index == index)
+		r->change.stage = CHANGE_WAIT;
 }
 
 void membership_fail(struct replica *r)

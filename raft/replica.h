@@ -116,8 +116,10 @@ void replica_read_by_round(
     struct replica *r, uint64_t request, uint64_t deadline_ms, uint64_t now_ms);
 
 /* Membership, leader only; one change at a time. MEMBER_VOTER catches the member
- * up first. Answered like a proposal (-EBUSY: another change is under way;
- * -ENOTCONN: not the leader; -EINVAL). */
+ * up first; one that is new becomes a stand-by on the way. An id of a lost data directory is never
+ * used again. Answered like a proposal (-EBUSY: another change is under way; -ENOTCONN: not
+ * the leader; -ETIMEDOUT: may still happen; -EINVAL: the last voter would go, the address is
+ * another's or not what it was, or it is the leader itself: transfer first). */
 void replica_member_set(struct replica *r, uint64_t request, uint64_t id, const char *address,
     enum member_role role, uint64_t deadline_ms, uint64_t now_ms);
 void replica_member_remove(
