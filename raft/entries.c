@@ -118,6 +118,6 @@ size_t entries_bytes(const struct entries *l, uint64_t from)
 {
 	if (l->n == 0 || from > entries_last(l))
 		return 0;
-	return (
-	    size_t)(entries_at(l, entries_last(l))->end - end_before(l, from < l->first ? l->first : from));
+	return (size_t)(entries_at(l, entries_last(l))->end -
+			end_before(l, from < l->first ? l->first : from));
 }

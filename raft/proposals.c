@@ -193,7 +193,8 @@ static void submit_turns(struct replica *r)
 {
 	if (r->transferring || r->disk_failed)
 		return;
-	while (r->proposals.queue && entries_last(&r->log) - r->raft.commit_index < ENTRIES_IN_FLIGHT)
+	while (
+	    r->proposals.queue && entries_last(&r->log) - r->raft.commit_index < ENTRIES_IN_FLIGHT)
 		if (!submit_turn(r))
 			return;
 }

@@ -127,6 +127,8 @@ static void set_raft(struct replica *r)
 	raft_set_pre_vote(&r->raft, true);
 	raft_set_election_timeout(&r->raft, r->options.election_ms);
 	raft_set_heartbeat_timeout(&r->raft, r->options.heartbeat_ms);
+	/* To ask again costs nothing while one is being sent. */
+	raft_set_install_snapshot_timeout(&r->raft, 4 * r->options.election_ms);
 }
 
 struct replica *replica_new(const struct replica_options *options,

@@ -62,8 +62,8 @@ static void load_log(struct replica *r, const struct disk_state *s)
 	for (unsigned i = 0; count && i < s->n; i++) {
 		const struct disk_entry *e = &s->entries[i];
 		entries_append(&r->log, (struct entry){.term = e->term,
-					.type = e->type,
-					.payload = payload_new(e->data, e->size)});
+					    .type = e->type,
+					    .payload = payload_new(e->data, e->size)});
 	}
 }
 
@@ -163,8 +163,8 @@ int core_start(struct replica *r, const struct disk_state *s, struct err *err)
 		return code;
 	load_log(r, s);
 	uint64_t term = s->term, vote = s->vote;
-	uint64_t newest =
-	    r->log.n ? entries_term(&r->log, entries_last(&r->log)) : (r->image ? r->image->term : 0);
+	uint64_t newest = r->log.n ? entries_term(&r->log, entries_last(&r->log))
+				   : (r->image ? r->image->term : 0);
 	if (term < newest) {
 		term = newest;
 		vote = 0;

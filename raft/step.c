@@ -25,12 +25,26 @@ static void take_entries(struct replica *r, const struct raft_update *update)
 	for (unsigned i = 0; i < update->entries.n; i++) {
 		const struct raft_entry *e = &update->entries.batch[i];
 		entries_append(&r->log, (struct entry){.term = e->term,
-					.type = (enum disk_entry_type)e->type,
-					.payload = payload_new(e->buf.base, e->buf.len)});
+					    .type = (enum disk_entry_type)e->type,
+					    .payload = payload_new(e->buf.base, e->buf.len)});
 	}
 	/* One allocation for all of them; ours to free at this version. */
 	raft_free(update->entries.batch[0].batch);
 	writes_append(r, index, update->entries.n);
+}
+
+/* The last index a member may be sent while a change is under way. A voter that the change
+ * takes the vote from, holding that entry when the leader goes down, would by its own newest
+ * configuration neither campaign nor vote, and for the others have too long a log:
+ * libraft does not follow thesis 4.2.2 there. So a change goes to a member that is no voter in
+ * it when it is committed, and to nobody before it is on the leader's own disk. */
+static uint64_t send_limit(const struct replica *r, const struct member *member)
+{
+	uint64_t change = r->raft.configuration_uncommitted_index;
+	bool voter = member && member->role == MEMBER_VOTER;
+	if (change == 0 || (voter && r->raft.last_stored >= change))
+		return UINT64_MAX;
+	return change - 1;
 }
 
 static void send_append(struct replica *r, uint64_t to, const struct raft_append_entries *a)
@@ -38,7 +52,9 @@ static void send_append(struct replica *r, uint64_t to, const struct raft_append
 	struct message m = {.kind = MESSAGE_append};
 	struct member *member = core_member(r, to);
 	uint64_t prev = a->prev_log_index, last = prev + a->n_entries;
-	uint64_t prev_term = a->prev_log_term;
+	uint64_t prev_term = a->prev_log_term, limit = send_limit(r, member);
+	if (last > limit) /* libraft notices by the next refusal */
+		last = limit > prev ? limit : prev;
 	if (member && member->sent < last)
 		member->sent = last;
 	if (member)
@@ -98,6 +114,10 @@ static void send_vote(struct replica *r, uint64_t to, const struct raft_request_
 {
 	struct message m = {.kind = MESSAGE_vote};
 	m.vote.term = v->term;
+	/* To refuse a pre-vote libraft repeats the candidate's term. One with the best log and an
+	 * old term would never learn why nobody wants it. */
+	if (v->pre_vote && !v->vote_granted && m.vote.term < r->raft.current_term)
+		m.vote.term = r->raft.current_term;
 	m.vote.flags = (v->pre_vote ? VOTE_PRE : 0) | (v->vote_granted ? VOTE_GRANTED : 0);
 	core_send(r, to, &m);
 }
@@ -240,6 +260,12 @@ static const char *address_of(const struct replica *r, uint64_t id)
 	return "-";
 }
 
+static void fail_contradicted(struct replica *r, uint64_t from)
+{
+	core_fail(r, "member %llx contradicts what is committed here, up to index %llu",
+	    (unsigned long long)from, (unsigned long long)r->raft.commit_index);
+}
+
 static void receive(struct replica *r, uint64_t from, struct raft_message *m)
 {
 	m->server_id = from;
@@ -248,8 +274,7 @@ static void receive(struct replica *r, uint64_t from, struct raft_message *m)
 	event.receive.message = m;
 	int code = core_step(r, &event);
 	if (code == RAFT_SHUTDOWN)
-		core_fail(r, "member %llx contradicts what is committed here, up to index %llu",
-		    (unsigned long long)from, (unsigned long long)r->raft.commit_index);
+		fail_contradicted(r, from);
 	else if (code != 0)
 		core_fail(r, "libraft: %s", raft_strerror(code));
 }
@@ -286,12 +311,35 @@ static void take_own_term(struct replica *r)
 void core_timeout(struct replica *r)
 {
 	bool due = r->raft.state == RAFT_FOLLOWER && r->now_ms >= raft_timeout(&r->raft);
+	const struct member *self = core_member(r, r->options.id);
+	/* A voter forgets its leader by becoming a candidate, others never would; but
+	 * see vote_as_voter(). */
+	if (due && (!self || self->role != MEMBER_VOTER))
+		r->raft.follower_state.current_leader.id = 0;
 	if (due && sole_voter(r) && !r->installing && r->raft.last_stored == entries_last(&r->log))
 		take_own_term(r);
 	struct raft_event event = {.type = RAFT_TIMEOUT};
 	int code = core_step(r, &event);
 	if (code != 0)
 		core_fail(r, "libraft: %s", raft_strerror(code));
+}
+
+/* A member may be a voter by a change that has not come to it, and the candidate in need of
+ * its vote to bring it: whether it has one is for the candidate to know (thesis 4.1). libraft
+ * asks the configuration here, so for this one message that says what the candidate says. */
+static void vote_as_voter(struct replica *r, struct raft_message *m)
+{
+	const struct raft_configuration *c = &r->raft.configuration;
+	struct raft_server *self = NULL;
+	for (unsigned i = 0; i < c->n; i++)
+		if (c->servers[i].id == r->options.id)
+			self = &c->servers[i];
+	int role = self ? self->role : RAFT_VOTER;
+	if (self)
+		self->role = RAFT_VOTER;
+	receive(r, m->request_vote.candidate_id, m);
+	if (self)
+		self->role = role;
 }
 
 static void receive_vote_request(struct replica *r, uint64_t from, const struct message *m)
@@ -310,7 +358,7 @@ static void receive_vote_request(struct replica *r, uint64_t from, const struct 
 	in.request_vote.last_log_term = v->last_term;
 	in.request_vote.disrupt_leader = disrupt;
 	in.request_vote.pre_vote = v->flags & VOTE_PRE;
-	receive(r, from, &in);
+	vote_as_voter(r, &in);
 }
 
 static void receive_vote(struct replica *r, uint64_t from, const struct message *m)
@@ -390,6 +438,29 @@ static void receive_piece(
 	}
 }
 
+/* What is committed here is the same in the leader's log: a message begins behind it. libraft
+ * compares with what it still has; asked about entries that a snapshot here replaced, it refuses,
+ * the leader goes back to its first, and that is taken in below the snapshot. Returns false when
+ * the leader does have something else. */
+static bool skip_committed(struct replica *r, struct piece *p, struct reader *tail)
+{
+	uint64_t commit = r->raft.commit_index, term = core_term_of(r, commit);
+	struct disk_entry e;
+	if (term == 0 || p->prev_index >= commit)
+		return true;
+	if (p->prev_term && core_term_of(r, p->prev_index) &&
+	    core_term_of(r, p->prev_index) != p->prev_term)
+		return false;
+	while (p->prev_index < commit && message_entry_next(tail, &e)) {
+		uint64_t ours = core_term_of(r, ++p->prev_index);
+		if (ours && ours != e.term)
+			return false;
+	}
+	p->prev_index = commit;
+	p->prev_term = term;
+	return true;
+}
+
 /* libraft takes every change in a message for being at the index of the message's first
  * new entry: so each begins a message of its own. */
 static void receive_entries(struct replica *r, uint64_t from, const struct message *m)
@@ -397,6 +468,11 @@ static void receive_entries(struct replica *r, uint64_t from, const struct messa
 	struct piece piece = {.prev_index = m->append.prev_index, .prev_term = m->append.prev_term};
 	struct reader tail = reader_of(m->tail, m->tail_size);
 	struct disk_entry e;
+	bool any = false;
+	if (!skip_committed(r, &piece, &tail)) {
+		fail_contradicted(r, from);
+		return;
+	}
 	piece.entries = must_alloc((size_t)m->append.count * sizeof(*piece.entries));
 	while (!r->failed && message_entry_next(&tail, &e)) {
 		if (e.type == DISK_CHANGE && piece.n)
@@ -404,8 +480,9 @@ static void receive_entries(struct replica *r, uint64_t from, const struct messa
 		piece.entries[piece.n++] = (struct raft_entry){.term = e.term,
 		    .type = (enum raft_entry_type)e.type,
 		    .buf = {.base = (void *)e.data, .len = e.size}};
+		any = true;
 	}
-	if (!r->failed && (piece.n || m->append.count == 0))
+	if (!r->failed && (piece.n || !any))
 		receive_piece(r, from, m, &piece);
 	free(piece.entries);
 }
@@ -440,6 +517,19 @@ static void receive_append(struct replica *r, uint64_t from, const struct messag
 	receive_entries(r, from, m);
 }
 
+/* Ask a follower how far it is for certain: behind nothing at all it answers with what it knows
+ * to be committed, see skip_committed(). Without that libraft walks back entry by entry, and
+ * waits half a minute when the news of an installed snapshot was lost. */
+static void ask_commit(struct replica *r, uint64_t to)
+{
+	const struct member *member = core_member(r, to);
+	struct message m = {.kind = MESSAGE_append};
+	m.append.term = r->raft.current_term;
+	m.append.commit = r->raft.commit_index;
+	if (member && !member->sending.image)
+		core_send(r, to, &m);
+}
+
 static void receive_appended(struct replica *r, uint64_t from, const struct message *m)
 {
 	const struct message_appended *a = &m->appended;
@@ -454,6 +544,8 @@ static void receive_appended(struct replica *r, uint64_t from, const struct mess
 	in.append_entries_result.rejected = a->rejected;
 	in.append_entries_result.last_log_index = a->last_index;
 	receive(r, from, &in);
+	if (ours && a->rejected && core_leads(r))
+		ask_commit(r, from);
 }
 
 static void receive_timeout_now(struct replica *r, uint64_t from, const struct message *m)
