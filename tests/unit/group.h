@@ -73,7 +73,7 @@ struct node {
 	struct store store;
 	struct job *jobs, *jobs_last;
 	bool stuck; /* its disk answers nothing */
-	bool fail_next; /* its next write fails */
+	bool fail_next; /* its next write fails, and then every one */
 	unsigned changes, restores, snapshots;
 	/* The machine. */
 	struct operation *list;
@@ -224,7 +224,8 @@ static inline void store_snapshot(struct store *s, const struct disk_request *r)
 		store_truncate(s, 0);
 	while (gone < s->n && s->first + gone < r->snapshot.keep_from)
 		free((void *)s->entries[gone++].data);
-	memmove(s->entries, s->entries + gone, (s->n - gone) * sizeof(*s->entries));
+	if (gone)
+		memmove(s->entries, s->entries + gone, (s->n - gone) * sizeof(*s->entries));
 	s->first += gone;
 	s->n -= gone;
 }
@@ -277,7 +278,6 @@ static inline bool disk_run(struct node *n)
 	while (n->replica && n->jobs && !n->stuck && n->jobs->due_ms <= n->group->now_ms) {
 		struct job *job = disk_pop(n);
 		int status = n->fail_next ? -EIO : 0;
-		n->fail_next = false;
 		if (status == 0)
 			store_apply(&n->store, job->request);
 		replica_written(n->replica, job->request->ticket, status, clock_of(n));
@@ -414,7 +414,7 @@ static inline void node_crash(struct node *n)
 {
 	if (!n->replica)
 		return;
-	if (n->jobs && n->jobs->request->type == DISK_APPEND) {
+	if (n->jobs && !n->fail_next && n->jobs->request->type == DISK_APPEND) {
 		const struct disk_request *r = n->jobs->request;
 		unsigned whole = group_random(n->group, r->append.n + 1);
 		store_append(&n->store, r->append.index, r->append.entries, whole);
