@@ -1,6 +1,7 @@
 #include "raft/peers_listener.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -46,6 +47,13 @@ int listener_open(struct listener *l, uv_loop_t *loop, const struct endpoint *at
 	if (endpoint_numeric(at, &address) < 0)
 		return err_set(err, -EINVAL, "listen on '%s': not an IP address", at->host);
 	int rv = endpoint_listen(&address);
+	/* Everywhere, on a machine that has no IPv6. */
+	if (rv == -EAFNOSUPPORT && strcmp(at->host, "::") == 0) {
+		struct endpoint v4 = *at;
+		snprintf(v4.host, sizeof(v4.host), "0.0.0.0");
+		endpoint_numeric(&v4, &address);
+		rv = endpoint_listen(&address);
+	}
 	if (rv < 0)
 		return err_set(
 		    err, rv, "listen on %s port %s: %s", at->host, at->port, strerror(-rv));
