@@ -251,11 +251,10 @@ static void make_keepalive(
 static void tell_keepalive(struct agent *agent, const struct cluster *c,
     const struct standing *standing, struct agent_turn *turn, uint64_t now_ms)
 {
-	if (now_ms < agent->keepalive_ms)
+	/* Without a leader it stays due: the next one hears it at once. */
+	if (now_ms < agent->keepalive_ms || !standing->leader_id)
 		return;
 	agent->keepalive_ms = now_ms + agent->options.keepalive_interval_ms;
-	if (!standing->leader_id)
-		return;
 	struct keepalive keepalive;
 	make_keepalive(agent, c, &keepalive, now_ms);
 	if (standing->leader_id == standing->id) {
@@ -351,7 +350,9 @@ void agent_turn_close(struct agent_turn *turn)
 uint64_t agent_next_ms(const struct agent *agent, uint64_t now_ms)
 {
 	uint64_t soon_ms = now_ms + agent->options.keepalive_interval_ms / 4;
-	return agent->keepalive_ms < soon_ms ? agent->keepalive_ms : soon_ms;
+	/* One that is overdue waits for a leader, which stirs us by itself. */
+	bool later = agent->keepalive_ms > now_ms && agent->keepalive_ms < soon_ms;
+	return later ? agent->keepalive_ms : soon_ms;
 }
 
 bool agent_stopped(const struct agent *agent, const struct cluster *c)
