@@ -8,7 +8,8 @@
 #include "fsm/schema.h"
 
 /* What was proposed and does not show in the value is proposed again after this. */
-#define TELL_AGAIN_MS 2000
+#define TELL_AGAIN_MS	 2000
+#define TICK_NEWCOMER_MS 50
 
 void agent_init(struct agent *agent, const struct agent_options *options)
 {
@@ -266,15 +267,29 @@ static void tell_keepalive(struct agent *agent, const struct cluster *c,
 	record_clear(keepalive_record(), &keepalive);
 }
 
+/* Nothing can be placed on a node that was never heard: it need not wait for its turn. */
+static bool heard_a_newcomer(const struct agent *agent, const struct cluster *c)
+{
+	for (unsigned i = 0; i < agent->heard_count; i++) {
+		const struct node *node = cluster_node(c, agent->heard[i].node);
+		if (node && !node->last.count)
+			return true;
+	}
+	return false;
+}
+
 /* One entry for the whole cluster; the first of a term passes no time, because
  * nobody can say how long there was no leader. */
 static void tell_tick(struct agent *agent, const struct cluster *c, const struct standing *standing,
     struct agent_turn *turn, uint64_t now_ms)
 {
 	bool first = agent->tick_term != standing->term;
+	uint64_t wait_ms = agent->options.keepalive_interval_ms;
 	if (!standing->leader)
 		return;
-	if (!first && now_ms - agent->tick_ms < agent->options.keepalive_interval_ms)
+	if (heard_a_newcomer(agent, c) && wait_ms > TICK_NEWCOMER_MS)
+		wait_ms = TICK_NEWCOMER_MS;
+	if (!first && now_ms - agent->tick_ms < wait_ms)
 		return;
 	struct command *command = add_command(turn, COMMAND_tick);
 	if (!command)

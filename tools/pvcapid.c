@@ -11,7 +11,7 @@ int applet_pvcapid(int argc, char **argv)
 		puts("pvcapid " PVC_VERSION);
 		return 0;
 	}
-	fputs("pvcapid: version " PVC_VERSION " serves no API yet: use the command line (pvc --help)\n",
-	    stderr);
+	fputs(
+	    "pvcapid: this version serves no API yet: use the command line (pvc --help)\n", stderr);
 	return 1;
 }
