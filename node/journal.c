@@ -8,6 +8,7 @@
 struct note {
 	uint64_t index;
 	uint64_t ticks;
+	uint64_t number;
 	int result;
 	uint32_t size;
 	uint8_t operation[JOURNAL_OPERATION_MAX];
@@ -28,19 +29,20 @@ void journal_free(struct journal *j)
 	free(j);
 }
 
-static bool is_tick(const uint8_t *operation, size_t size)
+static uint64_t number_of(const uint8_t *operation, size_t size)
 {
 	struct reader in = reader_of(operation, size);
 	reader_varint(&in); /* client */
 	reader_varint(&in); /* sequence */
-	return reader_varint(&in) == COMMAND_tick;
+	return reader_varint(&in);
 }
 
 void journal_note(
     struct journal *j, uint64_t index, const uint8_t *operation, size_t size, int result)
 {
 	uint64_t ticks = 0;
-	if (is_tick(operation, size)) {
+	uint64_t number = number_of(operation, size);
+	if (number == COMMAND_tick) {
 		ticks = j->noted ? j->notes[(j->noted - 1) % JOURNAL_LENGTH].ticks + 1 : 1;
 		if (ticks > 1)
 			j->noted--;
@@ -48,6 +50,7 @@ void journal_note(
 	struct note *n = &j->notes[j->noted++ % JOURNAL_LENGTH];
 	n->index = index;
 	n->ticks = ticks;
+	n->number = number;
 	n->result = result;
 	n->size = (uint32_t)size;
 	if (size <= sizeof(n->operation))
@@ -65,6 +68,7 @@ struct journal_entry journal_back(const struct journal *j, unsigned back)
 	return (struct journal_entry){
 	    .index = n->index,
 	    .ticks = n->ticks,
+	    .number = n->number,
 	    .result = n->result,
 	    .size = n->size,
 	    .operation = n->size <= sizeof(n->operation) ? n->operation : NULL,

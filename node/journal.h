@@ -17,6 +17,7 @@ struct journal; /* about 600 KiB, touched as it fills */
 struct journal_entry {
 	uint64_t index; /* of the log's entry; several operations may share one */
 	uint64_t ticks; /* in a row up to this one; 0: it is no tick */
+	uint64_t number; /* of the command, also where it is too large to be kept */
 	int result; /* what the machine answered */
 	uint32_t size; /* of the operation */
 	const uint8_t *operation; /* NULL: it was larger than JOURNAL_OPERATION_MAX */

@@ -66,12 +66,22 @@ static json_t *text_json(const struct journal_entry *entry, const struct command
 	return json;
 }
 
+/* One of which only the kind was kept. */
+static json_t *large_json(const struct journal_entry *entry)
+{
+	const struct record *record =
+	    entry->number < COMMAND_NUMBER_END ? command_record((unsigned)entry->number) : NULL;
+	const char *name = record ? record->name + strlen("command_") : "?";
+	char text[96];
+	snprintf(text, sizeof(text), "%.40s (%u bytes)", name, entry->size);
+	return json_pack("{s:s, s:s}", "command", name, "text", entry->ticks ? "tick" : text);
+}
+
 static json_t *operation_json(const struct journal_entry *entry)
 {
 	struct command command;
 	if (!entry->operation)
-		return json_pack("{s:s, s:s}", "command", entry->ticks ? "tick" : "?", "text",
-		    entry->ticks ? "tick" : "(too large to be kept)");
+		return large_json(entry);
 	int status = command_decode(&command, entry->operation, entry->size);
 	if (status)
 		return json_pack("{s:s, s:s}", "command", "?", "text",
