@@ -16,8 +16,8 @@
 struct inspect;
 
 /* Read all of it. Damage is no error here: it is what inspect_verify() tells, and the rest is as
- * much as can be read. Returns 0; -ENOENT, -EACCES, ... with err when the system refused; -EAGAIN when
- * the writer was always faster. */
+ * much as can be read. Returns 0; -ENOENT, -EACCES, ... with err when the system refused; -EAGAIN
+ * when the writer was always faster. */
 int inspect_open(struct inspect **inspect, const char *directory, struct err *err);
 void inspect_close(struct inspect *in);
 

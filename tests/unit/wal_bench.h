@@ -1,4 +1,4 @@
-/* For the tests of the write-ahead log: one whose requests are waited for, and what to put in it. */
+/* For the tests of the write-ahead log: one whose requests are waited for, and what goes in. */
 #ifndef TESTS_UNIT_WAL_BENCH_H
 #define TESTS_UNIT_WAL_BENCH_H
 

@@ -181,7 +181,7 @@ static void a_snapshot_that_contradicts_the_log_is_refused(void **state)
 
 static void random_requests_come_back_as_a_model_says(void **state)
 {
-	for (uint64_t seed = 1; seed <= 60; seed++) {
+	for (uint64_t seed = 1; seed <= 40; seed++) {
 		struct bench b;
 		struct model *m = model_new(seed);
 		bench_init(&b);
