@@ -233,6 +233,7 @@ bool core_leads(const struct replica *r);
 uint64_t core_leader(const struct replica *r); /* 0: none known */
 struct member *core_member(struct replica *r, uint64_t id);
 unsigned core_voters(const struct replica *r);
+bool core_heard(const struct replica *r, const struct member *m); /* of late */
 uint64_t core_match(const struct replica *r, uint64_t id);
 void core_send(struct replica *r, uint64_t to, const struct message *m);
 void core_answer(struct replica *r, uint64_t request, int result, uint64_t index);

@@ -55,7 +55,7 @@ static uint64_t keep_from(const struct replica *r)
 	uint64_t keep = r->applied + 1, slowest = keep;
 	for (unsigned i = 0; core_leads(r) && i < r->n_members; i++) {
 		const struct member *m = &r->members[i];
-		bool heard = m->heard_ms && r->now_ms - m->heard_ms < r->options.election_ms;
+		bool heard = core_heard(r, m);
 		uint64_t needs = m->sending.image ? m->sending.image->index : core_match(r, m->id);
 		if (m->id != r->options.id && m->role != MEMBER_SPARE && heard && needs < slowest)
 			slowest = needs + 1;
@@ -183,11 +183,16 @@ void install_acknowledged(struct replica *r, uint64_t from, const struct message
 void install_tick(struct replica *r)
 {
 	for (unsigned i = 0; i < r->n_members; i++) {
-		struct sending *s = &r->members[i].sending;
-		if (!s->image || r->now_ms < s->resend_ms)
+		struct member *m = &r->members[i];
+		if (!m->sending.image || r->now_ms < m->sending.resend_ms)
 			continue;
-		s->sent = s->acknowledged;
-		send_on(r, &r->members[i]);
+		/* One that went away gets the newest when it is back. */
+		if (!core_heard(r, m)) {
+			install_stop_sending(m);
+			continue;
+		}
+		m->sending.sent = m->sending.acknowledged;
+		send_on(r, m);
 	}
 }
 

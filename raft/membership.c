@@ -183,7 +183,7 @@ uint64_t membership_successor(struct replica *r)
 	uint64_t best = 0, longest = 0;
 	for (unsigned i = 0; core_leads(r) && i < r->n_members; i++) {
 		const struct member *m = &r->members[i];
-		bool heard = m->heard_ms && r->now_ms - m->heard_ms < r->options.election_ms;
+		bool heard = core_heard(r, m);
 		if (m->role != MEMBER_VOTER || m->id == r->options.id || !heard)
 			continue;
 		if (best && core_match(r, m->id) <= longest)

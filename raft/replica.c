@@ -58,6 +58,11 @@ uint64_t core_match(const struct replica *r, uint64_t id)
 	return match;
 }
 
+bool core_heard(const struct replica *r, const struct member *m)
+{
+	return m->heard_ms && r->now_ms - m->heard_ms < r->options.election_ms;
+}
+
 void core_send(struct replica *r, uint64_t to, const struct message *m)
 {
 	struct buffer bytes = {0};
@@ -364,7 +369,7 @@ static void tell_commit(struct replica *r)
 {
 	for (unsigned i = 0; i < r->n_members; i++) {
 		struct member *m = &r->members[i];
-		bool heard = m->heard_ms && r->now_ms - m->heard_ms < r->options.election_ms;
+		bool heard = core_heard(r, m);
 		if (heard && m->id != r->options.id && m->role != MEMBER_SPARE)
 			core_push(r, m);
 	}
@@ -482,7 +487,7 @@ static unsigned voters_heard(const struct replica *r)
 	unsigned seen = 0;
 	for (unsigned i = 0; core_leads(r) && i < r->n_members; i++) {
 		const struct member *m = &r->members[i];
-		bool heard = m->heard_ms && r->now_ms - m->heard_ms < r->options.election_ms;
+		bool heard = core_heard(r, m);
 		seen += m->role == MEMBER_VOTER && (heard || m->id == r->options.id);
 	}
 	return seen;
