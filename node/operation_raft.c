@@ -1,7 +1,7 @@
 #include <errno.h>
-#include <string.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "node/journal.h"
 #include "node/json.h"

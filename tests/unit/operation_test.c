@@ -539,7 +539,7 @@ static void the_log_of_another_node_is_asked_there(void **state)
 	struct stage *s = *state;
 	stage_node(s, 2, "hv2");
 	refused(s, "node log hv2", -EREMOTE,
-	    "the log of hv2 is on hv2: ask pvc node log hv2 there (this is hv1)");
+	    "the log of hv2 is on hv2: ask there");
 }
 
 /* What a record is as JSON says all of it: there and back, and the bytes are the same. */
