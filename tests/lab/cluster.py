@@ -95,7 +95,8 @@ def alive(pid):
 
 
 class Machine:
-    """Namespaces with a first process in them. setup is what that one does at first."""
+    """Namespaces with a first process in them; without any of them, this very machine. setup is
+    what that process does at first."""
 
     def __init__(self, setup="", kinds=("--mount", "--pid"), keep=False):
         self.process = None
@@ -103,6 +104,8 @@ class Machine:
         self.setup, self.kinds, self.keep = setup, kinds, keep
 
     def power_on(self):
+        if not self.kinds:
+            return
         script = f"set -e\n{self.setup}\nset +e\nwhile :; do sleep 3600 & wait $!; done"
         command = ["unshare", *self.kinds, "--propagation", "private"]
         if "--pid" in self.kinds:
@@ -141,6 +144,8 @@ class Machine:
 
     def inside(self, *command):
         """The command line that runs a command there."""
+        if not self.kinds:
+            return list(command)
         enter = [f"--{kind.strip('-')}" for kind in self.kinds]
         return ["nsenter", "--target", str(self.init), *enter, "--", *command]
 

@@ -1,0 +1,55 @@
+"""Running the cases of a lab script: one line each, and their sum as the last one.
+
+LAB_ROUNDS=N repeats what is repeated N times; LAB_QUICK=1 as often as CI has time for."""
+
+import os
+import signal
+import subprocess
+import sys
+
+from cluster import ROOT, Failed
+
+
+def rounds(full, quick):
+    return int(os.environ.get("LAB_ROUNDS") or (quick if os.environ.get("LAB_QUICK") else full))
+
+
+def figures(what, took_ms):
+    """One line of what was measured."""
+    took_ms = sorted(took_ms)
+    print(f"    {what}: p50 {took_ms[len(took_ms) // 2]:.0f} ms, worst {took_ms[-1]:.0f} ms "
+          f"(of {len(took_ms)})", flush=True)
+
+
+def missing():
+    """Why nothing of this can be tried here; empty when it can."""
+    if os.geteuid() != 0:
+        return "not root"
+    tried = subprocess.run(["unshare", "--mount", "--uts", "--ipc", "--pid", "--net", "--fork",
+                            "true"], check=False, capture_output=True)
+    return "no namespaces" if tried.returncode else ""
+
+
+def case_run(case):
+    try:
+        case()
+        print(f"ok      {case.__name__}", flush=True)
+        return True
+    except (AssertionError, Failed, OSError, subprocess.SubprocessError) as error:
+        print(f"FAILED  {case.__name__}: {error}", flush=True)
+        return False
+
+
+def main(cases):
+    os.chdir(ROOT)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: sys.exit(130))
+    wanted = [case for case in cases if case.__name__ in sys.argv[1:]] or cases
+    why = missing()
+    if why:
+        print(f"{os.path.basename(sys.argv[0])}: skipped: {why}")
+        print(f"0 passed, 0 failed, {len(wanted)} skipped")
+        sys.exit(0)
+    results = [case_run(case) for case in wanted]
+    print(f"{sum(results)} passed, {len(results) - sum(results)} failed, 0 skipped")
+    sys.exit(0 if all(results) else 1)
