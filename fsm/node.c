@@ -56,6 +56,7 @@ int apply_node_hello(struct cluster *c, struct command_node_hello *command, stru
 	node->schema_max = command->schema_max;
 	node->hypervisor = command->hypervisor;
 	node->daemon_state = DAEMON_INIT;
+	node->seen_ms = c->settings.time_ms;
 	change_touch(c, &c->nodes, node);
 	return 0;
 }
