@@ -30,17 +30,36 @@ def missing():
     return "no namespaces" if tried.returncode else ""
 
 
-def case_run(case):
+class Shared:
+    """A lab that cases share: made when it is first used, and anew after a case that failed."""
+
+    def __init__(self, make):
+        self.make, self.made = make, None
+
+    def __getattr__(self, name):
+        if not self.made:
+            self.made = self.make()
+        return getattr(self.made, name)
+
+    def end(self):
+        if self.made:
+            self.made.down()
+        self.made = None
+
+
+def case_run(case, shared):
     try:
         case()
         print(f"ok      {case.__name__}", flush=True)
         return True
     except (AssertionError, Failed, OSError, subprocess.SubprocessError) as error:
         print(f"FAILED  {case.__name__}: {error}", flush=True)
+        if shared:
+            shared.end()
         return False
 
 
-def main(cases):
+def main(cases, shared=None):
     os.chdir(ROOT)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(130))
@@ -50,6 +69,10 @@ def main(cases):
         print(f"{os.path.basename(sys.argv[0])}: skipped: {why}")
         print(f"0 passed, 0 failed, {len(wanted)} skipped")
         sys.exit(0)
-    results = [case_run(case) for case in wanted]
+    try:
+        results = [case_run(case, shared) for case in wanted]
+    finally:
+        if shared:
+            shared.end()
     print(f"{sum(results)} passed, {len(results) - sum(results)} failed, 0 skipped")
     sys.exit(0 if all(results) else 1)

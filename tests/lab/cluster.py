@@ -339,9 +339,11 @@ class Cluster:
                     status["nodes"]["run"] != len(self.nodes) or status["health"] != "healthy":
                 raise Failed(f"{node} says: {primary['state']}, {status['raft']['voters']} voters, "
                              f"{status['nodes']['run']} run, {status['health_messages']}")
-            states = {one["coordinator_state"] for one in node.ask("node list")}
-            if states - {"primary", "secondary"}:
-                raise Failed(f"{node} says of coordinators: {states}")
+            listed = node.ask("node list")
+            states = {one["coordinator_state"] for one in listed}
+            if states - {"primary", "secondary"} or \
+                    any(one["keepalive_age_ms"] is None for one in listed):
+                raise Failed(f"{node} says of coordinators: {states}, or did not hear of all yet")
             seen.add((primary["node"], primary["epoch"]))
         if len(seen) > 1:
             raise Failed(f"they do not agree: {seen}")
