@@ -7,6 +7,7 @@
 #include "node/health.h"
 #include "node/json.h"
 #include "node/operation_turn.h"
+#include "raft/configuration.h"
 
 /* How the log stands, or NULL while it is not open. The caller frees it. */
 static struct health_log *log_of(const struct context *context)
@@ -167,8 +168,6 @@ void operation_cluster_token(struct operation_turn *turn)
 	turn->finish = token_made;
 	turn_propose(turn, &command);
 }
-
-static const char *const member_role_names[] = {"standby", "voter", "spare", NULL};
 
 static json_t *role_json(const struct health_log *log, uint32_t id)
 {

@@ -5,6 +5,8 @@
 
 #define FORMAT 1
 
+const char *const member_role_names[] = {"standby", "voter", "spare", NULL};
+
 static const char *address_read(struct reader *in)
 {
 	size_t left = reader_left(in);

@@ -13,6 +13,8 @@
 #include "fsm/buffer.h"
 #include "raft/replica.h"
 
+extern const char *const member_role_names[]; /* by enum member_role, then NULL */
+
 struct configuration_member {
 	uint64_t id;
 	enum member_role role;

@@ -105,6 +105,9 @@ static void print_operation(const struct operation *o, FILE *out)
 	if (o->follow)
 		line(out, "-f, --follow", "go on with what is new");
 	line(out, "-f json", "for programs");
+	for (const struct applet *a = applets; a->words; a++)
+		if (a->needs && !strcmp(a->words, o->name))
+			line(out, a->needs, a->help);
 }
 
 /* Do the words begin this name? Whole words only. */
@@ -139,8 +142,12 @@ static void print_names(const char *const *words, unsigned n, FILE *out)
 		if (begins(o->name, words, n))
 			line(out, o->name, o->help);
 	for (const struct applet *a = applets; a->words; a++)
-		if (a->help && begins(a->words, words, n))
-			line(out, a->words, a->help);
+		if (a->help && begins(a->words, words, n)) {
+			char name[64];
+			snprintf(name, sizeof(name), "%s%s%s", a->words, a->needs ? " " : "",
+			    a->needs ? a->needs : "");
+			line(out, name, a->help);
+		}
 }
 
 static void print_everything(FILE *out)
