@@ -298,20 +298,31 @@ static void peers_closed(void *data)
 {
 }
 
-static void close_all(struct daemon *d)
+/* Whatever of it was opened. Everybody who waits is answered while all who may be told are there. */
+static void close_parts(struct daemon *d)
 {
 	d->closing = true;
-	notify_stopping();
-	duties_close(d->duties);
-	control_close(d->control);
-	peers_close(d->peers, peers_closed, d);
+	if (d->control)
+		control_close(d->control);
+	if (d->ledger)
+		ledger_close(d->ledger);
+	if (d->forward)
+		forward_free(d->forward);
+	if (d->duties)
+		duties_close(d->duties);
+	if (d->peers)
+		peers_close(d->peers, peers_closed, d);
 	d->peers = NULL;
-	ledger_close(d->ledger);
-	uv_close((uv_handle_t *)&d->turn, NULL);
-	uv_close((uv_handle_t *)&d->timer, NULL);
-	uv_close((uv_handle_t *)&d->terminate, NULL);
-	uv_close((uv_handle_t *)&d->interrupt, NULL);
-	uv_close((uv_handle_t *)&d->hangup, NULL);
+}
+
+static void close_all(struct daemon *d)
+{
+	uv_handle_t *const handles[] = {(uv_handle_t *)&d->turn, (uv_handle_t *)&d->timer,
+	    (uv_handle_t *)&d->terminate, (uv_handle_t *)&d->interrupt, (uv_handle_t *)&d->hangup};
+	notify_stopping();
+	close_parts(d);
+	for (unsigned i = 0; i < sizeof(handles) / sizeof(*handles); i++)
+		uv_close(handles[i], NULL);
 }
 
 static void turn(uv_prepare_t *prepare)
@@ -424,39 +435,16 @@ static int start_identity(struct daemon *d, struct err *err)
 	    d->config.system.configuration.directories.data_directory);
 	int result = identity_load(path, &d->files, &d->identity, err);
 	if (result == -ENOENT)
-		return err_set(err, result,
+		return err_set(err, -EUCLEAN,
 		    "%s: this machine is of no cluster yet: run `pvc cluster bootstrap` on the "
 		    "first one, `pvc cluster join TOKEN` on the others",
 		    path);
 	if (!result && strcmp(d->identity.name, d->config.node) != 0)
-		return err_set(err, -EINVAL,
+		return err_set(err, -EUCLEAN,
 		    "the configuration says node %s, the certificate in %s is of %s: one of them "
 		    "is of another machine",
 		    d->config.node, path, d->identity.name);
 	return result;
-}
-
-/* A log that was there once and is gone took this id's vote with it: raft's promises
- * (thesis 3.8) hold for an id only as long as its log does. */
-static int check_incarnation(struct daemon *d, struct err *err)
-{
-	char path[1024];
-	struct replica_status status;
-	const char *data = d->config.system.configuration.directories.data_directory;
-	snprintf(path, sizeof(path), "%s/started", data);
-	replica_status(ledger_replica(d->ledger), &status);
-	bool started = access(path, F_OK) == 0;
-	if (started && !status.term)
-		return err_set(err, -EUCLEAN,
-		    "the log of this node is gone from %s/raft, and its vote with it: on another node run "
-		    "`pvc cluster member remove %s`, then remove %s here and join again",
-		    data, d->config.node, data);
-	if (!started && status.term) {
-		int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-		if (fd >= 0)
-			close(fd);
-	}
-	return 0;
 }
 
 static int start_ledger(struct daemon *d, struct err *err)
@@ -484,18 +472,20 @@ static int start_ledger(struct daemon *d, struct err *err)
 	    .data = d,
 	};
 	int result = ledger_open(&d->ledger, &options, err);
-	if (!result)
-		result = check_incarnation(d, err);
-	if (result != -EBADMSG)
-		return result;
+	if (result == -EBADMSG) {
+		log_error("%s", err->text);
+		result = wal_set_aside(path, aside, err);
+		if (!result)
+			result = err_set(
+			    err, -ENODATA, "the log was damaged and is now in %s/%s", path, aside);
+	}
 	/* Its vote may be lost with it: under this id it must never come back. */
-	log_error("%s", err->text);
-	if (wal_set_aside(path, aside, err))
-		return result;
-	return err_set(err, -EUCLEAN,
-	    "the log was damaged and is now in %s/%s; remove this node on another one with "
-	    "`pvc cluster member remove %s`, remove %s, and join it again",
-	    path, aside, d->config.node, d->config.system.configuration.directories.data_directory);
+	if (result == -ENODATA)
+		return err_wrap(err, -EUCLEAN,
+		    "run `pvc cluster member remove %s` on another node, remove %s here and join "
+		    "again",
+		    d->config.node, d->config.system.configuration.directories.data_directory);
+	return result;
 }
 
 static int start_schema(struct daemon *d, struct err *err)
@@ -593,6 +583,15 @@ static int start(struct daemon *d, struct err *err)
 	return 0;
 }
 
+static void daemon_free(struct daemon *d)
+{
+	uv_loop_close(&d->loop);
+	cluster_close(&d->cluster);
+	journal_free(d->journal);
+	identity_files_close(&d->files);
+	free(d);
+}
+
 int daemon_run(const char *path)
 {
 	struct buffer problems = {0};
@@ -612,14 +611,16 @@ int daemon_run(const char *path)
 	if (result)
 		log_error("%s", err.text);
 	result = start(d, &err);
-	if (result)
+	if (result) {
 		log_error("Cannot start: %s", err.text);
-	else
-		uv_run(&d->loop, UV_RUN_DEFAULT);
+		close_parts(d);
+	}
+	uv_run(&d->loop, UV_RUN_DEFAULT);
 	if (!result)
 		log_system("Stopped");
 	log_close(LOG_FLUSH_MS);
-	if (result == -EUCLEAN)
+	daemon_free(d);
+	if (result == -EUCLEAN || result == -ENOTSUP)
 		return DAEMON_EXIT_PERSON;
 	return result ? 1 : 0;
 }

@@ -6,7 +6,8 @@
 #ifndef NODE_DAEMON_H
 #define NODE_DAEMON_H
 
-/* Starting again would not help: a person is needed (the log is lost). */
+/* Starting again would not help: a person is needed (the log is lost or of a newer version, this
+ * machine is of no cluster). */
 #define DAEMON_EXIT_PERSON 3
 
 /* Run with the configuration in path (NULL: config_path()) until SIGTERM. Returns

@@ -30,18 +30,30 @@ struct watch {
 	void *data;
 };
 
+/* Closing waits for a disk that may hang, and opening reads all of the log: both happen in a
+ * thread of the loop's pool, and all of this is the thread's until it has ended. */
+struct reopening {
+	uv_work_t work;
+	struct wal_options options;
+	struct wal *wal; /* to be closed first, NULL: none; then the new one, NULL: not opened */
+	struct disk_state state;
+	int result;
+	struct err err;
+};
+
 struct ledger {
 	struct ledger_options options;
 	char directory[512];
-	char address[256];
+	char address[REPLICA_ADDRESS_MAX];
 	struct wal *wal;
 	struct replica *replica;
+	struct replica *failed; /* the disk may still read its requests */
 	uv_async_t written; /* from the writer's thread */
-	uv_work_t reopening;
+	struct reopening reopening;
 	bool closing, reopen_under_way;
-	uint64_t reopen_ms; /* when to try again; 0: not to */
-	struct disk_state state; /* found by the reopening thread */
-	struct err trouble;
+	uint64_t reopen_ms; /* when to try again */
+	int restored; /* what the value said of the last snapshot, with restore_err */
+	struct err trouble, restore_err;
 	uint64_t client, sequence;
 	unsigned own; /* operations of our own under way */
 	struct request requests[LEDGER_REQUESTS_MAX];
@@ -96,11 +108,11 @@ static void port_snapshot(void *data, struct buffer *out)
 static int port_restore(void *data, uint64_t index, const uint8_t *bytes, size_t size)
 {
 	struct ledger *l = data;
-	struct err err = {{0}};
-	int result = snapshot_decode(l->options.cluster, bytes, size, &err);
-	if (result)
-		log_error("A snapshot at index %" PRIu64 " cannot be used: %s", index, err.text);
-	return result;
+	l->restored = snapshot_decode(l->options.cluster, bytes, size, &l->restore_err);
+	if (l->restored)
+		log_error("A snapshot at index %" PRIu64 " cannot be used: %s", index,
+		    l->restore_err.text);
+	return l->restored;
 }
 
 static void port_send(void *data, uint64_t to, const uint8_t *bytes, size_t size)
@@ -167,21 +179,12 @@ static void write_done(void *data, uint64_t ticket, int status)
 static void written(uv_async_t *async)
 {
 	struct ledger *l = async->data;
-	if (l->wal && l->replica)
+	if (l->wal)
 		wal_collect(l->wal, write_done, l);
 }
 
-static int open_wal(struct ledger *l, struct err *err)
-{
-	struct wal_options options = {
-	    .directory = l->directory,
-	    .ready = wal_ready,
-	    .data = l,
-	};
-	return wal_open(&l->wal, &options, &l->state, err);
-}
-
-static int make_replica(struct ledger *l, struct err *err)
+/* A replica from what wal_open() found. -EBADMSG: that cannot be right. */
+static int make_replica(struct ledger *l, const struct disk_state *state, struct err *err)
 {
 	struct replica_ports ports = {
 	    .disk = wal_disk(l->wal),
@@ -195,65 +198,99 @@ static int make_replica(struct ledger *l, struct err *err)
 	    .changed = port_changed,
 	};
 	struct replica_options options = l->options.replica;
+	/* A log that was there once and is gone took this id's vote with it: raft's promises
+	 * (thesis 3.8) hold for an id only as long as its log does. */
+	if (!state->term)
+		return err_set(err, -ENODATA, "the log is gone from %s", l->directory);
 	options.address = l->address;
 	identity_random(&options.seed, sizeof(options.seed));
 	cluster_close(l->options.cluster);
 	cluster_init(l->options.cluster);
-	l->replica = replica_new(&options, &ports, &l->state, now_ms(), err);
+	l->restored = 0;
+	l->replica = replica_new(&options, &ports, state, now_ms(), err);
 	wal_forget_state(l->wal);
-	return l->replica ? 0 : -EBADMSG;
+	if (l->replica)
+		return 0;
+	/* One of a newer version is as it should be: it is we who are too old. */
+	if (l->restored == -ENOTSUP)
+		return err_set(err, -ENOTSUP, "%s: %s", l->directory, l->restore_err.text);
+	return -EBADMSG;
+}
+
+static void freed(uv_handle_t *handle)
+{
+	free(handle->data);
+}
+
+/* With nobody who could call back any more. */
+static void finish_closing(struct ledger *l)
+{
+	if (l->wal)
+		wal_close(l->wal);
+	replica_free(l->replica);
+	replica_free(l->failed);
+	free(l->watches);
+	uv_close((uv_handle_t *)&l->written, freed);
 }
 
 int ledger_open(struct ledger **ledger, const struct ledger_options *options, struct err *err)
 {
+	struct disk_state state;
+	if (strlen(options->replica.address) >= REPLICA_ADDRESS_MAX)
+		return err_set(err, -EINVAL, "%s: an address has at most %d letters",
+		    options->replica.address, REPLICA_ADDRESS_MAX - 1);
 	struct ledger *l = must_alloc(sizeof(*l));
 	l->options = *options;
 	snprintf(l->directory, sizeof(l->directory), "%s", options->directory);
 	snprintf(l->address, sizeof(l->address), "%s", options->replica.address);
+	l->reopening.options =
+	    (struct wal_options){.directory = l->directory, .ready = wal_ready, .data = l};
+	l->reopening.work.data = l;
 	while (!l->client)
 		identity_random(&l->client, sizeof(l->client));
 	uv_async_init(options->loop, &l->written, written);
 	l->written.data = l;
-	l->reopening.data = l;
-	int result = open_wal(l, err);
+	int result = wal_open(&l->wal, &l->reopening.options, &state, err);
 	if (!result)
-		result = make_replica(l, err);
-	if (result) {
-		if (l->wal)
-			wal_close(l->wal);
-		uv_close((uv_handle_t *)&l->written, NULL);
-		/* The handle is the loop's until it has turned; the process is about to end. */
-		return result;
-	}
-	*ledger = l;
-	return 0;
+		result = make_replica(l, &state, err);
+	if (result)
+		finish_closing(l);
+	else
+		*ledger = l;
+	return result;
 }
 
-/* Closing waits for a disk that may hang, and opening reads all of the log: both
- * happen in a thread of the loop's pool. */
 static void reopen_work(uv_work_t *work)
 {
 	struct ledger *l = work->data;
-	if (l->wal)
-		wal_close(l->wal);
-	l->wal = NULL;
-	if (open_wal(l, &l->trouble))
-		l->wal = NULL;
+	struct reopening *r = &l->reopening;
+	if (r->wal)
+		wal_close(r->wal);
+	r->result = wal_open(&r->wal, &r->options, &r->state, &r->err);
 }
 
 static void reopened(uv_work_t *work, int status)
 {
 	struct ledger *l = work->data;
+	struct reopening *r = &l->reopening;
 	l->reopen_under_way = false;
-	if (l->closing)
+	l->wal = r->wal;
+	r->wal = NULL;
+	replica_free(l->failed);
+	l->failed = NULL;
+	if (l->closing) {
+		finish_closing(l);
 		return;
-	if (l->wal && make_replica(l, &l->trouble) == 0) {
-		log_ok("The log is open again");
-		l->reopen_ms = 0;
-	} else {
-		log_error("The log cannot be opened: %s", l->trouble.text);
-		l->reopen_ms = now_ms() + REOPEN_AFTER_MS;
 	}
+	if (!r->result)
+		r->result = make_replica(l, &r->state, &r->err);
+	if (!r->result)
+		log_ok("The log is open again");
+	else if (strcmp(l->trouble.text, r->err.text) != 0)
+		log_error("The log cannot be opened: %s", r->err.text);
+	if (r->result)
+		l->trouble = r->err;
+	l->reopen_ms = now_ms() + REOPEN_AFTER_MS;
 	l->options.stirred(l->options.data);
 }
 
@@ -276,31 +313,29 @@ static void check_failed(struct ledger *l, uint64_t now)
 			return;
 		err_set(&l->trouble, 0, "%s", replica_failure(l->replica));
 		log_error("The log is closed: %s", l->trouble.text);
-		replica_free(l->replica);
+		l->failed = l->replica;
 		l->replica = NULL;
 		end_all(l);
 		l->reopen_ms = now + REOPEN_AFTER_MS;
 		l->options.stirred(l->options.data);
 	}
 	if (!l->replica && !l->reopen_under_way && now >= l->reopen_ms) {
+		l->reopening.wal = l->wal;
+		l->wal = NULL;
 		l->reopen_under_way = true;
-		uv_queue_work(l->options.loop, &l->reopening, reopen_work, reopened);
+		uv_queue_work(l->options.loop, &l->reopening.work, reopen_work, reopened);
 	}
 }
 
 void ledger_close(struct ledger *l)
 {
+	struct replica *replica = l->replica;
 	l->closing = true;
-	if (l->replica)
-		replica_free(l->replica);
 	l->replica = NULL;
-	if (l->wal && !l->reopen_under_way)
-		wal_close(l->wal);
-	l->wal = NULL;
-	for (unsigned i = 0; i < LEDGER_REQUESTS_MAX; i++)
-		free(l->requests[i].err);
-	free(l->watches);
-	uv_close((uv_handle_t *)&l->written, NULL);
+	end_all(l);
+	l->replica = replica;
+	if (!l->reopen_under_way)
+		finish_closing(l);
 }
 
 struct replica *ledger_replica(const struct ledger *l)
@@ -315,7 +350,7 @@ const char *ledger_trouble(const struct ledger *l)
 
 void ledger_wal_status(const struct ledger *l, struct wal_status *status)
 {
-	if (l->wal && !l->reopen_under_way)
+	if (l->wal)
 		wal_status(l->wal, status);
 	else
 		*status = (struct wal_status){0};

@@ -42,9 +42,10 @@ struct ledger_options {
 };
 
 /* Open the log and bring the value to where the disk is. Blocks: only at start.
- * -EBADMSG: damaged; nothing was changed, err says where. */
+ * -EBADMSG: damaged; -ENODATA: it was there and is gone; -ENOTSUP: of a newer version. Nothing was
+ * changed, err says where; the loop still has to run on. */
 int ledger_open(struct ledger **ledger, const struct ledger_options *options, struct err *err);
-/* Waits for the disk. Nobody who still waits is answered. */
+/* Waits for the disk. Whoever still waits is answered -ETIMEDOUT; freed once the loop has run on. */
 void ledger_close(struct ledger *ledger);
 
 struct replica *ledger_replica(const struct ledger *ledger); /* NULL: closed for now */

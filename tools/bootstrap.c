@@ -117,7 +117,8 @@ static int look(struct bootstrap *b)
 	return 1;
 }
 
-/* The log of a new cluster: one entry, which makes node 1 its only voter. */
+/* The log of a new member: term 1, without which the daemon takes it for lost, and on the first
+ * node one entry, which makes it the only voter. */
 
 struct founding {
 	int woken; /* an eventfd: the writer has finished something */
@@ -154,9 +155,10 @@ static void write_founding(struct wal *wal, struct founding *f, const struct buf
 	    .ticket = 2,
 	    .append = {.index = 1, .entries = &entry, .n = 1},
 	};
-	f->left = 2;
+	f->left = configuration->size ? 2 : 1;
 	disk.submit(disk.data, &vote);
-	disk.submit(disk.data, &append);
+	if (configuration->size)
+		disk.submit(disk.data, &append);
 	while (f->left) {
 		eventfd_t count;
 		eventfd_read(f->woken, &count);
@@ -164,37 +166,38 @@ static void write_founding(struct wal *wal, struct founding *f, const struct buf
 	}
 }
 
-/* A log without an identity is what a bootstrap left that was cut off: kept aside. */
-static int found_log(struct bootstrap *b, const char *address)
+/* A log without an identity is of nobody any more: kept aside. */
+static int open_empty_log(struct bootstrap *b, const struct wal_options *options, struct wal **wal)
+{
+	struct disk_state state;
+	char aside[256];
+	int result = wal_open(wal, options, &state, &b->err);
+	if (result || !(state.n || state.has_snapshot || state.term > 1))
+		return result;
+	wal_close(*wal);
+	result = wal_set_aside(b->log, aside, &b->err);
+	if (result)
+		return result;
+	printf("A log that was there was kept in %s/%s.\n", b->log, aside);
+	return wal_open(wal, options, &state, &b->err);
+}
+
+/* configuration: the first entry's; empty on a node that joins. */
+static int found_log(struct bootstrap *b, const struct buffer *configuration)
 {
 	struct founding f = {.woken = eventfd(0, EFD_CLOEXEC)};
 	struct wal_options options = {.directory = b->log, .ready = ready, .data = &f};
-	struct disk_state state;
-	struct buffer configuration = {0};
-	struct wal *wal = NULL;
-	char aside[256];
+	struct wal *wal;
 	int result = make_directory(b, b->log);
 	if (!result)
-		result = wal_open(&wal, &options, &state, &b->err);
-	if (!result && (state.n || state.has_snapshot)) {
+		result = open_empty_log(b, &options, &wal);
+	if (!result) {
+		wal_forget_state(wal);
+		write_founding(wal, &f, configuration);
 		wal_close(wal);
-		result = wal_set_aside(b->log, aside, &b->err);
-		if (!result) {
-			printf("An unfinished bootstrap was kept in %s/%s.\n", b->log, aside);
-			result = wal_open(&wal, &options, &state, &b->err);
-		}
+		if (f.status)
+			result = err_set(&b->err, f.status, "%s: %s", b->log, strerror(-f.status));
 	}
-	if (result)
-		goto out;
-	wal_forget_state(wal);
-	result = replica_first_entry(1, address, &configuration);
-	if (!result)
-		write_founding(wal, &f, &configuration);
-	wal_close(wal);
-	if (!result && f.status)
-		result = err_set(&b->err, f.status, "%s: %s", b->log, strerror(-f.status));
-out:
-	buffer_close(&configuration);
 	close(f.woken);
 	return result;
 }
@@ -233,6 +236,7 @@ static int bootstrap(struct bootstrap *b)
 {
 	char cluster[IDENTITY_UUID_SIZE], address[CONFIG_PEER_MAX];
 	struct identity_files files = {0};
+	struct buffer configuration = {0};
 	config_peer(&b->config, address);
 	if (!is_coordinator(&b->config))
 		return err_set(&b->err, -EINVAL,
@@ -244,13 +248,17 @@ static int bootstrap(struct bootstrap *b)
 		puts(plan_text);
 		return 0;
 	}
-	int result = make_directory(b, b->data);
+	int result = replica_first_entry(1, address, &configuration);
+	if (result)
+		return err_set(&b->err, result, "%s cannot be a member's address", address);
+	result = make_directory(b, b->data);
 	if (!result)
 		result = make_first_identity(b, &files, cluster);
 	if (!result)
-		result = found_log(b, address);
+		result = found_log(b, &configuration);
 	if (!result)
 		result = identity_save(b->identity, &files, &b->err);
+	buffer_close(&configuration);
 	identity_files_close(&files);
 	if (!result)
 		printf(
@@ -308,6 +316,7 @@ static int save_membership(
 {
 	struct identity_files files = {0};
 	struct peers_member members[PEERS_MEMBERS_MAX];
+	struct buffer none = {0};
 	unsigned n = 0;
 	append_text(&files.ca_certificate, answer->ca_certificate);
 	append_text(&files.ca_key, answer->ca_key);
@@ -320,7 +329,7 @@ static int save_membership(
 	}
 	int result = contacts_save(b->data, members, n, &b->err);
 	if (!result)
-		result = make_directory(b, b->log);
+		result = found_log(b, &none);
 	if (!result)
 		result = identity_save(b->identity, &files, &b->err);
 	if (!result)
