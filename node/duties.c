@@ -52,6 +52,22 @@ static struct agent_options agent_options(const struct config *config, uint32_t 
 	};
 }
 
+static void closed(void *data)
+{
+	struct duties *d = data;
+	agent_close(&d->agent);
+	free(d);
+}
+
+void duties_close(struct duties *d)
+{
+	holdings_close(d->holdings);
+	if (d->execute)
+		execute_close(d->execute, closed, d);
+	else
+		closed(d);
+}
+
 int duties_open(struct duties **duties, const struct duties_options *options, struct err *err)
 {
 	struct duties *d = must_alloc(sizeof(*d));
@@ -74,21 +90,13 @@ int duties_open(struct duties **duties, const struct duties_options *options, st
 	};
 	if (!result && agent.hypervisor)
 		result = execute_open(&d->execute, &execute, err);
-	if (result) {
-		agent_close(&d->agent);
-		free(d);
-		return result;
-	}
-	*duties = d;
-	return 0;
-}
-
-void duties_close(struct duties *d)
-{
-	if (d->execute)
-		execute_close(d->execute);
-	holdings_close(d->holdings);
-	/* The loop closes what it still has of both before the process ends. */
+	if (!result)
+		*duties = d;
+	else if (d->holdings)
+		duties_close(d);
+	else
+		closed(d);
+	return result;
 }
 
 void duties_heard(struct duties *d, const uint8_t *bytes, size_t size)

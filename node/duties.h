@@ -24,7 +24,7 @@ struct duties_options {
 };
 
 int duties_open(struct duties **d, const struct duties_options *options, struct err *err);
-void duties_close(struct duties *d);
+void duties_close(struct duties *d); /* freed once the loop has run on */
 
 /* Judge and act; returns when it must be called again at the latest. */
 uint64_t duties_turn(struct duties *d, uint64_t now_ms);

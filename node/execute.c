@@ -20,6 +20,8 @@ struct execute {
 	uint64_t look_ms;
 	bool well; /* the last look was answered */
 	bool known; /* it was ever tried */
+	void (*closed)(void *data);
+	void *closed_data;
 };
 
 struct begun {
@@ -170,10 +172,14 @@ uint64_t execute_turn(struct execute *e, uint64_t now)
 
 static void closed(void *data)
 {
-	free(data);
+	struct execute *e = data;
+	e->closed(e->closed_data);
+	free(e);
 }
 
-void execute_close(struct execute *e)
+void execute_close(struct execute *e, void (*done)(void *data), void *data)
 {
+	e->closed = done;
+	e->closed_data = data;
 	hypervisor_client_close(e->client, closed, e);
 }

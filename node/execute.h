@@ -24,6 +24,7 @@ int execute_open(struct execute **e, const struct execute_options *options, stru
 void execute_begin(struct execute *e, const struct action *action);
 /* Look at the VMs when it is time; returns when it is time again. */
 uint64_t execute_turn(struct execute *e, uint64_t now_ms);
-void execute_close(struct execute *e);
+/* The agent is told of what is cut off until closed(data) comes, perhaps within the call. */
+void execute_close(struct execute *e, void (*closed)(void *data), void *data);
 
 #endif

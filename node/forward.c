@@ -32,8 +32,21 @@ struct forward *forward_new(const struct forward_options *options)
 	return f;
 }
 
+/* Whoever waits at number i is answered that nothing came. */
+static void give_up(struct forward *f, unsigned i, const char *why)
+{
+	struct waiting w = f->waiting[i];
+	struct err err;
+	f->waiting[i] = (struct waiting){0};
+	err_set(&err, -ETIMEDOUT, "%s", why);
+	w.done(w.data, -ETIMEDOUT, NULL, &err);
+}
+
 void forward_free(struct forward *f)
 {
+	for (unsigned i = 0; i < FORWARD_UNDER_WAY_MAX; i++)
+		if (f->waiting[i].number)
+			give_up(f, i, "this node is stopping");
 	free(f);
 }
 
@@ -150,18 +163,11 @@ uint64_t forward_turn(struct forward *f, uint64_t now_ms)
 {
 	uint64_t next_ms = UINT64_MAX;
 	for (unsigned i = 0; i < FORWARD_UNDER_WAY_MAX; i++) {
-		struct waiting w = f->waiting[i];
-		if (!w.number)
-			continue;
-		if (now_ms >= w.deadline_ms) {
-			struct err err;
-			f->waiting[i] = (struct waiting){0};
-			err_set(&err, -ETIMEDOUT, "the node did not answer within %d s",
-			    FORWARD_TIMEOUT_MS / 1000);
-			w.done(w.data, -ETIMEDOUT, NULL, &err);
-		} else if (w.deadline_ms < next_ms) {
-			next_ms = w.deadline_ms;
-		}
+		const struct waiting *w = &f->waiting[i];
+		if (w->number && now_ms >= w->deadline_ms)
+			give_up(f, i, "the node did not answer in time");
+		else if (w->number && w->deadline_ms < next_ms)
+			next_ms = w->deadline_ms;
 	}
 	return next_ms;
 }

@@ -23,7 +23,7 @@ struct forward_options {
 };
 
 struct forward *forward_new(const struct forward_options *options);
-void forward_free(struct forward *f); /* nobody who waits is answered */
+void forward_free(struct forward *f); /* whoever waits is answered -ETIMEDOUT */
 
 /* done is called once, perhaps at once. The call stays the caller's. */
 void forward_ask(struct forward *f, uint32_t node, const struct operation_call *call,
