@@ -218,6 +218,17 @@ static void turn_leave(struct duties *d, uint64_t now)
 	replica_transfer(replica, 0, now);
 }
 
+/* How the services are goes to everybody with the keepalive. */
+static void turn_services(struct duties *d, uint64_t now)
+{
+	char text[HOLDINGS_TEXT_MAX];
+	if (!d->options.config->services_count)
+		return;
+	bool failing = holdings_failing(d->holdings, text);
+	agent_collected(
+	    &d->agent, "services", failing ? COLLECTOR_FAILED : COLLECTOR_OK, text, now);
+}
+
 uint64_t duties_turn(struct duties *d, uint64_t now)
 {
 	struct cluster *c = d->options.context->cluster;
@@ -228,6 +239,7 @@ uint64_t duties_turn(struct duties *d, uint64_t now)
 		host_read(&d->agent.host);
 		d->host_ms = now + d->agent.options.keepalive_interval_ms / 2;
 	}
+	turn_services(d, now);
 	d->standing = standing_of(replica, d->election_ms, now);
 	holdings_status(d->holdings, &holding);
 	uint64_t keepalive_ms = d->agent.keepalive_ms;

@@ -14,6 +14,7 @@ struct holdings {
 	unsigned address_count, service_count;
 	bool wanted;
 	enum guard_address_state logged[GUARD_ADDRESSES_MAX];
+	struct service_status services_logged[SERVICES_MAX];
 	unsigned lapses;
 	bool guard_stopping;
 };
@@ -68,9 +69,27 @@ static void guard_changed(void *data)
 	h->options.changed(h->options.data);
 }
 
+static void log_service(struct service_status *logged, const struct service_status *s)
+{
+	bool same = logged->state == s->state && !strcmp(logged->text, s->text);
+	if (!same && s->state == SERVICE_RUNNING)
+		log_ok("Service %s runs", s->name);
+	else if (!same && s->state == SERVICE_STOPPED)
+		log_info("Service %s is stopped", s->name);
+	else if (s->attempts > logged->attempts && strcmp(logged->text, s->text) != 0)
+		log_warning("Service %s: %s", s->name, s->text);
+	/* Those in between say nothing: a failure that repeats itself is logged once. */
+	if (s->state == SERVICE_RUNNING || s->state == SERVICE_STOPPED || s->attempts)
+		*logged = *s;
+}
+
 static void services_changed(void *data)
 {
 	struct holdings *h = data;
+	struct service_status statuses[SERVICES_MAX];
+	unsigned n = services_status(h->services, statuses);
+	for (unsigned i = 0; i < n; i++)
+		log_service(&h->services_logged[i], &statuses[i]);
 	h->options.changed(h->options.data);
 }
 
@@ -196,4 +215,16 @@ void holdings_status(const struct holdings *h, struct holding *holding)
 			snprintf(holding->text, sizeof(holding->text), "%.63s", a->text);
 	}
 	services_holding(h, holding);
+}
+
+bool holdings_failing(const struct holdings *h, char text[HOLDINGS_TEXT_MAX])
+{
+	struct service_status statuses[SERVICES_MAX];
+	unsigned n = services_status(h->services, statuses);
+	*text = 0;
+	for (unsigned i = 0; i < n && !*text; i++)
+		if (statuses[i].attempts)
+			snprintf(text, HOLDINGS_TEXT_MAX, "%.31s: %.159s", statuses[i].name,
+			    statuses[i].text);
+	return *text;
 }
