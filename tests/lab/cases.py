@@ -17,7 +17,7 @@ def rounds(full, quick):
 def figures(what, took_ms):
     """One line of what was measured."""
     took_ms = sorted(took_ms)
-    print(f"    {what}: p50 {took_ms[len(took_ms) // 2]:.0f} ms, worst {took_ms[-1]:.0f} ms "
+    print(f"    {what}: p50 {took_ms[(len(took_ms) - 1) // 2]:.0f} ms, worst {took_ms[-1]:.0f} ms "
           f"(of {len(took_ms)})", flush=True)
 
 
@@ -41,6 +41,11 @@ class Shared:
             self.made = self.make()
         return getattr(self.made, name)
 
+    def tell(self):
+        """What its daemons said last."""
+        for node in self.made.cluster.nodes if self.made else []:
+            print(f"--- {node}\n{node.daemon_said()}", flush=True)
+
     def end(self):
         if self.made:
             self.made.down()
@@ -55,6 +60,7 @@ def case_run(case, shared):
     except (AssertionError, Failed, OSError, subprocess.SubprocessError) as error:
         print(f"FAILED  {case.__name__}: {error}", flush=True)
         if shared:
+            shared.tell()
             shared.end()
         return False
 

@@ -264,6 +264,15 @@ class Node:
         os.kill(self.daemon, number)
         self.entered.wait(DEADLINE_S)
 
+    def freeze(self, *pids):
+        for pid in pids or [self.daemon]:
+            os.kill(pid, signal.SIGSTOP)
+
+    def thaw(self, *pids):
+        """What entered the machine has stopped with the daemon."""
+        for pid in [*(pids or [self.daemon]), self.entered.pid]:
+            os.kill(pid, signal.SIGCONT)
+
     def daemon_said(self, last=15):
         try:
             with open(f"{self.directory}/pvcnoded.out", encoding="utf-8", errors="replace") as file:
@@ -290,6 +299,8 @@ class Node:
         return run(*self.machine.inside(PVC, *words), env=self.env())
 
     def power_off(self):
+        if self.daemon_alive():
+            os.kill(self.entered.pid, signal.SIGCONT)
         self.machine.power_off()
         if self.entered:
             self.entered.wait(DEADLINE_S)
@@ -309,6 +320,10 @@ class Cluster:
 
     def start(self, say=lambda node, *words: node.pvc(*words)):
         """Bootstrap the first, join the others, until all have a vote."""
+        self.start_all(say)
+        self.await_well()
+
+    def start_all(self, say=lambda node, *words: node.pvc(*words)):
         first = self.nodes[0]
         say(first, "cluster", "bootstrap", "--config", first.config)
         first.daemon_start()
@@ -319,7 +334,6 @@ class Cluster:
             say(node, "cluster", "join", token, "--config", node.config)
             node.daemon_start()
             wait_for(f"{node} answers", node.answers)
-        self.await_well()
 
     def await_well(self):
         """All run, all vote, and all say the same of who is primary."""

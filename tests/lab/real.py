@@ -87,9 +87,9 @@ class Wires:
     @staticmethod
     def swallow(machine, devices):
         """Whatever arrives at these devices of a machine is lost, ARP and all."""
-        chains = " ".join(f'chain {device} {{ type filter hook ingress device "{device}" '
-                          'priority 0; policy drop; }' for device in devices)
-        machine.run("nft", f"table netdev cut {{ {chains} }}")
+        chains = "".join(f'chain {device} {{\n type filter hook ingress device "{device}" '
+                         'priority 0\n policy drop\n}\n' for device in devices)
+        machine.run("nft", f"table netdev cut {{\n{chains}}}")
 
     @staticmethod
     def unswallow(machine):
@@ -107,9 +107,9 @@ class Wires:
 class Lab:
     """Three real nodes of a cluster that is up, a client, and observers of the upstream address."""
 
-    def __init__(self, services="[]", shutdown_s=3):
+    def __init__(self, shutdown_s=3):
         self.directory = tempfile.mkdtemp(prefix="pvc-lab.")
-        self.services, self.shutdown_s = services, shutdown_s
+        self.shutdown_s = shutdown_s
         os.makedirs(f"{self.directory}/console")
         run(GUEST, "image", f"{self.directory}/guest.img")
         self.wires = Wires()
@@ -130,11 +130,14 @@ class Lab:
             file.write(QEMU_CONF)
         setup = SETUP.format(name=name, directory=directory, lab=self.directory)
         node = Node(directory, name, Machine(setup, KINDS), f"10.78.1.{number}")
+        self.configure(node)
+        return node
+
+    def configure(self, node, services="[]"):
         node.configure(settings(node, NAMES, {
-            "networks": NETWORKS, "networking": DEVICES, "services": self.services,
+            "networks": NETWORKS, "networking": DEVICES, "services": services,
             "shutdown": self.shutdown_s,
             "hypervisor": "{driver: libvirt, uri: 'qemu:///system'}"}))
-        return node
 
     def up(self):
         for node in self.cluster.nodes:
