@@ -74,7 +74,8 @@ bench_src := $(filter-out tests/bench/load.c tests/bench/stream.c,$(wildcard tes
 bench_obj := $B/tests/bench/load.o $B/tests/bench/stream.o
 benches   := $(patsubst %.c,$B/%,$(bench_src))
 $(benches): $B/%: %.c $(bench_obj) $B/libpvc.a
-	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -MT $@ -o $@ $< $(bench_obj) $B/libpvc.a $(LDFLAGS) \
+	@echo "  TEST $<"
+	@$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -MT $@ -o $@ $< $(bench_obj) $B/libpvc.a $(LDFLAGS) \
 		$(if $(findstring etcd,$@),-lnghttp2) $(if $(findstring zk,$@),-lzookeeper_st) $(LIBS)
 benches: $(benches)
 

@@ -71,12 +71,12 @@ static int ask_read(void *connection, enum control_type type, uint64_t tag)
 
 static int pvc_read(void *connection, unsigned key, uint64_t tag)
 {
-	return ask_read(connection, CONTROL_READ, tag);
+	return ask_read(connection, CONTROL_READ_BY_ROUND, tag);
 }
 
-static int pvc_read_by_round(void *connection, unsigned key, uint64_t tag)
+static int pvc_lease(void *connection, unsigned key, uint64_t tag)
 {
-	return ask_read(connection, CONTROL_READ_BY_ROUND, tag);
+	return ask_read(connection, CONTROL_READ, tag);
 }
 
 static int pvc_watch(void *connection)
@@ -132,11 +132,12 @@ static void pvc_interest(void *connection, int *fd, uint32_t *events)
 
 int main(int argc, char **argv)
 {
-	struct load_system pvc = {
+	static const struct load_system pvc = {
 	    .open = pvc_open,
 	    .close = pvc_close,
 	    .put = pvc_put,
-	    .read = getenv("BY_ROUND") ? pvc_read_by_round : pvc_read,
+	    .read = pvc_read,
+	    .lease = pvc_lease,
 	    .watch = pvc_watch,
 	    .turn = pvc_turn,
 	    .interest = pvc_interest,
