@@ -326,7 +326,12 @@ static void turn_coordinator(struct agent *agent, const struct cluster *c,
 void agent_turn(struct agent *agent, struct cluster *c, const struct standing *standing,
     const struct holding *holding, uint64_t now_ms, struct agent_turn *turn)
 {
-	*turn = (struct agent_turn){0};
+	/* Not the commands: there is room for many, and this runs at every turn of the loop. */
+	turn->count = turn->action_count = 0;
+	turn->actions = NULL;
+	turn->hold = false;
+	turn->transfer_to = 0;
+	turn->keepalive = (struct buffer){0};
 	const struct node *me = cluster_node(c, agent->options.node);
 	/* A replica that has diverged knows nothing: it must not act on its value. */
 	if (history_diverged_at(c))

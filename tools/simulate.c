@@ -72,9 +72,8 @@ static int parse(struct simulate_options *o, int argc, char **argv)
 
 static int play_one(uint64_t seed)
 {
-	struct world_options options = {0};
 	struct chaos_result result;
-	chaos_play(seed, &options, &result);
+	chaos_play(seed, false, &result);
 	fwrite(result.trace.data, 1, result.trace.size, stdout);
 	printf("seed %" PRIu64 ": %s\n", seed, *result.failure ? result.failure : "held");
 	int code = *result.failure ? 1 : 0;
@@ -87,9 +86,8 @@ static int play_some(uint64_t first, uint64_t end, unsigned stride)
 {
 	unsigned failed = 0;
 	for (uint64_t seed = first; seed < end; seed += stride) {
-		struct world_options options = {.quiet = true};
 		struct chaos_result result;
-		chaos_play(seed, &options, &result);
+		chaos_play(seed, true, &result);
 		buffer_close(&result.trace);
 		if (!*result.failure)
 			continue;

@@ -3,327 +3,159 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "tools/sim/network.h"
+#include "tools/sim/fault.h"
 #include "tools/sim/node.h"
 
-#define SETTLE_MS      6000 /* for the cluster to come up */
+#define SETTLE_MS      5000 /* for the cluster to come up */
 #define CHAOS_MS       20000 /* faults for so long */
 #define PRIMARY_IN_MS  2000 /* after they end */
-#define PEACE_MS       80000 /* for everything wanted to run; a doubtful start takes a minute */
-#define FENCE_AFTER_MS 4000
+#define PEACE_MS       15000 /* at least, for what began late to show itself */
+#define PEACE_MS_MAX   150000 /* for everything wanted to run; a doubtful start takes a minute */
+#define LOOK_EVERY_MS  2000
 
-static struct sim_node *any_node(struct world *w)
+static void answered(struct world *w, const struct sim_answer *answer)
 {
-	return w->nodes[1 + world_random(w, w->node_count)];
+	struct chaos *c = w->player;
+	users_answered(w, &c->users, answer);
 }
 
-static bool alive(const struct sim_node *n)
+/* What is not yet as it is wanted: waited for in peace, a failure at its end. */
+
+struct lack {
+	char text[160]; /* "": nothing */
+};
+
+static void lack_vm(const struct world *w, const struct vm *vm, struct lack *lack)
 {
-	return n->powered && n->daemon && n->replica;
+	struct sim_node *owner = sim_node_by_raft_id(w, vm->node);
+	const struct sim_vm *sim = owner ? sim_hypervisor_vm(owner, vm->uuid) : NULL;
+	bool on = sim && sim->state == SIM_VM_RUNNING;
+	if ((vm->state == VM_START) != on)
+		snprintf(lack->text, sizeof(lack->text), "VM %u should be %s and is %s on node %u",
+		    vm->id, state_name(vm_state_names, vm->state), on ? "on" : "off", vm->node);
+	else if (vm->observed != (on ? OBSERVED_RUNNING : OBSERVED_SHUTOFF))
+		snprintf(lack->text, sizeof(lack->text), "VM %u is %s on node %u and known as %s",
+		    vm->id, on ? "on" : "off", vm->node,
+		    state_name(vm_observed_names, vm->observed));
+	if (vm->state == VM_SHUTDOWN)
+		snprintf(lack->text, sizeof(lack->text), "VM %u is still to shut down", vm->id);
 }
 
-/* The client: facts that must be there once they are acknowledged, reads that
- * must not be stale, VMs that come and go. */
-
-static void propose_fact(struct world *w, struct sim_node *n)
+static void lack_running(const struct cluster *c, struct sim_node *n, struct lack *lack)
 {
-	char value[32];
-	struct command command = {.number = COMMAND_fact};
-	uint64_t number = ++w->operations;
-	snprintf(
-	    command.fact.key, sizeof(command.fact.key), "fact-%llu", (unsigned long long)number);
-	snprintf(value, sizeof(value), "%llu", (unsigned long long)number);
-	command.fact.value =
-	    (struct blob){.data = (uint8_t *)value, .size = (uint32_t)strlen(value)};
-	sim_node_propose(n, &command, REQUEST_FACT, number);
-}
-
-static void propose_vm(struct world *w, struct sim_node *n)
-{
-	static const enum vm_state states[] = {VM_START, VM_START, VM_START, VM_SHUTDOWN, VM_STOP};
-	struct command command = {0};
-	uint64_t vm = 1 + world_random(w, 4);
-	if (cluster_vm(&n->value, (uint32_t)vm) && world_random(w, 8) == 0) {
-		command.number = COMMAND_vm_place;
-		command.vm_place.vm = (uint32_t)vm;
-		command.vm_place.node = 1 + (uint32_t)world_random(w, w->node_count);
-	} else if (cluster_vm(&n->value, (uint32_t)vm)) {
-		command.number = COMMAND_vm_state;
-		command.vm_state.vm = (uint32_t)vm;
-		command.vm_state.state = states[world_random(w, 5)];
-	} else {
-		command.number = COMMAND_vm_define;
-		snprintf(
-		    command.vm_define.name, sizeof(command.vm_define.name), "vm-%u", (unsigned)vm);
-		snprintf(command.vm_define.uuid, sizeof(command.vm_define.uuid), "uuid-%u",
-		    (unsigned)vm);
-		command.vm_define.memory_mib = 512;
-		command.vm_define.vcpus = 1;
+	for (unsigned i = 0; i < n->hypervisor.count; i++) {
+		const struct sim_vm *sim = &n->hypervisor.vms[i];
+		const struct vm *vm = cluster_vm_named(c, sim->uuid);
+		if (sim->state == SIM_VM_RUNNING && (!vm || vm->node != n->raft_id))
+			snprintf(lack->text, sizeof(lack->text), "VM %s runs on n%u unwanted",
+			    sim->uuid, n->id);
 	}
-	sim_node_propose(n, &command, REQUEST_NONE, 0);
 }
 
-static void client(struct world *w, unsigned node, uint64_t until_ms, void *bytes)
+static void lack_node(const struct cluster *c, const struct sim_node *n, struct lack *lack)
 {
-	struct sim_node *n = any_node(w);
-	if (w->now_ms >= until_ms)
-		return;
-	if (alive(n)) {
-		switch (world_random(w, 6)) {
-		case 0:
-			propose_vm(w, n);
-			break;
-		case 1:
-			sim_node_read(n);
-			break;
-		default:
-			propose_fact(w, n);
-			break;
-		}
-		sim_node_settle(n);
+	const struct node *node = cluster_node(c, n->raft_id);
+	if (!sim_node_serves(n) || !node)
+		snprintf(lack->text, sizeof(lack->text), "n%u is not up", n->id);
+	else if (node->daemon_state != DAEMON_RUN)
+		snprintf(lack->text, sizeof(lack->text), "n%u is %s", n->id,
+		    state_name(daemon_state_names, node->daemon_state));
+	else if (n->value.index + 2 < c->index)
+		snprintf(lack->text, sizeof(lack->text), "n%u is behind", n->id);
+}
+
+static struct lack lack_of(const struct world *w)
+{
+	struct lack lack = {""};
+	unsigned primary = world_primary(w);
+	if (!primary) {
+		snprintf(lack.text, sizeof(lack.text), "there is no primary");
+		return lack;
 	}
-	world_at(w, w->now_ms + 1 + world_random(w, 100), client, 0, until_ms);
-}
-
-/* The faults. Each ends by itself or at the peace. */
-
-static void power_on(struct world *w, unsigned node, uint64_t number, void *bytes)
-{
-	struct sim_node *n = w->nodes[node];
-	/* Somebody vouches that it is off: it must stay so until that is decided. */
-	if (n->fence_pending)
-		world_at(w, w->now_ms + 500, power_on, node, 0);
-	else
-		sim_node_power(n, true);
-}
-
-static void fence(struct world *w, unsigned node, uint64_t number, void *bytes)
-{
-	struct sim_node *n = w->nodes[node], *by = any_node(w);
-	if (n->powered || n->fence_pending || !alive(by) || !n->raft_id)
-		return;
-	struct command command = {
-	    .number = COMMAND_node_fenced,
-	    .node_fenced = {.node = n->raft_id, .by_hand = true, .who = "chaos"},
-	};
-	n->fence_pending = true;
-	sim_node_propose(by, &command, REQUEST_FENCE, node);
-	sim_node_settle(by);
-}
-
-static void daemon_on(struct world *w, unsigned node, uint64_t number, void *bytes)
-{
-	sim_node_daemon(w->nodes[node], true);
-}
-
-static void mend(struct world *w, unsigned node, uint64_t number, void *bytes)
-{
-	network_cut(w, node, false);
-	world_trace(w, node, "network whole");
-}
-
-static void disk_well(struct world *w, unsigned node, uint64_t number, void *bytes)
-{
-	w->nodes[node]->disk.faults = (struct disk_faults){0};
-	world_trace(w, node, "disk well");
-}
-
-static void fault_power(struct world *w, struct sim_node *n)
-{
-	sim_node_power(n, false);
-	world_at(w, w->now_ms + FENCE_AFTER_MS + world_random(w, 1000), fence, n->id, 0);
-	world_at(w, w->now_ms + 1000 + world_random(w, 8000), power_on, n->id, 0);
-}
-
-static void fault_disk(struct world *w, struct sim_node *n)
-{
-	struct disk_faults *faults = &n->disk.faults;
-	switch (world_random(w, 4)) {
-	case 0:
-		faults->full = true;
-		break;
-	case 1:
-		faults->failing = true;
-		break;
-	case 2:
-		faults->failing_once = true;
-		break;
-	default:
-		faults->slow_ms = 20 + (unsigned)world_random(w, 400);
-		break;
-	}
-	world_trace(w, n->id, "disk ill: %s",
-	    faults->full      ? "full"
-	    : faults->failing ? "failing"
-	    : faults->slow_ms ? "slow"
-			      : "fails once");
-	world_at(w, w->now_ms + 500 + world_random(w, 4000), disk_well, n->id, 0);
-}
-
-static void fault_network(struct world *w, struct sim_node *n)
-{
-	struct sim_node *other = any_node(w);
-	switch (world_random(w, 3)) {
-	case 0:
-		network_cut(w, n->id, true);
-		world_trace(w, n->id, "network cut");
-		break;
-	case 1:
-		w->cut[n->id][other->id] = true;
-		world_trace(w, n->id, "cannot be heard by n%u", other->id);
-		break;
-	default:
-		w->cut[n->id][other->id] = w->cut[other->id][n->id] = true;
-		world_trace(w, n->id, "cut from n%u", other->id);
-		break;
-	}
-	world_at(w, w->now_ms + 300 + world_random(w, 5000), mend, n->id, 0);
-}
-
-static void fault_wish(struct world *w, struct sim_node *n)
-{
-	struct command command = {
-	    .number = COMMAND_primary_want,
-	    .primary_want = {.node = 1 + (uint32_t)world_random(w, w->node_count)},
-	};
-	if (alive(n))
-		sim_node_propose(n, &command, REQUEST_NONE, 0);
-}
-
-static void chaos(struct world *w, unsigned node, uint64_t until_ms, void *bytes)
-{
-	struct sim_node *n = any_node(w);
-	if (w->now_ms >= until_ms)
-		return;
-	switch (world_random(w, 7)) {
-	case 0:
-		fault_power(w, n);
-		break;
-	case 1:
-		sim_node_daemon(n, false);
-		world_at(w, w->now_ms + 100 + world_random(w, 4000), daemon_on, n->id, 0);
-		break;
-	case 2:
-		sim_node_pause(n, 50 + world_random(w, 3000));
-		break;
-	case 3:
-		fault_disk(w, n);
-		break;
-	case 4:
-		sim_node_hang(n, 500 + world_random(w, 8000));
-		break;
-	case 5:
-		fault_wish(w, n);
-		break;
-	default:
-		fault_network(w, n);
-		break;
-	}
-	world_at(w, w->now_ms + 100 + world_random(w, 2500), chaos, 0, until_ms);
-}
-
-/* Peace: everything is mended at once. */
-static void peace(struct world *w)
-{
-	world_trace(w, 0, "peace");
-	w->options.drop_permille = w->options.double_permille = 0;
+	const struct cluster *c = &w->nodes[primary]->value;
 	for (unsigned i = 1; i <= w->node_count; i++) {
-		struct sim_node *n = w->nodes[i];
-		network_cut(w, i, false);
-		n->disk.faults = (struct disk_faults){0};
-		if (n->paused_until_ms > w->now_ms)
-			n->paused_until_ms = w->now_ms;
-		if (n->hung_until_ms > w->now_ms)
-			n->hung_until_ms = w->now_ms;
-		n->fence_pending = false;
-		sim_node_power(n, true);
-		sim_node_daemon(n, true);
-		if (alive(n))
-			sim_node_settle(n);
+		lack_node(c, w->nodes[i], &lack);
+		lack_running(c, w->nodes[i], &lack);
 	}
+	cluster_each(c->vms, struct vm, vm) lack_vm(w, vm, &lack);
+	cluster_each(c->nodes, struct node,
+	    node) if (node->coordinator_state == COORDINATOR_RELINQUISH)
+	    snprintf(lack.text, sizeof(lack.text), "node %u has not let go", node->id);
+	return lack;
 }
 
-static void check_acknowledged(struct world *w, const struct sim_node *n)
+static void check_voters(struct world *w)
 {
-	for (unsigned i = 0; i < w->acknowledged_count; i++)
-		if (!cluster_fact(&n->value, w->acknowledged[i].key))
-			world_fail(w, "n%u: %s was acknowledged at index %llu and is gone", n->id,
-			    w->acknowledged[i].key, (unsigned long long)w->acknowledged[i].index);
+	struct replica_status status;
+	replica_status(w->nodes[world_primary(w)]->replica, &status);
+	if (status.voters != w->options.coordinators)
+		world_fail(w, "%u voters, %u coordinators", status.voters, w->options.coordinators);
 }
 
-static void check_wanted(struct world *w, const struct sim_node *primary)
+static void peace(struct chaos *c)
 {
-	cluster_each(primary->value.vms, struct vm, vm)
-	{
-		struct sim_node *owner = sim_node_by_raft_id(w, vm->node);
-		const struct sim_vm *sim = owner ? sim_node_vm(owner, vm->uuid) : NULL;
-		bool on = sim && sim->state == SIM_VM_RUNNING;
-		if (vm->state == VM_START && !on)
-			world_fail(w, "VM %u should run on node %u and does not", vm->id, vm->node);
-		if (vm->state != VM_START && on)
-			world_fail(w, "VM %u runs on node %u and should be %s", vm->id, vm->node,
-			    state_name(vm_state_names, vm->state));
-	}
-}
-
-static void check_end(struct world *w)
-{
-	for (unsigned i = 1; i <= w->node_count && !*w->failure; i++) {
-		const struct sim_node *n = w->nodes[i];
-		if (!alive(n) || !n->raft_id) {
-			world_fail(w, "n%u is not up", i);
-			continue;
-		}
-		check_acknowledged(w, n);
-		const struct node *node = cluster_node(&n->value, n->raft_id);
-		if (!node || node->daemon_state != DAEMON_RUN)
-			world_fail(w, "n%u is %s in its own value", i,
-			    node ? state_name(daemon_state_names, node->daemon_state) : "unknown");
-	}
+	struct world *w = &c->world;
+	uint64_t from_ms = w->now_ms;
+	faults_end(w);
+	world_run(w, from_ms + PRIMARY_IN_MS);
+	if (!*w->failure && !world_primary(w))
+		world_fail(w, "no primary %u ms after the faults ended", PRIMARY_IN_MS);
+	world_run(w, from_ms + PEACE_MS);
+	while (!*w->failure && *lack_of(w).text && w->now_ms < from_ms + PEACE_MS_MAX)
+		world_run(w, w->now_ms + LOOK_EVERY_MS);
+	if (*lack_of(w).text)
+		world_fail(w, "long after the faults ended: %s", lack_of(w).text);
+	for (unsigned i = 1; i <= w->node_count && !*w->failure; i++)
+		users_check(w, &c->users, w->nodes[i]);
 	if (!*w->failure)
-		check_wanted(w, w->nodes[world_primary(w) ? world_primary(w) : 1]);
+		check_voters(w);
 }
 
-static void play(struct world *w)
+static void play(struct chaos *c)
 {
+	struct world *w = &c->world;
 	world_run(w, SETTLE_MS);
 	if (!*w->failure && !world_primary(w))
 		world_fail(w, "no primary %u ms after the start", SETTLE_MS);
-	world_at(w, w->now_ms, client, 0, SETTLE_MS + CHAOS_MS);
-	world_at(w, w->now_ms, chaos, 0, SETTLE_MS + CHAOS_MS);
+	users_begin(w, &c->users, SETTLE_MS + CHAOS_MS);
+	faults_begin(w, SETTLE_MS + CHAOS_MS);
 	world_run(w, SETTLE_MS + CHAOS_MS);
-	/* What was begun and ends by itself may come a little later. */
-	world_run(w, w->now_ms + 100);
-	if (*w->failure)
-		return;
-	peace(w);
-	world_run(w, w->now_ms + PRIMARY_IN_MS);
-	if (!*w->failure && !world_primary(w))
-		world_fail(w, "no primary %u ms after the faults ended", PRIMARY_IN_MS);
-	world_run(w, w->now_ms + PEACE_MS);
 	if (!*w->failure)
-		check_end(w);
+		peace(c);
 }
 
-void chaos_play(uint64_t seed, const struct world_options *base, struct chaos_result *result)
+/* What kind of cluster and network this seed is about. */
+static struct world_options draw(uint64_t seed, bool quiet)
 {
-	struct world w;
-	struct world_options options = *base;
-	options.seed = seed;
-	struct world *draw = &(struct world){.random = seed ^ 0x5851f42d4c957f2du};
-	options.nodes = 3 + (unsigned)world_random(draw, 3);
-	options.coordinators = options.nodes >= 5 && world_random(draw, 2) ? 5 : 3;
-	options.drop_permille = (unsigned)world_random(draw, 3) * 10;
-	options.double_permille = (unsigned)world_random(draw, 3) * 10;
-	options.delay_ms_max = 1 + (unsigned)world_random(draw, 12);
-	options.snapshot_log_bytes = 2048 + world_random(draw, 16384);
-	world_init(&w, &options);
-	play(&w);
-	*result = (struct chaos_result){.acknowledged = w.acknowledged_count};
-	memcpy(result->failure, w.failure, sizeof(result->failure));
-	if (w.node_count)
-		result->takeovers = (unsigned)w.nodes[1]->value.primary.epoch;
-	result->trace = w.trace;
-	w.trace = (struct buffer){0};
-	world_close(&w);
+	struct world *lot = &(struct world){.random = seed ^ 0x5851f42d4c957f2du};
+	struct world_options o = {.seed = seed, .quiet = quiet, .drift_ppm_max = WORLD_DRIFT_PPM};
+	o.founders = 3 + (unsigned)world_random(lot, 3);
+	o.nodes = o.founders + (world_random(lot, 4) ? 0 : 1 + (unsigned)world_random(lot, 2));
+	o.coordinators = o.nodes >= 5 && world_random(lot, 2) ? 5 : 3;
+	o.drop_permille = (unsigned)world_random(lot, 3) * 10;
+	o.double_permille = (unsigned)world_random(lot, 3) * 10;
+	o.late_permille = (unsigned)world_random(lot, 3) * 5;
+	o.delay_ms_max = 1 + (unsigned)world_random(lot, 12);
+	o.snapshot_log_bytes = 2048 + world_random(lot, 16384);
+	return o;
+}
+
+void chaos_play(uint64_t seed, bool quiet, struct chaos_result *result)
+{
+	struct chaos c = {0};
+	struct world_options options = draw(seed, quiet);
+	world_init(&c.world, &options);
+	c.world.player = &c;
+	c.world.answered = answered;
+	play(&c);
+	*result = (struct chaos_result){
+	    .acknowledged = c.users.acknowledged,
+	    .retried = c.users.retried,
+	    .takeovers = (unsigned)c.world.nodes[1]->value.primary.epoch,
+	    .trace = c.world.trace,
+	};
+	memcpy(result->failure, c.world.failure, sizeof(result->failure));
+	c.world.trace = (struct buffer){0};
+	users_close(&c.users);
+	world_close(&c.world);
 }

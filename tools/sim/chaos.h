@@ -1,16 +1,22 @@
-/* A seed: random faults and a client's work, then peace, then what must be so. */
+/* A seed: random faults and people at work, then peace, then what must be so. */
 #ifndef TOOLS_SIM_CHAOS_H
 #define TOOLS_SIM_CHAOS_H
 
+#include "tools/sim/user.h"
 #include "tools/sim/world.h"
+
+struct chaos {
+	struct world world;
+	struct users users;
+};
 
 struct chaos_result {
 	char failure[512]; /* "" when everything held */
-	unsigned acknowledged, takeovers;
+	unsigned acknowledged, retried, takeovers;
 	struct buffer trace; /* owned; empty when quiet */
 };
 
 /* Play one seed. With quiet set no trace is kept. */
-void chaos_play(uint64_t seed, const struct world_options *base, struct chaos_result *result);
+void chaos_play(uint64_t seed, bool quiet, struct chaos_result *result);
 
 #endif

@@ -15,6 +15,7 @@ struct disk_faults {
 	bool failing; /* every write: -EIO */
 	bool failing_once; /* the next write: -EIO */
 	unsigned slow_ms; /* each write takes so much longer */
+	unsigned crash_in; /* so many writes from now the machine loses its power; 0: it does not */
 };
 
 struct stored_entry {
@@ -42,6 +43,8 @@ struct sim_disk {
 void sim_disk_submit(struct world *w, unsigned node, const struct disk_request *request);
 /* Power or daemon gone: see above. */
 void sim_disk_crash(struct world *w, struct sim_disk *disk);
+/* The index of the last entry that would survive a crash now. */
+uint64_t sim_disk_last(const struct sim_disk *disk);
 /* What a daemon that starts now reads; entries point into the disk, *state's array is malloced. */
 void sim_disk_state(const struct sim_disk *disk, struct disk_state *state);
 /* The disk of a node that founds the cluster: one entry that configures it alone. */

@@ -4,6 +4,8 @@
 
 #include "tools/sim/node.h"
 
+#define LATE_MS_MAX 2000
+
 struct packet {
 	unsigned from;
 	uint32_t size;
@@ -25,6 +27,8 @@ static void send_once(
 	packet->size = (uint32_t)size;
 	memcpy(packet->data, bytes, size);
 	uint64_t delay_ms = 1 + world_random(w, w->options.delay_ms_max);
+	if (w->options.late_permille && world_random(w, 1000) < w->options.late_permille)
+		delay_ms += world_random(w, LATE_MS_MAX);
 	events_add(&w->events,
 	    (struct event){
 		.time_ms = w->now_ms + delay_ms, .run = deliver, .node = to, .bytes = packet});
@@ -41,7 +45,11 @@ void network_send(struct world *w, unsigned from, unsigned to, const uint8_t *by
 
 static void notice(struct world *w, unsigned node, uint64_t lost, void *bytes)
 {
-	if (!w->cut[lost][node])
+	if (w->cut[lost][node])
+		return;
+	if (w->now_ms < w->nodes[node]->paused_until_ms)
+		world_at(w, w->nodes[node]->paused_until_ms, notice, node, lost);
+	else
 		sim_node_lost(w->nodes[node], (unsigned)lost);
 }
 

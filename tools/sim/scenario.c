@@ -9,6 +9,7 @@
 #include "node/operation.h"
 #include "tools/sim/network.h"
 #include "tools/sim/node.h"
+#include "tools/sim/request.h"
 
 #define WORDS_MAX    24
 #define UP_WITHIN_MS 20000
@@ -298,9 +299,9 @@ static int step_vm(struct scenario *s, const struct step *step)
 	struct sim_node *first = s->world.nodes[1];
 	struct command state = {.number = COMMAND_vm_state, .vm_state = {.state = VM_START}};
 	state.vm_state.vm = first->value.settings.next_vm;
-	sim_node_propose(first, &define, REQUEST_NONE, 0);
+	request_propose(first, &define, REQUEST_NONE, 0);
 	if (start)
-		sim_node_propose(first, &state, REQUEST_NONE, 0);
+		request_propose(first, &state, REQUEST_NONE, 0);
 	sim_node_settle(first);
 	/* The next `vm` line needs to know which number this one got. */
 	world_run(&s->world, s->world.now_ms + 500);
@@ -327,19 +328,19 @@ static void context_propose(
 	struct scenario *s = playing;
 	s->pending = must_realloc(s->pending, (s->pending_count + 1) * sizeof(*s->pending));
 	s->pending[s->pending_count++] = (struct pending){.done = done, .done_data = done_data};
-	sim_node_propose(data, command, REQUEST_OPERATION, s->pending_count - 1);
+	request_propose(data, command, REQUEST_USER, s->pending_count - 1);
 }
 
-static void answered(void *data, uint64_t number, int result, uint64_t index)
+static void answered(struct world *w, const struct sim_answer *answer)
 {
-	struct scenario *s = data;
-	struct pending pending = s->pending[number];
+	struct scenario *s = w->player;
+	struct pending pending = s->pending[answer->number];
 	struct err err = {{0}};
-	s->pending[number].done = NULL;
-	if (result < 0)
-		err_set(&err, result, "refused: %s", strerror(-result));
+	s->pending[answer->number].done = NULL;
+	if (answer->result < 0)
+		err_set(&err, answer->result, "refused: %s", strerror(-answer->result));
 	if (pending.done)
-		pending.done(pending.done_data, result, index, &err);
+		pending.done(pending.done_data, answer->result, answer->index, &err);
 }
 
 static void operation_answered(void *data, int status, json_t *result, const struct err *err)
@@ -398,7 +399,7 @@ static unsigned vm_runs_on(const struct scenario *s, const char *name)
 	char uuid[37];
 	snprintf(uuid, sizeof(uuid), "uuid-%.20s", name);
 	for (unsigned i = 1; i <= s->world.node_count; i++) {
-		const struct sim_vm *vm = sim_node_vm(s->world.nodes[i], uuid);
+		const struct sim_vm *vm = sim_hypervisor_vm(s->world.nodes[i], uuid);
 		if (vm && vm->state == SIM_VM_RUNNING && s->world.nodes[i]->powered)
 			return i;
 	}
@@ -565,13 +566,15 @@ int scenario_play(const char *path, uint64_t seed, bool json)
 	if (!result) {
 		struct world_options options = {.seed = seed,
 		    .nodes = s.nodes,
+		    .founders = s.nodes,
+		    .drift_ppm_max = WORLD_DRIFT_PPM,
 		    .coordinators = s.coordinators,
 		    .delay_ms_max = 3};
 		if (s.coordinators > s.nodes)
 			options.coordinators = s.coordinators = s.nodes;
 		world_init(&s.world, &options);
 		s.world.answered = answered;
-		s.world.answered_data = &s;
+		s.world.player = &s;
 		result = play(&s);
 		if (!json)
 			fwrite(s.world.trace.data, 1, s.world.trace.size, stdout);

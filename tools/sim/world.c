@@ -5,6 +5,10 @@
 #include <string.h>
 
 #include "tools/sim/node.h"
+#include "tools/sim/request.h"
+#include "tools/sim/verify.h"
+
+#define JOIN_AGAIN_MS 2000
 
 /* splitmix64: small, good enough, the same everywhere. */
 uint64_t world_random(struct world *w, uint64_t below)
@@ -63,16 +67,18 @@ static void found(struct world *w)
 	snprintf(command.found.node, sizeof(command.found.node), "1");
 	snprintf(command.found.address, sizeof(command.found.address), "sim:1");
 	snprintf(command.found.incarnation, sizeof(command.found.incarnation), "sim-1");
-	sim_node_propose(first, &command, REQUEST_NONE, 0);
+	request_propose(first, &command, REQUEST_NONE, 0);
 	sim_node_settle(first);
 }
 
-/* As `pvc cluster token` and `pvc cluster join` do it. */
+/* As `pvc cluster token` and `pvc cluster join` do it, asked of anybody who is there. */
 static void join(struct world *w, unsigned node, uint64_t number, void *bytes)
 {
-	struct sim_node *first = w->nodes[1];
+	struct sim_node *by = w->nodes[number ? 1 + world_random(w, w->node_count) : 1];
 	struct command token = {.number = COMMAND_token, .token = {.valid_ms = 3600000}};
 	struct command command = {.number = COMMAND_join};
+	if (w->nodes[node]->raft_id)
+		return;
 	snprintf(token.token.hash, sizeof(token.token.hash), "%064u", node);
 	snprintf(command.join.name, sizeof(command.join.name), "%u", node);
 	snprintf(command.join.address, sizeof(command.join.address), "sim:%u", node);
@@ -80,18 +86,26 @@ static void join(struct world *w, unsigned node, uint64_t number, void *bytes)
 	snprintf(command.join.hash, sizeof(command.join.hash), "%064u", node);
 	command.join.coordinator = node <= w->options.coordinators;
 	command.join.hypervisor = true;
-	sim_node_propose(first, &token, REQUEST_NONE, 0);
-	sim_node_propose(first, &command, REQUEST_JOIN, node);
-	sim_node_settle(first);
+	if (sim_node_serves(by)) {
+		request_propose(by, &token, REQUEST_NONE, 0);
+		request_propose(by, &command, REQUEST_JOIN, node);
+		sim_node_settle(by);
+	}
+	world_at(w, w->now_ms + JOIN_AGAIN_MS, join, node, 1);
+}
+
+void world_join(struct world *w, unsigned node)
+{
+	join(w, node, 1, NULL);
 }
 
 void world_init(struct world *w, const struct world_options *options)
 {
-	*w = (struct world){.options = *options, .random = options->seed};
+	*w = (struct world){.options = *options, .random = options->seed, .verify = verify_new()};
 	for (unsigned i = 1; i <= options->nodes; i++)
 		sim_node_add(w);
 	found(w);
-	for (unsigned i = 2; i <= options->nodes; i++)
+	for (unsigned i = 2; i <= options->founders; i++)
 		world_at(w, 100 * i, join, i, 0);
 }
 
@@ -100,8 +114,7 @@ void world_close(struct world *w)
 	for (unsigned i = 1; i <= w->node_count; i++)
 		sim_node_free(w->nodes[i]);
 	events_close(&w->events);
-	free(w->hashes);
-	free(w->acknowledged);
+	verify_free(w->verify);
 	buffer_close(&w->trace);
 }
 
@@ -122,42 +135,11 @@ unsigned world_primary(const struct world *w)
 {
 	for (unsigned i = 1; i <= w->node_count; i++) {
 		const struct sim_node *n = w->nodes[i];
-		if (!n->powered || !n->daemon || !n->replica || !n->address)
+		if (!n->powered || !n->daemon || !n->replica || !n->guard.held)
 			continue;
 		if (n->value.primary.node == n->raft_id &&
 		    n->value.primary.state == COORDINATOR_PRIMARY)
 			return i;
 	}
 	return 0;
-}
-
-static void check_address(struct world *w)
-{
-	unsigned holder = 0;
-	for (unsigned i = 1; i <= w->node_count; i++) {
-		if (!w->nodes[i]->address)
-			continue;
-		if (holder)
-			world_fail(
-			    w, "n%u and n%u hold the floating address at one instant", holder, i);
-		holder = i;
-	}
-}
-
-static void check_vm(struct world *w, unsigned node, const struct sim_vm *vm)
-{
-	for (unsigned i = node + 1; i <= w->node_count; i++) {
-		const struct sim_vm *other = sim_node_vm(w->nodes[i], vm->uuid);
-		if (other && other->state == SIM_VM_RUNNING)
-			world_fail(w, "VM %s runs on n%u and n%u", vm->uuid, node, i);
-	}
-}
-
-void world_check(struct world *w)
-{
-	check_address(w);
-	for (unsigned i = 1; i <= w->node_count; i++)
-		for (unsigned k = 0; k < w->nodes[i]->vm_count; k++)
-			if (w->nodes[i]->vms[k].state == SIM_VM_RUNNING)
-				check_vm(w, i, &w->nodes[i]->vms[k]);
 }

@@ -3,7 +3,7 @@
  * Every node runs the real replica (libraft's core), the real value and the
  * real agent; only what lies behind their ports is simulated: network, disk,
  * hypervisor, guard, clocks and power. Time jumps from event to event. The same
- * seed plays the same, to the byte. */
+ * seed plays the same, to the byte. What must never be is looked for by verify.h. */
 #ifndef TOOLS_SIM_WORLD_H
 #define TOOLS_SIM_WORLD_H
 
@@ -25,6 +25,7 @@
 /* What a new primary waits for: any other's lease, on a clock that may run slower. */
 #define WORLD_LEASE_WAIT_MS 270
 #define WORLD_KEEPALIVE_MS  1000
+#define WORLD_DRIFT_PPM	    500 /* a clock that is worse is broken */
 
 struct sim_node;
 
@@ -32,14 +33,31 @@ struct world_options {
 	uint64_t seed;
 	unsigned nodes;
 	unsigned coordinators; /* the first so many */
+	unsigned founders; /* nodes up to this one join at the start, the others by world_join() */
 	unsigned drop_permille, double_permille; /* of messages */
+	unsigned late_permille; /* of messages: they take up to LATE_MS_MAX (network.c) */
 	unsigned delay_ms_max; /* each takes 1 .. that */
+	unsigned drift_ppm_max; /* of clocks, to either side */
 	bool quiet; /* no trace, unless something is wrong */
 	size_t snapshot_log_bytes; /* 0: raft/replica.h's */
 };
 
-struct acknowledged { /* an operation whose client was told that it is done */
-	char key[32];
+enum request_kind { /* in the top byte of a request's number */
+	REQUEST_NONE,
+	REQUEST_HELLO,
+	REQUEST_JOIN, /* low bytes: the node that joins */
+	REQUEST_FENCE, /* low bytes: the node */
+	REQUEST_MEMBER, /* raft's configuration */
+	REQUEST_USER, /* of whoever plays: low bytes are his */
+	REQUEST_READ, /* the same, of a linearizable read */
+};
+
+/* What one request was answered. */
+struct sim_answer {
+	struct sim_node *node; /* through which it was asked */
+	enum request_kind kind; /* REQUEST_USER or REQUEST_READ */
+	uint64_t number;
+	int result;
 	uint64_t index;
 };
 
@@ -53,22 +71,20 @@ struct world {
 	bool cut[WORLD_NODES_MAX + 1][WORLD_NODES_MAX + 1]; /* [from][to]: nothing passes */
 	uint64_t traced_index; /* highest entry whose commands were traced, as... */
 	unsigned traced_by; /* ...this node applied it first */
-	uint64_t *hashes; /* state hash by index, as the first replica had it; 0: not seen */
-	uint64_t hashes_size;
-	struct acknowledged *acknowledged;
-	unsigned acknowledged_count, acknowledged_capacity;
-	uint64_t acknowledged_index; /* the highest */
+	struct verify *verify;
 	unsigned fences;
-	unsigned operations;
-	/* An operation of a scenario was answered. */
-	void (*answered)(void *data, uint64_t number, int result, uint64_t index);
-	void *answered_data;
+	void (*answered)(struct world *w, const struct sim_answer *answer);
+	void *player; /* chaos or scenario: for answered */
 	struct buffer trace;
 	char failure[512]; /* the first thing that went wrong; "" while nothing did */
 };
 
+/* Node 1 founds the cluster, the other founders join it. */
 void world_init(struct world *w, const struct world_options *options);
 void world_close(struct world *w);
+
+/* Let a node that has no place in the cluster join it: asked again until it has. */
+void world_join(struct world *w, unsigned node);
 
 /* Let time pass until until_ms, or until something goes wrong. */
 void world_run(struct world *w, uint64_t until_ms);
@@ -88,8 +104,5 @@ void world_fail(struct world *w, const char *format, ...) __attribute__((format(
 /* The node that is primary in the newest value there is, whose leader it is and that holds
  * the floating address; 0: none. */
 unsigned world_primary(const struct world *w);
-
-/* What must hold at every instant: one holder of the address, one runner of each VM. */
-void world_check(struct world *w);
 
 #endif

@@ -1,0 +1,242 @@
+#include "tools/sim/fault.h"
+
+#include "tools/sim/network.h"
+#include "tools/sim/request.h"
+#include "tools/sim/user.h"
+
+#define FENCE_AFTER_MS 4000
+
+/* Power, and somebody who vouches that it is off. */
+
+static void power_on(struct world *w, unsigned node, uint64_t number, void *bytes)
+{
+	struct sim_node *n = w->nodes[node];
+	/* Somebody vouches that it is off: it must stay so until that is decided. */
+	if (n->fence_pending)
+		world_at(w, w->now_ms + 500, power_on, node, 0);
+	else
+		sim_node_power(n, true);
+}
+
+static void fence(struct world *w, unsigned node, uint64_t number, void *bytes)
+{
+	struct sim_node *n = w->nodes[node], *by = user_target(w);
+	if (n->powered || n->fence_pending || !sim_node_serves(by) || !n->raft_id)
+		return;
+	struct command command = {
+	    .number = COMMAND_node_fenced,
+	    .node_fenced = {.node = n->raft_id, .by_hand = true, .who = "chaos"},
+	};
+	n->fence_pending = true;
+	request_propose(by, &command, REQUEST_FENCE, node);
+	sim_node_settle(by);
+}
+
+static void power_back(struct world *w, const struct sim_node *n)
+{
+	world_at(w, w->now_ms + FENCE_AFTER_MS + world_random(w, 1000), fence, n->id, 0);
+	world_at(w, w->now_ms + 1000 + world_random(w, 8000), power_on, n->id, 0);
+}
+
+static void fault_power(struct world *w, struct sim_node *n)
+{
+	sim_node_power(n, false);
+	power_back(w, n);
+}
+
+/* The whole room loses its power. */
+static void fault_blackout(struct world *w, struct sim_node *n)
+{
+	for (unsigned i = 1; i <= w->node_count; i++) {
+		sim_node_power(w->nodes[i], false);
+		world_at(w, w->now_ms + 500 + world_random(w, 3000), power_on, i, 0);
+	}
+}
+
+static void fault_write(struct world *w, struct sim_node *n)
+{
+	n->disk.faults.crash_in = 1 + (unsigned)world_random(w, 8);
+	power_back(w, n);
+}
+
+/* The daemon. */
+
+static void daemon_on(struct world *w, unsigned node, uint64_t number, void *bytes)
+{
+	sim_node_daemon(w->nodes[node], true);
+}
+
+static void fault_daemon(struct world *w, struct sim_node *n)
+{
+	sim_node_daemon(n, false);
+	uint64_t back_ms = world_random(w, 2) ? 20 : 4000;
+	world_at(w, w->now_ms + 10 + world_random(w, back_ms), daemon_on, n->id, 0);
+}
+
+static void fault_pause(struct world *w, struct sim_node *n)
+{
+	sim_node_pause(n, 50 + world_random(w, 3000));
+}
+
+static void fault_hang(struct world *w, struct sim_node *n)
+{
+	sim_node_hang(n, 500 + world_random(w, 8000));
+}
+
+static void fault_wish(struct world *w, struct sim_node *n)
+{
+	struct command command = {
+	    .number = COMMAND_primary_want,
+	    .primary_want = {.node = 1 + (uint32_t)world_random(w, w->node_count)},
+	};
+	if (sim_node_serves(n))
+		request_propose(n, &command, REQUEST_NONE, 0);
+}
+
+/* The disk. */
+
+static void disk_well(struct world *w, unsigned node, uint64_t number, void *bytes)
+{
+	w->nodes[node]->disk.faults = (struct disk_faults){0};
+	world_trace(w, node, "disk well");
+}
+
+static void fault_disk(struct world *w, struct sim_node *n)
+{
+	struct disk_faults *faults = &n->disk.faults;
+	switch (world_random(w, 4)) {
+	case 0:
+		faults->full = true;
+		break;
+	case 1:
+		faults->failing = true;
+		break;
+	case 2:
+		faults->failing_once = true;
+		break;
+	default:
+		faults->slow_ms = 20 + (unsigned)world_random(w, 400);
+		break;
+	}
+	world_trace(w, n->id, "disk ill: %s",
+	    faults->full      ? "full"
+	    : faults->failing ? "failing"
+	    : faults->slow_ms ? "slow"
+			      : "fails once");
+	world_at(w, w->now_ms + 500 + world_random(w, 4000), disk_well, n->id, 0);
+}
+
+/* The network. */
+
+static void mend(struct world *w, unsigned node, uint64_t number, void *bytes)
+{
+	network_cut(w, node, false);
+	world_trace(w, node, "network whole");
+}
+
+/* One half no longer hears the other; mended node by node. */
+static void cut_halves(struct world *w)
+{
+	unsigned mask = (unsigned)world_random(w, 1u << w->node_count);
+	for (unsigned i = 1; i <= w->node_count; i++) {
+		for (unsigned k = 1; k <= w->node_count; k++)
+			if ((mask >> (i - 1) & 1) != (mask >> (k - 1) & 1))
+				w->cut[i][k] = true;
+		world_at(w, w->now_ms + 2000 + world_random(w, 3000), mend, i, 0);
+	}
+	world_trace(w, 0, "network in two parts: %#x", mask);
+}
+
+static void cut_way(struct world *w, const struct sim_node *n, bool out)
+{
+	for (unsigned i = 1; i <= w->node_count; i++) {
+		if (i == n->id)
+			continue;
+		if (out)
+			w->cut[n->id][i] = true;
+		else
+			w->cut[i][n->id] = true;
+	}
+	world_trace(w, n->id, out ? "cannot be heard" : "hears nobody");
+}
+
+static void fault_network(struct world *w, struct sim_node *n)
+{
+	struct sim_node *other = w->nodes[1 + world_random(w, w->node_count)];
+	switch (world_random(w, 6)) {
+	case 0:
+		network_cut(w, n->id, true);
+		world_trace(w, n->id, "network cut");
+		break;
+	case 1:
+		w->cut[n->id][other->id] = true;
+		world_trace(w, n->id, "cannot be heard by n%u", other->id);
+		break;
+	case 2:
+		w->cut[n->id][other->id] = w->cut[other->id][n->id] = true;
+		world_trace(w, n->id, "cut from n%u", other->id);
+		break;
+	case 3:
+		cut_halves(w);
+		return;
+	default:
+		cut_way(w, n, world_random(w, 2));
+		break;
+	}
+	world_at(w, w->now_ms + 300 + world_random(w, 5000), mend, n->id, 0);
+}
+
+typedef void (*fault_run)(struct world *w, struct sim_node *n);
+
+/* As often as it stands here. */
+static const fault_run faults[] = {fault_power, fault_write, fault_daemon, fault_daemon,
+    fault_pause, fault_pause, fault_disk, fault_disk, fault_hang, fault_hang, fault_wish,
+    fault_network, fault_network, fault_network};
+#define FAULTS	     (sizeof(faults) / sizeof(*faults))
+#define BLACKOUT_IN  60
+#define NEXT_MS_MAX  2500
+#define NEWCOMER_MS  6000
+
+static void strike(struct world *w, unsigned node, uint64_t until_ms, void *bytes)
+{
+	struct sim_node *n = user_target(w);
+	if (w->now_ms >= until_ms)
+		return;
+	if (world_random(w, BLACKOUT_IN) == 0)
+		fault_blackout(w, n);
+	else
+		faults[world_random(w, FAULTS)](w, n);
+	world_at(w, w->now_ms + 50 + world_random(w, NEXT_MS_MAX), strike, 0, until_ms);
+}
+
+static void newcomer(struct world *w, unsigned node, uint64_t number, void *bytes)
+{
+	world_trace(w, node, "joins");
+	world_join(w, node);
+}
+
+void faults_begin(struct world *w, uint64_t until_ms)
+{
+	world_at(w, w->now_ms, strike, 0, until_ms);
+	for (unsigned i = w->options.founders + 1; i <= w->node_count; i++)
+		world_at(w, w->now_ms + world_random(w, NEWCOMER_MS), newcomer, i, 0);
+}
+
+void faults_end(struct world *w)
+{
+	world_trace(w, 0, "peace");
+	w->options.drop_permille = w->options.double_permille = w->options.late_permille = 0;
+	for (unsigned i = 1; i <= w->node_count; i++) {
+		struct sim_node *n = w->nodes[i];
+		network_cut(w, i, false);
+		n->disk.faults = (struct disk_faults){0};
+		if (n->paused_until_ms > w->now_ms)
+			n->paused_until_ms = w->now_ms;
+		if (n->hypervisor.hung_until_ms > w->now_ms)
+			n->hypervisor.hung_until_ms = w->now_ms;
+		n->fence_pending = false;
+		sim_node_power(n, true);
+		sim_node_daemon(n, true);
+		sim_node_settle(n);
+	}
+}

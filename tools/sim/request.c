@@ -1,0 +1,77 @@
+#include "tools/sim/request.h"
+
+#define TIMEOUT_MS	10000
+#define READ_TIMEOUT_MS 2000
+#define NUMBER_BITS	56
+
+static uint64_t request_of(enum request_kind kind, uint64_t number)
+{
+	return (uint64_t)kind << NUMBER_BITS | number;
+}
+
+void request_bytes(
+    struct sim_node *n, const struct buffer *operation, enum request_kind kind, uint64_t number)
+{
+	uint64_t now_ms = sim_node_clock(n);
+	if (n->replica)
+		replica_propose(n->replica, request_of(kind, number), operation->data,
+		    operation->size, now_ms + TIMEOUT_MS, now_ms);
+}
+
+void request_propose(
+    struct sim_node *n, struct command *command, enum request_kind kind, uint64_t number)
+{
+	struct buffer bytes = {0};
+	/* A tick is the leader's word for the whole cluster: nobody's client (fsm/command.h). */
+	if (command->number != COMMAND_tick) {
+		command->client = n->client;
+		command->sequence = ++n->sequence;
+	}
+	command_encode(command, &bytes);
+	request_bytes(n, &bytes, kind, number);
+	buffer_close(&bytes);
+}
+
+void request_read(struct sim_node *n, uint64_t number)
+{
+	uint64_t now_ms = sim_node_clock(n);
+	if (n->replica)
+		replica_read(
+		    n->replica, request_of(REQUEST_READ, number), now_ms + READ_TIMEOUT_MS, now_ms);
+}
+
+static void joined(struct sim_node *newcomer, int result)
+{
+	if (result <= 0 || newcomer->raft_id)
+		return;
+	newcomer->raft_id = (uint32_t)result;
+	sim_node_daemon(newcomer, true);
+}
+
+void request_answered(void *node, uint64_t request, int result, uint64_t index)
+{
+	struct sim_node *n = node;
+	struct world *w = n->world;
+	uint64_t number = request & ((1ull << NUMBER_BITS) - 1);
+	enum request_kind kind = (enum request_kind)(request >> NUMBER_BITS);
+	struct sim_answer answer = {n, kind, number, result, index};
+	switch (kind) {
+	case REQUEST_HELLO:
+		n->agent.hello_done |= result >= 0;
+		break;
+	case REQUEST_JOIN:
+		joined(w->nodes[number], result);
+		break;
+	case REQUEST_FENCE:
+		w->nodes[number]->fence_pending = false;
+		w->fences += result >= 0;
+		break;
+	case REQUEST_USER:
+	case REQUEST_READ:
+		w->answered(w, &answer);
+		break;
+	case REQUEST_MEMBER:
+	case REQUEST_NONE:
+		break;
+	}
+}
