@@ -68,16 +68,18 @@ static int check_order(const struct table *t, struct err *err)
 	return 0;
 }
 
+int check_rules(const struct cluster *c, struct err *err)
+{
+	int result = check_nodes(c, err);
+	return result ? result : check_vms(c, err);
+}
+
 int check_cluster(struct cluster *c, struct err *err)
 {
 	const struct table *tables[] = {&c->nodes, &c->vms, &c->facts, &c->sessions, &c->tokens};
-	int result = 0;
+	int result = check_rules(c, err);
 	for (unsigned i = 0; i < sizeof(tables) / sizeof(*tables) && !result; i++)
 		result = check_order(tables[i], err);
-	if (!result)
-		result = check_nodes(c, err);
-	if (!result)
-		result = check_vms(c, err);
 	uint64_t hash = change_hash(c);
 	if (!result && hash != c->hash)
 		result = err_set(err, -EBADMSG,

@@ -6,12 +6,12 @@
 #include "tools/sim/fault.h"
 #include "tools/sim/node.h"
 
-#define SETTLE_MS      5000 /* for the cluster to come up */
-#define CHAOS_MS       20000 /* faults for so long */
-#define PRIMARY_IN_MS  2000 /* after they end */
-#define PEACE_MS       15000 /* at least, for what began late to show itself */
-#define PEACE_MS_MAX   150000 /* for everything wanted to run; a doubtful start takes a minute */
-#define LOOK_EVERY_MS  2000
+#define SETTLE_MS     5000 /* for the cluster to come up */
+#define CHAOS_MS      20000 /* faults for so long */
+#define PRIMARY_IN_MS 2000 /* after they end */
+#define PEACE_MS      15000 /* at least, for what began late to show itself */
+#define PEACE_MS_MAX  150000 /* for everything wanted to run; a doubtful start takes a minute */
+#define LOOK_EVERY_MS 2000
 
 static void answered(struct world *w, const struct sim_answer *answer)
 {
@@ -78,8 +78,8 @@ static struct lack lack_of(const struct world *w)
 		lack_running(c, w->nodes[i], &lack);
 	}
 	cluster_each(c->vms, struct vm, vm) lack_vm(w, vm, &lack);
-	cluster_each(c->nodes, struct node,
-	    node) if (node->coordinator_state == COORDINATOR_RELINQUISH)
+	cluster_each(
+	    c->nodes, struct node, node) if (node->coordinator_state == COORDINATOR_RELINQUISH)
 	    snprintf(lack.text, sizeof(lack.text), "node %u has not let go", node->id);
 	return lack;
 }

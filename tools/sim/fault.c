@@ -192,10 +192,10 @@ typedef void (*fault_run)(struct world *w, struct sim_node *n);
 static const fault_run faults[] = {fault_power, fault_write, fault_daemon, fault_daemon,
     fault_pause, fault_pause, fault_disk, fault_disk, fault_hang, fault_hang, fault_wish,
     fault_network, fault_network, fault_network};
-#define FAULTS	     (sizeof(faults) / sizeof(*faults))
-#define BLACKOUT_IN  60
-#define NEXT_MS_MAX  2500
-#define NEWCOMER_MS  6000
+#define FAULTS	    (sizeof(faults) / sizeof(*faults))
+#define BLACKOUT_IN 60
+#define NEXT_MS_MAX 2500
+#define NEWCOMER_MS 6000
 
 static void strike(struct world *w, unsigned node, uint64_t until_ms, void *bytes)
 {

@@ -72,10 +72,9 @@ static void tell_daemon(struct sim_node *n, event_run run, const void *bytes, si
 		free(copy);
 		return;
 	}
-	events_add(&w->events, (struct event){.time_ms = n->paused_until_ms,
-				   .run = run,
-				   .node = n->id,
-				   .bytes = copy});
+	events_add(&w->events,
+	    (struct event){
+		.time_ms = n->paused_until_ms, .run = run, .node = n->id, .bytes = copy});
 }
 
 static void answer_soon(struct sim_node *n, const struct begun *begun, int status)
@@ -115,9 +114,10 @@ static void do_later(struct sim_node *n, const struct begun *begun)
 {
 	struct begun *copy = must_alloc(sizeof(*copy));
 	*copy = *begun;
-	events_add(&n->world->events,
-	    (struct event){
-		.time_ms = n->hypervisor.hung_until_ms + 1, .run = done_late, .node = n->id, .bytes = copy});
+	events_add(&n->world->events, (struct event){.time_ms = n->hypervisor.hung_until_ms + 1,
+					  .run = done_late,
+					  .node = n->id,
+					  .bytes = copy});
 }
 
 /* The hypervisor has done it, whether or not anybody still waits for the answer. */

@@ -62,7 +62,8 @@ static void writer_begin(struct world *w, unsigned who)
 {
 	struct users *u = users_of(w);
 	struct writer *writer = &u->writers[who];
-	struct operation_made made = {.token = world_random(w, 4) == 0 && u->made_count < TOKENS_MAX};
+	struct operation_made made = {
+	    .token = world_random(w, 4) == 0 && u->made_count < TOKENS_MAX};
 	struct command command = {.client = writer->client, .sequence = ++writer->sequence};
 	char text[32];
 	writer->number = note_made(u, made);
@@ -121,7 +122,8 @@ static void decided(struct world *w, struct users *u, const struct sim_answer *a
 static void read_done(struct world *w, const struct sim_answer *a)
 {
 	if (a->result == 0 && a->node->value.index < a->number)
-		world_fail(w, "n%u: stale read: index %" PRIu64 ", %" PRIu64 " had been acknowledged",
+		world_fail(w,
+		    "n%u: stale read: index %" PRIu64 ", %" PRIu64 " had been acknowledged",
 		    a->node->id, a->node->value.index, a->number);
 }
 
@@ -195,8 +197,8 @@ static void make_vm(struct world *w, const struct vm *vm, struct command *comman
 	else if (what < 15)
 		make_state(vm, VM_SHUTDOWN, command);
 	else
-		*command = (struct command){
-		    .number = COMMAND_vm_undefine, .vm_undefine = {.vm = vm->id}};
+		*command =
+		    (struct command){.number = COMMAND_vm_undefine, .vm_undefine = {.vm = vm->id}};
 }
 
 static void owner(struct world *w, unsigned who, uint64_t hurries, void *bytes)
@@ -255,8 +257,8 @@ void users_check(struct world *w, const struct users *users, const struct sim_no
 {
 	for (uint64_t number = 1; number <= users->made_count; number++) {
 		const struct operation_made *made = &users->made[number - 1];
-		unsigned found = made->token ? tokens_named(&n->value, number)
-					     : facts_named(&n->value, number);
+		unsigned found =
+		    made->token ? tokens_named(&n->value, number) : facts_named(&n->value, number);
 		if (!made->decided)
 			world_fail(w, "operation %" PRIu64 " was never answered", number);
 		else if (made->result >= 0 && !found)

@@ -9,6 +9,8 @@
 #include "raft/message.h"
 #include "tools/sim/node.h"
 
+#define WHOLE_EVERY 16 /* entries */
+
 struct statement { /* what a node says of itself by sending a message */
 	uint64_t term; /* 0: nothing that must last */
 	uint64_t vote; /* in that term; 0: nothing about it */
@@ -213,7 +215,9 @@ void verify_applied(struct sim_node *n, uint64_t index)
 	if (index < v->checked_index)
 		return;
 	v->checked_index = index;
-	if (check_cluster(&n->value, &err))
+	/* A hash that went wrong stays wrong, and adding it up anew takes long. */
+	bool whole = index % WHOLE_EVERY == 0;
+	if (whole ? check_cluster(&n->value, &err) : check_rules(&n->value, &err))
 		world_fail(n->world, "n%u: index %" PRIu64 ": %s", n->id, index, err.text);
 }
 
