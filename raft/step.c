@@ -92,7 +92,7 @@ void core_push(struct replica *r, struct member *member)
 	    .leader_commit = r->raft.commit_index};
 	if (a.prev_log_term == 0)
 		return;
-	bool unsent = match + 1 == last && member->sent < last;
+	bool unsent = match + 1 == last && member->sent < last && last <= send_limit(r, member);
 	a.n_entries = unsent ? 1 : 0;
 	uint64_t useful = a.leader_commit < match ? a.leader_commit : match;
 	if (unsent || member->told < useful)
