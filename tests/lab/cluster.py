@@ -115,20 +115,25 @@ class Machine:
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
             start_new_session=True, preexec_fn=None if self.keep else die_with_parent)
         if "--pid" in self.kinds:
-            self.init = wait_for("a first process", self.first)
+            self.init = self.await_start("a first process", self.first)
         else:
             self.init = self.process.pid
-        wait_for("a machine that is set up", self.is_set_up)
+        self.await_start("a machine that is set up", self.is_set_up)
+
+    def await_start(self, what, condition):
+        """What the condition says; when the machine ends before that, why it did."""
+        value = wait_for(what, lambda: self.process.poll() is not None or condition())
+        if self.process.poll() is None:
+            return value
+        said = self.process.stderr.read().decode(errors="replace").strip()
+        self.process = None
+        raise Failed(f"a machine cannot be made of namespaces here: {said}")
 
     def first(self):
-        if self.process.poll() is not None:
-            raise Failed(self.process.stderr.read().decode(errors="replace").strip())
         return (children(self.process.pid) or [0])[0]
 
     def is_set_up(self):
         """The last thing that the shell does is to sleep."""
-        if self.process.poll() is not None:
-            raise Failed(self.process.stderr.read().decode(errors="replace").strip())
         return any(open(f"/proc/{c}/comm", encoding="ascii").read() == "sleep\n"
                    for c in children(self.init))
 
@@ -136,11 +141,12 @@ class Machine:
         """Everything of it is gone when this returns."""
         if not self.process:
             return
-        os.kill(self.init, signal.SIGKILL)
-        if self.init != self.process.pid:
+        # Without a first process yet: to kill number 0 would be to kill ourselves.
+        os.kill(self.init or self.process.pid, signal.SIGKILL)
+        if self.init not in (0, self.process.pid):
             wait_for("its processes are gone", lambda: not alive(self.init))
         self.process.wait()
-        self.process = None
+        self.process, self.init = None, 0
 
     def inside(self, *command):
         """The command line that runs a command there."""
