@@ -28,7 +28,8 @@
 #define STOP_WITHIN_MS 10000
 #define LOG_FLUSH_MS   500
 /* Judging costs a walk over all VMs: under a flood of operations not at each turn. */
-#define DUTIES_EVERY_MS 5
+#define DUTIES_EVERY_MS	  5
+#define FOUNDING_AGAIN_MS 1000
 
 struct daemon {
 	uv_loop_t loop;
@@ -49,6 +50,7 @@ struct daemon {
 	struct forward *forward;
 	uint64_t duties_ms; /* when they are due */
 	uint64_t judged_ms; /* when they were last looked at */
+	uint64_t founding_ms; /* when to found the cluster, should it not be */
 	uint64_t watchdog_ms;
 	uint64_t stop_by_ms; /* 0: not stopping */
 	uint64_t told_index; /* of the value, to those who watch */
@@ -248,15 +250,17 @@ static void turn_value(struct daemon *d)
 	control_changed(d->control);
 }
 
-static void turn_founding(struct daemon *d)
+static void turn_founding(struct daemon *d, uint64_t now)
 {
 	struct replica_status status;
 	struct replica *replica = ledger_replica(d->ledger);
 	if (d->cluster.settings.schema || !replica || d->identity.id != 1)
 		return;
 	replica_status(replica, &status);
-	if (status.role == REPLICA_LEADER)
-		found_cluster(d);
+	if (status.role != REPLICA_LEADER || now < d->founding_ms)
+		return;
+	d->founding_ms = now + FOUNDING_AGAIN_MS;
+	found_cluster(d);
 }
 
 /* When the duties are due next. What happens soon after one another is judged at once. */
@@ -271,7 +275,7 @@ static uint64_t turn_duties(struct daemon *d, uint64_t now)
 		tell_members(d);
 	d->stirred = d->value_moved = false;
 	d->judged_ms = now;
-	turn_founding(d);
+	turn_founding(d, now);
 	d->duties_ms = duties_turn(d->duties, now);
 	return d->stirred ? now + DUTIES_EVERY_MS : d->duties_ms;
 }

@@ -16,6 +16,8 @@
 #define PROPOSE_TIMEOUT_MS 10000
 #define MEMBER_AGAIN_MS	   200
 #define TRANSFER_AGAIN_MS  500
+/* Without a majority for that long, who is ended need not wait until it has told it. */
+#define LEAVE_UNSAID_MS 3000
 
 struct duties {
 	struct duties_options options;
@@ -26,6 +28,8 @@ struct duties {
 	uint64_t host_ms, member_ms, transfer_ms;
 	bool stopping, announced_divergence;
 	bool holding; /* the guard has been told to hold */
+	bool lost; /* out of touch for long enough to go without a word */
+	uint64_t current_ms; /* when we were last in touch */
 	struct standing standing; /* of the last turn */
 	/* Of the last turn, to log what changed. */
 	uint64_t logged_leader, logged_epoch;
@@ -229,6 +233,11 @@ static void turn_services(struct duties *d, uint64_t now)
 	    &d->agent, "services", failing ? COLLECTOR_FAILED : COLLECTOR_OK, text, now);
 }
 
+static bool alone(const struct cluster *c)
+{
+	return c->nodes.count < 2;
+}
+
 uint64_t duties_turn(struct duties *d, uint64_t now)
 {
 	struct cluster *c = d->options.context->cluster;
@@ -241,12 +250,16 @@ uint64_t duties_turn(struct duties *d, uint64_t now)
 	}
 	turn_services(d, now);
 	d->standing = standing_of(replica, d->election_ms, now);
+	if (d->standing.current)
+		d->current_ms = now;
+	d->lost = now - d->current_ms >= LEAVE_UNSAID_MS;
 	holdings_status(d->holdings, &holding);
 	uint64_t keepalive_ms = d->agent.keepalive_ms;
 	agent_turn(&d->agent, c, &d->standing, &holding, now, &turn);
 	if (keepalive_ms != d->agent.keepalive_ms)
 		log_keepalive(d);
-	d->holding = turn.hold && !d->stopping;
+	/* One that is ended goes on holding until another leads, if there is another. */
+	d->holding = turn.hold && !(d->stopping && alone(c));
 	if (d->holding)
 		holdings_take(d->holdings, d->standing.lease_until_ms);
 	else
@@ -292,8 +305,13 @@ bool duties_stopped(const struct duties *d)
 	struct holding holding;
 	const struct cluster *c = d->options.context->cluster;
 	holdings_status(d->holdings, &holding);
-	bool alone = c->nodes.count < 2;
+	const struct node *me = cluster_node(c, d->standing.id);
 	bool leads = d->standing.leader_id == d->standing.id;
-	return agent_stopped(&d->agent, c) && (!leads || alone) && holding.addresses_gone &&
-	       holding.services_gone;
+	/* Who follows waits for our word that nothing is held here any more. */
+	bool held = me && (me->coordinator_state == COORDINATOR_RELINQUISH ||
+			      me->coordinator_state == COORDINATOR_TAKEOVER ||
+			      me->coordinator_state == COORDINATOR_PRIMARY);
+	bool owes = held && !alone(c);
+	bool said = agent_stopped(&d->agent, c) && (!leads || alone(c)) && !owes;
+	return (said || d->lost) && holding.addresses_gone && holding.services_gone;
 }
