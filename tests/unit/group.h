@@ -4,8 +4,8 @@
  * once; its result is its place in the list. Whatever any member ever applied is kept in
  * `truth`, and every member is held against it: so a contradiction shows at once. Each member has
  * a clock of its own. */
-#ifndef TESTS_GROUP_H
-#define TESTS_GROUP_H
+#ifndef TESTS_UNIT_GROUP_H
+#define TESTS_UNIT_GROUP_H
 
 #include <errno.h>
 #include <setjmp.h>

@@ -290,9 +290,9 @@ static void whatever_happens_members_agree_and_nothing_acknowledged_is_lost(void
 int main(int argc, char **argv)
 {
 	if (argc > 1)
-		first_seed = (unsigned)atoi(argv[1]);
+		first_seed = (unsigned)strtoul(argv[1], NULL, 10);
 	if (argc > 2)
-		seeds = (unsigned)atoi(argv[2]);
+		seeds = (unsigned)strtoul(argv[2], NULL, 10);
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(whatever_happens_members_agree_and_nothing_acknowledged_is_lost),
 	};
