@@ -1,7 +1,8 @@
 /* libraft's core, and the wall around it.
  *
  * raft_step() of 0.22.1 trusts its caller: it asserts on messages that a peer may well send, and
- * on a few that merely come late. Each rule below that keeps something from it says which. */
+ * on a few that merely come late; and Debian builds it without its asserts, so that it would go on
+ * with a broken state instead. Each rule below that keeps something from it says which. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
