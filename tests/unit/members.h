@@ -143,7 +143,8 @@ static inline void turn(void)
 {
 	static uv_timer_t timer;
 	uv_timer_init(&loop, &timer);
-	uv_timer_start(&timer, on_tick, 2, 0);
+	/* Repeated: one that is due before the loop sleeps would not end its sleep. */
+	uv_timer_start(&timer, on_tick, 2, 2);
 	uv_run(&loop, UV_RUN_ONCE);
 	uv_close((uv_handle_t *)&timer, NULL);
 	uv_run(&loop, UV_RUN_NOWAIT);
