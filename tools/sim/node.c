@@ -80,6 +80,7 @@ static void trace_command(struct sim_node *n, uint64_t index, const uint8_t *byt
 	w->traced_by = n->id;
 	if (w->options.quiet || command_decode(&command, bytes, size))
 		return;
+	w->fences += command.number == COMMAND_node_fenced;
 	bool dull = command.number == COMMAND_tick || command.number == COMMAND_fact;
 	if (!dull) {
 		struct buffer text = {0};
@@ -94,9 +95,11 @@ static int port_apply(void *data, uint64_t index, const uint8_t *operation, size
 {
 	struct sim_node *n = data;
 	verify_before(n, index);
-	int result = cluster_apply(&n->value, index, operation, size, NULL);
+	int result = cluster_apply(&n->value, index, operation, size, &n->refused);
 	if (result >= 0)
 		trace_command(n, index, operation, size);
+	else
+		n->refused_index = index;
 	verify_applied(n, index);
 	return result;
 }

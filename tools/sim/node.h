@@ -24,6 +24,8 @@ struct sim_node {
 	uint64_t client, sequence; /* of this daemon */
 	uint64_t wake_ms;
 	uint64_t member_ms; /* when the last membership change was asked for */
+	struct err refused; /* why the value refused what it refused last... */
+	uint64_t refused_index; /* ...at this index */
 	bool fence_pending; /* somebody vouched that it is off: it must stay so */
 };
 

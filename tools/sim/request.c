@@ -64,7 +64,6 @@ void request_answered(void *node, uint64_t request, int result, uint64_t index)
 		break;
 	case REQUEST_FENCE:
 		w->nodes[number]->fence_pending = false;
-		w->fences += result >= 0;
 		break;
 	case REQUEST_USER:
 	case REQUEST_READ:

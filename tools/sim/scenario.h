@@ -3,20 +3,22 @@
  *
  *   nodes 5 coordinators 3             first line; 3 and 3 when there is none
  *   vm 101 node=1 memory=512 state=start
- *   at 10s power 3 off                 or on; without `at`, right away
+ *   at 10s power 3 off                 or on; without `at`, when the line before it is done
  *   at 10s network 3 off               cut from everybody; on: mended
  *   oneway 1 3 off                     3 no longer hears 1
  *   daemon 2 off                       kill -9; on: started again
  *   pause 2 5s                         the daemon is stopped (SIGSTOP)
  *   clock 2 +1h                        the wall clock jumps
  *   disk 1 full|fail|slow=200ms|ok
- *   hang 2 hypervisor 10s
+ *   hang 2 hypervisor|pool|nic 10s     without a time: for good
  *   at 20s op node primary 2           any operation of the command line, asked on node 1
  *   at 20s op on 3 vm start 101        ... asked on node 3
  *   until 120s
  *   expect vm 101 running on 2         or: not on 2, running, off
- *   expect primary 2                   expect no-primary
- *   expect no-fence
+ *   expect primary 2                   or: primary, no-primary
+ *   expect node 3 fenced               what the cluster says of its daemon
+ *   expect node 5 current              it knows what the primary knows
+ *   expect fence                       or: no-fence; somebody was declared off
  *
  * Nodes are named by their numbers. Times count from when the cluster is up.
  * Expectations are looked at when they are reached: `at 30s expect ...`, or at the end. */

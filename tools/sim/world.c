@@ -9,6 +9,7 @@
 #include "tools/sim/verify.h"
 
 #define JOIN_AGAIN_MS 2000
+#define EVENTS_MAX    100000 /* within a second; some hundreds are usual */
 
 /* splitmix64: small, good enough, the same everywhere. */
 uint64_t world_random(struct world *w, uint64_t below)
@@ -118,12 +119,23 @@ void world_close(struct world *w)
 	buffer_close(&w->trace);
 }
 
+/* Each second has room for what happens in it: messages that beget messages do not end. */
+static void count_event(struct world *w)
+{
+	if (w->now_ms / 1000 != w->counted_s)
+		w->counted = 0;
+	w->counted_s = w->now_ms / 1000;
+	if (++w->counted > EVENTS_MAX)
+		world_fail(w, "more than %u events within one second: a storm", EVENTS_MAX);
+}
+
 void world_run(struct world *w, uint64_t until_ms)
 {
 	struct event event;
 	while (!*w->failure && events_time(&w->events) <= until_ms) {
 		events_next(&w->events, &event);
 		w->now_ms = event.time_ms;
+		count_event(w);
 		event.run(w, event.node, event.number, event.bytes);
 		free(event.bytes);
 	}

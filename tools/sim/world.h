@@ -66,13 +66,15 @@ struct world {
 	uint64_t now_ms;
 	uint64_t random;
 	struct events events;
+	uint64_t counted_s; /* events of this second are... */
+	unsigned counted; /* ...so many up to now */
 	struct sim_node *nodes[WORLD_NODES_MAX + 1];
 	unsigned node_count;
 	bool cut[WORLD_NODES_MAX + 1][WORLD_NODES_MAX + 1]; /* [from][to]: nothing passes */
 	uint64_t traced_index; /* highest entry whose commands were traced, as... */
 	unsigned traced_by; /* ...this node applied it first */
 	struct verify *verify;
-	unsigned fences;
+	unsigned fences; /* somebody vouched for them; counted with a trace alone */
 	void (*answered)(struct world *w, const struct sim_answer *answer);
 	void *player; /* chaos or scenario: for answered */
 	struct buffer trace;

@@ -1,0 +1,190 @@
+/* What a scenario expects, and what was found instead. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "tools/sim/scenario_step.h"
+
+struct found {
+	bool held;
+	char text[128];
+};
+
+static void found_set(struct found *f, bool held, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static void found_set(struct found *f, bool held, const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	vsnprintf(f->text, sizeof(f->text), format, args);
+	va_end(args);
+	f->held = held;
+}
+
+static struct sim_node *vm_runs_on(const struct scenario *s, const char *name)
+{
+	char uuid[37];
+	snprintf(uuid, sizeof(uuid), "uuid-%.20s", name);
+	for (unsigned i = 1; i <= s->world.node_count; i++) {
+		const struct sim_vm *vm = sim_hypervisor_vm(s->world.nodes[i], uuid);
+		if (vm && vm->state == SIM_VM_RUNNING)
+			return s->world.nodes[i];
+	}
+	return NULL;
+}
+
+static int expect_vm_place(
+    struct scenario *s, const struct step *step, const struct sim_node *runs_on, struct found *f)
+{
+	static const char *const words[] = {"on", "not on", NULL};
+	bool not_on = !strcmp(step_word(step, 4), "not");
+	unsigned at = not_on ? 5 : 4;
+	if (step->count == 4)
+		return 0;
+	if (strcmp(step_word(step, at), "on") != 0)
+		return step_unknown(s, step, step_word(step, 4), words);
+	const struct sim_node *n = step_node(s, step, at + 1);
+	if (!n)
+		return -EINVAL;
+	f->held = f->held && (runs_on == n) != not_on;
+	return 0;
+}
+
+static int expect_vm(struct scenario *s, const struct step *step, struct found *f)
+{
+	static const char *const words[] = {"running", "off", NULL};
+	const char *name = step_word(step, 2), *state = step_word(step, 3);
+	const struct sim_node *runs_on = vm_runs_on(s, name);
+	bool running = !strcmp(state, "running");
+	if (!running && strcmp(state, "off") != 0)
+		return step_unknown(s, step, state, words);
+	if (!cluster_vm_named(&s->world.nodes[1]->value, name))
+		return step_bad(s, step, "there is no VM %s", name);
+	if (runs_on)
+		found_set(f, running, "it runs on %u", runs_on->id);
+	else
+		found_set(f, !running, "it does not run");
+	return running ? expect_vm_place(s, step, runs_on, f) : 0;
+}
+
+static int expect_primary(struct scenario *s, const struct step *step, struct found *f)
+{
+	unsigned primary = world_primary(&s->world);
+	const struct sim_node *n = step->count > 2 ? step_node(s, step, 2) : NULL;
+	if (step->count > 2 && !n)
+		return -EINVAL;
+	if (primary)
+		found_set(f, !n || n->id == primary, "the primary is %u", primary);
+	else
+		found_set(f, false, "there is none");
+	return 0;
+}
+
+static int expect_no_primary(struct scenario *s, const struct step *step, struct found *f)
+{
+	unsigned primary = world_primary(&s->world);
+	found_set(f, !primary, "the primary is %u", primary);
+	return 0;
+}
+
+/* Of the node that knows most. */
+static const struct cluster *newest(const struct world *w)
+{
+	const struct cluster *c = &w->nodes[1]->value;
+	for (unsigned i = 2; i <= w->node_count; i++)
+		if (w->nodes[i]->value.index > c->index)
+			c = &w->nodes[i]->value;
+	return c;
+}
+
+static int expect_node(struct scenario *s, const struct step *step, struct found *f)
+{
+	const char *words[16] = {"current"}, *state = step_word(step, 3);
+	const struct sim_node *n = step_node(s, step, 2);
+	const struct cluster *c = newest(&s->world);
+	bool known = !strcmp(state, "current");
+	if (!n)
+		return -EINVAL;
+	for (unsigned i = 0; daemon_state_names[i] && i < 14; i++) {
+		known |= !strcmp(state, daemon_state_names[i]);
+		words[i + 1] = daemon_state_names[i];
+	}
+	if (!known)
+		return step_unknown(s, step, state, words);
+	if (!strcmp(state, "current")) {
+		uint64_t behind = c->index - n->value.index;
+		found_set(f, sim_node_serves(n) && behind < 2, "it is %llu entries behind",
+		    (unsigned long long)behind);
+		return 0;
+	}
+	const struct node *node = cluster_node(c, n->raft_id);
+	const char *is = node ? state_name(daemon_state_names, node->daemon_state) : "unknown";
+	found_set(f, !strcmp(is, state), "it is %s", is);
+	return 0;
+}
+
+static int expect_no_fence(struct scenario *s, const struct step *step, struct found *f)
+{
+	found_set(f, !s->world.fences, "a node was fenced");
+	return 0;
+}
+
+static int expect_fence(struct scenario *s, const struct step *step, struct found *f)
+{
+	found_set(f, s->world.fences, "no node was fenced");
+	return 0;
+}
+
+static const struct expectation {
+	const char *name;
+	int (*look)(struct scenario *s, const struct step *step, struct found *f);
+} expectations[] = {
+    {"vm", expect_vm},
+    {"primary", expect_primary},
+    {"no-primary", expect_no_primary},
+    {"node", expect_node},
+    {"fence", expect_fence},
+    {"no-fence", expect_no_fence},
+};
+
+#define EXPECTATIONS (sizeof(expectations) / sizeof(*expectations))
+
+static const struct expectation *expectation_of(
+    struct scenario *s, const struct step *step, const char *name)
+{
+	const char *words[EXPECTATIONS + 1] = {NULL};
+	for (unsigned i = 0; i < EXPECTATIONS; i++) {
+		if (!strcmp(name, expectations[i].name))
+			return &expectations[i];
+		words[i] = expectations[i].name;
+	}
+	step_unknown(s, step, name, words);
+	return NULL;
+}
+
+static void note(struct scenario *s, const struct step *step, const struct found *f)
+{
+	struct buffer text = {0};
+	for (unsigned i = 1; i < step->count; i++)
+		buffer_print(&text, "%s%s", i > 1 ? " " : "", step->words[i]);
+	world_trace(&s->world, 0, "line %u: %s: %.*s%s%s", step->line,
+	    f->held ? "as expected" : "EXPECTED", (int)text.size, (char *)text.data,
+	    f->held ? "" : ", but ", f->held ? "" : f->text);
+	json_array_append_new(s->expectations,
+	    json_pack("{s:i, s:o, s:b, s:s}", "line", (int)step->line, "expected",
+		json_stringn((char *)text.data, text.size), "held", f->held, "found", f->text));
+	buffer_close(&text);
+}
+
+int step_expect(struct scenario *s, const struct step *step)
+{
+	struct found found = {0};
+	const struct expectation *e = expectation_of(s, step, step_word(step, 1));
+	int result = e ? e->look(s, step, &found) : -EINVAL;
+	if (result)
+		return result;
+	s->failed += !found.held;
+	note(s, step, &found);
+	return 0;
+}
