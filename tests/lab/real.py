@@ -47,8 +47,9 @@ for part in lib log cache; do mount --bind {directory}/libvirt/$part /var/$part/
 mount --bind {directory}/libvirt/etc /etc/libvirt
 mount --bind {directory}/console {lab}/console
 ip link set lo up
-libvirtd --daemon -f /etc/libvirt/libvirtd.conf -p /run/libvirtd.pid
+{libvirtd}
 """
+LIBVIRTD = "libvirtd --daemon -f /etc/libvirt/libvirtd.conf -p /run/libvirtd.pid"
 
 
 class Wires:
@@ -128,7 +129,8 @@ class Lab:
             file.write(LIBVIRTD_CONF.format(number=number))
         with open(f"{directory}/libvirt/etc/qemu.conf", "w", encoding="ascii") as file:
             file.write(QEMU_CONF)
-        setup = SETUP.format(name=name, directory=directory, lab=self.directory)
+        setup = SETUP.format(name=name, directory=directory, lab=self.directory,
+                             libvirtd=LIBVIRTD)
         node = Node(directory, name, Machine(setup, KINDS), f"10.78.1.{number}")
         self.configure(node)
         return node
@@ -173,6 +175,14 @@ class Lab:
         self.client.power_off()
         self.wires.hub.power_off()
         shutil.rmtree(self.directory)
+
+    @staticmethod
+    def libvirtd(node, what):
+        if what == "kill":
+            node.machine.run("sh", "-c", "pid=$(cat /run/libvirtd.pid); kill -KILL $pid; "
+                             "while [ -d /proc/$pid ]; do sleep 0.05; done; rm /run/libvirtd.pid")
+        else:
+            node.machine.run(*LIBVIRTD.split())
 
     # VMs.
 
