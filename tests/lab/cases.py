@@ -1,6 +1,7 @@
 """Running the cases of a lab script: one line each, and their sum as the last one.
 
-LAB_ROUNDS=N repeats what is repeated N times; LAB_QUICK=1 as often as CI has time for."""
+LAB_ROUNDS=N repeats what is repeated N times; LAB_QUICK=1 as often as CI has time for. LAB_TELL=1
+shows what the daemons said in each case, not only when one failed."""
 
 import os
 import signal
@@ -56,6 +57,8 @@ def case_run(case, shared):
     try:
         case()
         print(f"ok      {case.__name__}", flush=True)
+        if shared and os.environ.get("LAB_TELL"):
+            shared.tell()
         return True
     except (AssertionError, Failed, OSError, subprocess.SubprocessError) as error:
         print(f"FAILED  {case.__name__}: {error}", flush=True)

@@ -423,11 +423,15 @@ pvc:
 
 
 def ticks(path):
-    """What a guest has said on its serial console: how often it came up, and its last tick."""
+    """What a guest has said on its serial console: how often it came up, and its last
+    tick since."""
     try:
         with open(path, encoding="ascii", errors="replace") as file:
             lines = file.read().split()
     except OSError:
         return 0, 0
+    ups = lines.count("up")
+    while "up" in lines:
+        lines = lines[lines.index("up") + 1:]
     numbers = [int(b) for a, b in zip(lines, lines[1:]) if a == "tick" and b.isdigit()]
-    return lines.count("up"), numbers[-1] if numbers else 0
+    return ups, numbers[-1] if numbers else 0
