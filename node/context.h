@@ -35,6 +35,8 @@ struct context {
 	uint64_t (*now_ms)(void *data);
 	/* NULL while the log is not open. */
 	struct replica *(*replica)(void *data);
+	/* Why it is not; "": not known. */
+	const char *(*trouble)(void *data);
 	/* Propose; client and sequence are filled in here, the command's blobs and lists
 	 * stay the caller's. done may be NULL. */
 	void (*propose)(void *data, struct command *command, unsigned timeout_ms, context_done done,

@@ -77,6 +77,12 @@ static struct replica *context_replica(void *data)
 	return ledger_replica(d->ledger);
 }
 
+static const char *context_trouble(void *data)
+{
+	struct daemon *d = data;
+	return ledger_trouble(d->ledger);
+}
+
 static void context_propose(
     void *data, struct command *command, unsigned timeout_ms, context_done done, void *done_data)
 {
@@ -138,6 +144,7 @@ static void make_context(struct daemon *d)
 	    .config = &d->config,
 	    .now_ms = context_now,
 	    .replica = context_replica,
+	    .trouble = context_trouble,
 	    .propose = context_propose,
 	    .read = context_read,
 	    .watch = context_watch,
@@ -220,6 +227,23 @@ static void tell_members(struct daemon *d)
 		n = contacts_load(directory, members);
 	}
 	peers_members(d->peers, members, n);
+}
+
+static uint32_t slowest_voter_us(void *data)
+{
+	struct daemon *d = data;
+	struct peers_status peers[PEERS_MEMBERS_MAX];
+	struct replica_member members[REPLICA_MEMBERS_MAX];
+	struct replica *replica = ledger_replica(d->ledger);
+	unsigned n = peers_status(d->peers, peers, PEERS_MEMBERS_MAX);
+	unsigned m = replica ? replica_members(replica, members, REPLICA_MEMBERS_MAX) : 0;
+	uint32_t slowest_us = 0;
+	for (unsigned i = 0; i < n; i++)
+		for (unsigned k = 0; k < m; k++)
+			if (peers[i].sending && members[k].id == peers[i].id &&
+			    members[k].role == MEMBER_VOTER && peers[i].rtt_us > slowest_us)
+				slowest_us = peers[i].rtt_us;
+	return slowest_us;
 }
 
 /* The first leader of a new cluster says what it is called. */
@@ -561,6 +585,7 @@ static int start_duties(struct daemon *d, struct err *err)
 	    .context = &d->context,
 	    .ledger = d->ledger,
 	    .send = send_to,
+	    .rtt_us = slowest_voter_us,
 	    .stirred = stirred,
 	    .data = d,
 	};

@@ -7,24 +7,31 @@
 
 #include "fsm/history.h"
 #include "fsm/memory.h"
+#include "fsm/node.h"
 #include "node/execute.h"
+#include "node/health.h"
 #include "node/holdings.h"
 #include "node/host.h"
 #include "node/log.h"
 #include "node/members.h"
+#include "node/pace.h"
 
 #define PROPOSE_TIMEOUT_MS 10000
 #define MEMBER_AGAIN_MS	   200
 #define TRANSFER_AGAIN_MS  500
 /* Without a majority for that long, who is ended need not wait until it has told it. */
 #define LEAVE_UNSAID_MS 3000
+/* So long nothing must have been wrong with a disk before it is called well again. */
+#define DISK_WELL_MS 10000
 
 struct duties {
 	struct duties_options options;
 	struct agent agent;
 	struct execute *execute; /* NULL: this node runs no VMs */
 	struct holdings *holdings;
-	unsigned election_ms;
+	int disk_error; /* of the log, as wal_status has it */
+	uint64_t disk_ill_ms; /* when it last was */
+	bool disk_said; /* that it is */
 	uint64_t host_ms, member_ms, transfer_ms;
 	bool stopping, announced_divergence;
 	bool holding; /* the guard has been told to hold */
@@ -76,7 +83,6 @@ int duties_open(struct duties **duties, const struct duties_options *options, st
 {
 	struct duties *d = must_alloc(sizeof(*d));
 	d->options = *options;
-	d->election_ms = options->config->raft.election_ms;
 	struct agent_options agent = agent_options(options->config, options->context->id);
 	agent_init(&d->agent, &agent);
 	host_read(&d->agent.host);
@@ -118,7 +124,8 @@ static const char *name_of(const struct cluster *c, uint64_t id)
 
 static void log_changes(struct duties *d, const struct cluster *c)
 {
-	bool known = !d->standing.leader_id || cluster_node(c, (uint32_t)d->standing.leader_id);
+	bool known = !d->standing.term || !d->standing.leader_id ||
+		     cluster_node(c, (uint32_t)d->standing.leader_id);
 	/* One that was just started has heard of the leader before it knows its name. */
 	if (d->standing.leader_id != d->logged_leader && known) {
 		log_info("Leader of term %" PRIu64 ": %s", d->standing.term,
@@ -211,15 +218,39 @@ static void turn_members(struct duties *d, const struct cluster *c, uint64_t now
 	ledger_change_member(d->options.ledger, &change);
 }
 
+static bool disk_failed(const struct node *node)
+{
+	const struct keepalive *k = node_keepalive(node);
+	for (uint32_t i = 0; k && i < k->collectors.count; i++)
+		if (!strcmp(k->collectors.items[i].name, "log") &&
+		    k->collectors.items[i].state == COLLECTOR_FAILED)
+			return true;
+	return false;
+}
+
+/* Who is to lead instead: not one that would give the lead back. 0: nobody. */
+static uint32_t well_successor(const struct cluster *c, uint32_t self)
+{
+	cluster_each(c->nodes, struct node, node)
+	{
+		if (node->id != self && node->coordinator && node->daemon_state == DAEMON_RUN &&
+		    node_silence_ms(c, node) <= HEALTH_SILENCE_MS && !disk_failed(node))
+			return node->id;
+	}
+	return 0;
+}
+
 static void turn_leave(struct duties *d, uint64_t now)
 {
 	struct replica *replica = ledger_replica(d->options.ledger);
-	if (!d->stopping || !replica || d->standing.leader_id != d->standing.id)
+	uint32_t to =
+	    d->disk_error ? well_successor(d->options.context->cluster, d->standing.id) : 0;
+	if (!(d->stopping || to) || !replica || d->standing.leader_id != d->standing.id)
 		return;
 	if (now - d->transfer_ms < TRANSFER_AGAIN_MS)
 		return;
 	d->transfer_ms = now;
-	replica_transfer(replica, 0, now);
+	replica_transfer(replica, to, now);
 }
 
 /* How the services are goes to everybody with the keepalive. */
@@ -238,6 +269,61 @@ static bool alone(const struct cluster *c)
 	return c->nodes.count < 2;
 }
 
+/* How the log is doing, and with it how patient this member should be. */
+static void measure_log(struct duties *d, struct replica *replica)
+{
+	const struct config_raft *raft = &d->options.config->raft;
+	struct replica_status status;
+	struct wal_status wal;
+	ledger_wal_status(d->options.ledger, &wal);
+	d->disk_error = wal.last_error;
+	if (!replica)
+		return;
+	replica_status(replica, &status);
+	struct pace pace = {
+	    .election_ms = raft->election_ms,
+	    .heartbeat_ms = raft->heartbeat_ms,
+	    .rtt_us = d->options.rtt_us(d->options.data),
+	    .write_us_p50 = wal.write_us_p50,
+	    .write_us_p99 = wal.write_us_p99,
+	};
+	unsigned election_ms = pace_election(&pace, status.election_ms);
+	if (election_ms == status.election_ms)
+		return;
+	log_info("An election is called after %u ms from now on: round trips take %" PRIu32
+		 " us, writes %" PRIu64 " us",
+	    election_ms, pace.rtt_us, wal.write_us_p99);
+	replica_set_election(replica, election_ms);
+}
+
+/* A leader whose disk is slow gives the lead away by itself (replica.h); one whose disk is full
+ * lives on its reserve and leaves while it can (turn_leave). Here both are said. */
+static void watch_disk(struct duties *d, const struct replica *replica, uint64_t now)
+{
+	struct replica_status status;
+	struct err why = {""};
+	enum collector_state disk = COLLECTOR_OK;
+	replica_status(replica, &status);
+	uint64_t waits_ms = status.write_since_ms ? now - status.write_since_ms : 0;
+	if (d->disk_error) {
+		disk = COLLECTOR_FAILED;
+		err_set(&why, 0, "The log's disk: %s", strerror(-d->disk_error));
+	} else if (waits_ms >= config_lease_ms(&d->options.config->raft)) {
+		disk = COLLECTOR_STUCK;
+		err_set(&why, 0, "The log's disk has not answered for %" PRIu64 " ms", waits_ms);
+	}
+	agent_collected(&d->agent, "log", disk, why.text, now);
+	if (disk != COLLECTOR_OK)
+		d->disk_ill_ms = now;
+	if (disk != COLLECTOR_OK && !d->disk_said)
+		log_error("%s: another node is to lead", why.text);
+	else if (disk == COLLECTOR_OK && d->disk_said && now - d->disk_ill_ms >= DISK_WELL_MS)
+		log_ok("The log's disk is well again");
+	else
+		return;
+	d->disk_said = disk != COLLECTOR_OK;
+}
+
 uint64_t duties_turn(struct duties *d, uint64_t now)
 {
 	struct cluster *c = d->options.context->cluster;
@@ -246,10 +332,13 @@ uint64_t duties_turn(struct duties *d, uint64_t now)
 	struct agent_turn turn;
 	if (now >= d->host_ms) {
 		host_read(&d->agent.host);
+		measure_log(d, replica);
 		d->host_ms = now + d->agent.options.keepalive_interval_ms / 2;
 	}
+	if (replica)
+		watch_disk(d, replica, now);
 	turn_services(d, now);
-	d->standing = standing_of(replica, d->election_ms, now);
+	d->standing = standing_of(replica, now);
 	if (d->standing.current)
 		d->current_ms = now;
 	d->lost = now - d->current_ms >= LEAVE_UNSAID_MS;

@@ -18,6 +18,8 @@ struct duties_options {
 	struct ledger *ledger;
 	/* Send to a member, as the ledger's. */
 	void (*send)(void *data, uint64_t to, const uint8_t *bytes, size_t size);
+	/* The round trip to the slowest voter that is connected; 0: not known. */
+	uint32_t (*rtt_us)(void *data);
 	/* Something changed: duties_turn is due. */
 	void (*stirred)(void *data);
 	void *data;

@@ -135,10 +135,11 @@ void health_judge(
 {
 	health->level = HEALTH_HEALTHY;
 	health->count = 0;
-	if (log)
-		judge_log(c, log, now_ms, health);
+	if (log->closed)
+		say(health, HEALTH_CRITICAL, "this node's log is not open%s%s",
+		    *log->closed ? ": " : "", log->closed);
 	else
-		say(health, HEALTH_CRITICAL, "this node's log is not open yet");
+		judge_log(c, log, now_ms, health);
 	judge_primary(c, health);
 	cluster_each(c->nodes, struct node, node) judge_node(c, node, health);
 	cluster_each(c->vms, struct vm, vm) judge_vm(c, vm, health);

@@ -23,6 +23,7 @@ struct health {
 
 /* How the log stands, as this node knows. */
 struct health_log {
+	const char *closed; /* NULL: it is open; else why not, "": not known */
 	struct replica_status status;
 	unsigned members_count;
 	struct replica_member members[REPLICA_MEMBERS_MAX];
@@ -32,7 +33,6 @@ struct health_log {
  * heard lately have failed already. */
 unsigned health_failure_tolerance(const struct cluster *c, const struct health_log *log);
 
-/* log NULL: the log is not open. */
 void health_judge(
     const struct cluster *c, const struct health_log *log, uint64_t now_ms, struct health *health);
 

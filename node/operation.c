@@ -397,8 +397,10 @@ void progress_set(struct operation_progress *p, int state, const char *format, .
 struct replica *turn_replica(const struct context *context, struct err *err)
 {
 	struct replica *r = context->replica(context->data);
+	const char *trouble = r ? "" : context->trouble(context->data);
 	if (!r)
-		err_set(err, -EAGAIN, "the log is not open yet");
+		err_set(
+		    err, -EIO, "this node's log is not open%s%s", *trouble ? ": " : "", trouble);
 	return r;
 }
 

@@ -9,13 +9,15 @@
 #include "node/operation_turn.h"
 #include "raft/configuration.h"
 
-/* How the log stands, or NULL while it is not open. The caller frees it. */
+/* How the log stands. The caller frees it. */
 static struct health_log *log_of(const struct context *context)
 {
 	struct replica *r = context->replica(context->data);
-	if (!r)
-		return NULL;
 	struct health_log *log = must_alloc(sizeof(*log));
+	if (!r) {
+		log->closed = context->trouble(context->data);
+		return log;
+	}
 	replica_status(r, &log->status);
 	log->members_count = replica_members(r, log->members, REPLICA_MEMBERS_MAX);
 	return log;
@@ -23,7 +25,7 @@ static struct health_log *log_of(const struct context *context)
 
 static json_t *log_json(const struct cluster *c, const struct health_log *log)
 {
-	if (!log)
+	if (log->closed)
 		return json_null();
 	const struct replica_status *s = &log->status;
 	return json_pack("{s:I, s:o, s:I, s:I, s:i, s:i, s:i}", "term", (json_int_t)s->term,
@@ -171,7 +173,7 @@ void operation_cluster_token(struct operation_turn *turn)
 
 static json_t *role_json(const struct health_log *log, uint32_t id)
 {
-	for (unsigned i = 0; log && i < log->members_count; i++)
+	for (unsigned i = 0; i < log->members_count; i++)
 		if (log->members[i].id == id)
 			return json_string(state_name(member_role_names, log->members[i].role));
 	return json_null();
@@ -203,7 +205,7 @@ void operation_raft_members(struct operation_turn *turn)
 	const struct cluster *c = context->cluster;
 	struct err err;
 	if (!turn_replica(context, &err)) {
-		turn_refuse(turn, -EAGAIN, &err);
+		turn_refuse(turn, -EIO, &err);
 		return;
 	}
 	struct health_log *log = log_of(context);

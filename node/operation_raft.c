@@ -35,7 +35,7 @@ void operation_raft_status(struct operation_turn *turn)
 	struct err err;
 	struct replica *r = turn_replica(context, &err);
 	if (!r) {
-		turn_refuse(turn, -EAGAIN, &err);
+		turn_refuse(turn, -EIO, &err);
 		return;
 	}
 	replica_status(r, &s);
@@ -47,6 +47,7 @@ void operation_raft_status(struct operation_turn *turn)
 	    hash_json(c));
 	json_object_set_new(json, "log_bytes", json_integer((json_int_t)s.log_bytes));
 	json_object_set_new(json, "write_ms_max", json_u64(s.write_ms_max));
+	json_object_set_new(json, "election_ms", json_integer(s.election_ms));
 	json_object_set_new(json, "bad_messages", json_u64(s.bad_messages));
 	json_object_set_new(json, "failure", json_text(replica_failure(r)));
 	turn_answer(turn, json);
@@ -124,7 +125,7 @@ void operation_raft_transfer(struct operation_turn *turn)
 	struct replica *r = turn_replica(context, &err);
 	const struct node *node = r ? argument_node(context, turn->arguments, &err) : NULL;
 	if (!node) {
-		turn_refuse(turn, r ? -ENOENT : -EAGAIN, &err);
+		turn_refuse(turn, r ? -ENOENT : -EIO, &err);
 		return;
 	}
 	int status = replica_transfer(r, node->id, context->now_ms(context->data));

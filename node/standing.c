@@ -1,6 +1,6 @@
 #include "node/standing.h"
 
-struct standing standing_of(const struct replica *r, unsigned election_ms, uint64_t now_ms)
+struct standing standing_of(const struct replica *r, uint64_t now_ms)
 {
 	struct replica_status status;
 	struct standing s = {0};
@@ -20,7 +20,7 @@ struct standing standing_of(const struct replica *r, unsigned election_ms, uint6
 	}
 	uint64_t silence_ms = now_ms - status.heard_ms;
 	s.current = status.role == REPLICA_FOLLOWER && status.leader && status.leader_commit &&
-		    silence_ms <= (uint64_t)election_ms * STANDING_TOUCH_ELECTIONS &&
+		    silence_ms <= (uint64_t)status.election_ms * STANDING_TOUCH_ELECTIONS &&
 		    status.applied >= status.leader_commit;
 	return s;
 }

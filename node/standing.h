@@ -22,6 +22,6 @@ struct standing {
 	uint64_t lease_until_ms; /* until then no other leader exists; 0: no lease */
 };
 
-struct standing standing_of(const struct replica *r, unsigned election_ms, uint64_t now_ms);
+struct standing standing_of(const struct replica *r, uint64_t now_ms);
 
 #endif

@@ -482,6 +482,15 @@ uint64_t replica_lease_left(const struct replica *r, uint64_t now_ms)
 	return reads_lease_left(r, now_ms);
 }
 
+/* libraft draws from it anew whenever a leader is heard. */
+void replica_set_election(struct replica *r, unsigned election_ms)
+{
+	if (election_ms <= r->options.lease_ms)
+		return;
+	r->options.election_ms = election_ms;
+	raft_set_election_timeout(&r->raft, election_ms);
+}
+
 static unsigned voters_heard(const struct replica *r)
 {
 	unsigned seen = 0;
@@ -517,6 +526,8 @@ void replica_status(const struct replica *r, struct replica_status *s)
 	    .voters_seen = voters_heard(r),
 	    .bad_messages = r->bad_messages,
 	    .write_ms_max = r->write_ms_max,
+	    .write_since_ms = r->writes ? r->writes->since_ms : 0,
+	    .election_ms = r->options.election_ms,
 	};
 	for (unsigned i = 0; i < r->n_members; i++)
 		s->standbys += r->members[i].role == MEMBER_STANDBY;

@@ -136,6 +136,10 @@ int replica_transfer(struct replica *r, uint64_t to, uint64_t now_ms);
  * have made before it went down: it does not vote for an election time-out. */
 uint64_t replica_lease_left(const struct replica *r, uint64_t now_ms);
 
+/* Be more or less patient from now on than the options say, but never less than the lease. The
+ * lease does not change, and members need not agree. */
+void replica_set_election(struct replica *r, unsigned election_ms);
+
 struct replica_status {
 	enum replica_role role;
 	uint64_t id, term, vote, leader; /* leader 0: none known */
@@ -147,6 +151,8 @@ struct replica_status {
 	unsigned voters, standbys, voters_seen; /* heard within an election time-out; leader only */
 	uint64_t bad_messages;
 	uint64_t write_ms_max; /* slowest disk write so far */
+	uint64_t write_since_ms; /* when the oldest unanswered one was begun; 0: none is */
+	unsigned election_ms; /* at present */
 };
 struct replica_member {
 	uint64_t id;

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -456,9 +455,6 @@ void wal_status(const struct wal *wal, struct wal_status *status)
 	status->last_error = s->writer.last_error;
 	status->waiting_since_ms = s->count > 0 ? waiting_at(s, 0)->since_ms : 0;
 	pthread_mutex_unlock(&s->lock);
-	struct statvfs fs;
-	if (fstatvfs(wal->fd, &fs) == 0)
-		status->free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
 	if (n == 0)
 		return;
 	qsort(times, n, sizeof(*times), time_order);

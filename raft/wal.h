@@ -59,12 +59,11 @@ int wal_set_aside(const char *directory, char name[256], struct err *err);
 
 struct wal_status {
 	uint64_t bytes, segments; /* on disk, the reserve included */
-	uint64_t free_bytes; /* of the file system */
 	uint64_t write_us_p50, write_us_p99, write_us_max; /* of the last 1024 writes */
 	uint64_t waiting_since_ms; /* CLOCK_MONOTONIC of the oldest unfinished write; 0: none */
 	int last_error; /* 0 or -errno of the last failed write; -ENOSPC also as long as the reserve
 			   is given back */
 };
-void wal_status(const struct wal *wal, struct wal_status *status);
+void wal_status(const struct wal *wal, struct wal_status *status); /* does not touch the disk */
 
 #endif

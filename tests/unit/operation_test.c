@@ -375,8 +375,8 @@ static void what_the_log_refuses_is_told_in_its_words(void **state)
 
 static void operations_without_a_log_say_so(void **state)
 {
-	refused(*state, "raft status", -EAGAIN, "the log is not open yet");
-	refused(*state, "raft members", -EAGAIN, "the log is not open yet");
+	refused(*state, "raft status", -EIO, "this node's log is not open: the disk is full");
+	refused(*state, "raft members", -EIO, "this node's log is not open: the disk is full");
 }
 
 static void assert_progress(struct stage *s, const char *line, int wanted, const char *text)

@@ -41,6 +41,11 @@ static inline struct replica *stage_replica(void *data)
 	return NULL;
 }
 
+static inline const char *stage_trouble(void *data)
+{
+	return "the disk is full";
+}
+
 static inline int stage_apply(struct stage *s, struct command *command, struct err *err)
 {
 	struct buffer bytes = {0};
@@ -167,6 +172,7 @@ static inline void stage_open(struct stage *s)
 	    .cluster = &s->cluster,
 	    .now_ms = stage_now_ms,
 	    .replica = stage_replica,
+	    .trouble = stage_trouble,
 	    .propose = stage_propose,
 	    .journal = s->journal,
 	    .token = stage_token,

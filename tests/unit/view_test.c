@@ -94,7 +94,7 @@ static void status_says_it_in_a_screen(void **state)
 	assert_view("status", answer_of(&s, "status"), TABLE_PLAIN,
 	    "cluster             prod\n"
 	    "health              critical\n"
-	    "                    this node's log is not open yet\n"
+	    "                    this node's log is not open: the disk is full\n"
 	    "maintenance         off\n"
 	    "primary             hv1 (primary for 0.0 s, epoch 7)\n"
 	    "log                 not open\n"

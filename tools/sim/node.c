@@ -344,7 +344,7 @@ static void check_failed(struct sim_node *n)
 
 static void turn(struct sim_node *n, uint64_t now_ms)
 {
-	struct standing standing = standing_of(n->replica, WORLD_ELECTION_MS, now_ms);
+	struct standing standing = standing_of(n->replica, now_ms);
 	sim_hypervisor_look(n);
 	if (!n->replica) {
 		turn_hold(n, &standing, false);

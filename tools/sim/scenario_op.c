@@ -23,6 +23,11 @@ static uint64_t context_now(void *data)
 	return sim_node_clock(((struct asked *)data)->node);
 }
 
+static const char *context_trouble(void *data)
+{
+	return "";
+}
+
 static struct replica *context_replica(void *data)
 {
 	return ((struct asked *)data)->node->replica;
@@ -72,6 +77,7 @@ static struct asked *asked_add(struct scenario *s, const struct step *step, stru
 	    .cluster = &n->value,
 	    .now_ms = context_now,
 	    .replica = context_replica,
+	    .trouble = context_trouble,
 	    .propose = context_propose,
 	};
 	s->asked = must_realloc(s->asked, (s->asked_count + 1) * sizeof(struct asked *));
