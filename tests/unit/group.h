@@ -635,4 +635,60 @@ static inline void group_isolate(struct group *g, const struct node *n, bool cut
 			group_cut(g, n->number, i, cut);
 }
 
+/* ---- What many tests begin with ---- */
+
+static inline struct group *started(unsigned n)
+{
+	struct group *g = group_new(n, 1);
+	group_bootstrap(g, n);
+	group_start(g, n);
+	return g;
+}
+
+static inline struct operation next_operation(uint32_t client)
+{
+	static uint32_t sequence[CLIENTS];
+	return (struct operation){client, ++sequence[client], 7};
+}
+
+static inline void write_some(struct node *n, uint32_t client, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		unsigned number = node_write(n, next_operation(client), 5000);
+		struct request *q = group_wait(n->group, number);
+		if (q->result < 0)
+			fail_msg("write on %u: %d", n->number + 1, q->result);
+	}
+}
+
+static inline void everyone_has(struct group *g, unsigned length)
+{
+	for (unsigned i = 0; i < g->n; i++)
+		if (g->nodes[i].replica)
+			assert_int_equal(g->nodes[i].length, length);
+}
+
+static inline struct node *another(struct group *g, const struct node *than)
+{
+	for (unsigned i = 0; i < g->n; i++)
+		if (&g->nodes[i] != than && g->nodes[i].replica)
+			return &g->nodes[i];
+	return NULL;
+}
+
+static inline void wait_for_other_leader(struct group *g, const struct node *old)
+{
+	for (unsigned ms = 0; ms < 5000 && (!group_leader(g) || group_leader(g) == old); ms++)
+		group_run(g, 1);
+	assert_non_null(group_leader(g));
+	assert_ptr_not_equal(group_leader(g), old);
+}
+
+static inline void change(struct group *g, uint64_t id, enum member_role role)
+{
+	struct request *q = group_wait(g, node_change(group_elect(g), id, role));
+	if (q->result != 0)
+		fail_msg("member %u to role %u: %d", (unsigned)id, role, q->result);
+}
+
 #endif
