@@ -18,10 +18,16 @@ void agent_init(struct agent *agent, const struct agent_options *options)
 	agent->local.known = !options->hypervisor;
 }
 
+/* A keepalive that waits for somebody else's tick would be a sign of life from the past. */
+static void forget_heard(struct agent *agent)
+{
+	while (agent->heard_count)
+		record_clear(keepalive_record(), &agent->heard[--agent->heard_count]);
+}
+
 void agent_close(struct agent *agent)
 {
-	for (unsigned i = 0; i < agent->heard_count; i++)
-		record_clear(keepalive_record(), &agent->heard[i]);
+	forget_heard(agent);
 	free(agent->heard);
 	local_close(&agent->local);
 	plan_close(&agent->plan);
@@ -29,23 +35,14 @@ void agent_close(struct agent *agent)
 
 /* Observations. */
 
-static bool listed(const struct seen_vm *vms, unsigned n, const char *uuid)
-{
-	for (unsigned i = 0; i < n; i++)
-		if (!strcmp(vms[i].uuid, uuid))
-			return true;
-	return false;
-}
-
 void agent_saw_vms(struct agent *agent, const struct seen_vm *vms, unsigned n)
 {
 	struct local *l = &agent->local;
 	l->known = true;
+	for (unsigned i = 0; i < l->count; i++)
+		l->vms[i].observed = OBSERVED_SHUTOFF;
 	for (unsigned i = 0; i < n; i++)
 		local_add(l, vms[i].uuid)->observed = vms[i].observed;
-	for (unsigned i = 0; i < l->count; i++)
-		if (!listed(vms, n, l->vms[i].uuid))
-			l->vms[i].observed = OBSERVED_SHUTOFF;
 }
 
 void agent_saw_nothing(struct agent *agent, const char *why)
@@ -144,11 +141,14 @@ static void tell_hello(struct agent *agent, struct agent_turn *turn, uint64_t no
 /* A fenced node that is back holds nothing of others before it says `run`. */
 static bool runs_nothing_of_others(const struct agent *agent, const struct cluster *c)
 {
-	for (unsigned i = 0; i < agent->local.count; i++) {
-		const struct local_vm *local = &agent->local.vms[i];
-		const struct vm *vm = cluster_vm_named(c, local->uuid);
-		bool off = local->observed == OBSERVED_SHUTOFF && !local->busy;
-		if (vm && vm->node != agent->options.node && !off)
+	cluster_each(c->vms, struct vm, vm)
+	{
+		const struct local_vm *local = local_find(&agent->local, vm->uuid);
+		if (!local || vm->node == agent->options.node)
+			continue;
+		bool off =
+		    local->observed == OBSERVED_SHUTOFF || local->observed == OBSERVED_CRASHED;
+		if (!off || local->busy)
 			return false;
 	}
 	return true;
@@ -187,9 +187,12 @@ static void tell_vm(
 {
 	enum vm_observed observed = local_observed(&agent->local, vm->uuid, now_ms);
 	struct local_vm *local = local_find(&agent->local, vm->uuid);
-	bool news = vm->observed != observed || vm->observed_generation != vm->generation ||
-		    (local && *local->reason && strcmp(local->reason, vm->failed_reason) != 0);
-	if (!news || !local || observed == OBSERVED_UNKNOWN)
+	if (!local || observed == OBSERVED_UNKNOWN)
+		return;
+	/* What failed for an earlier generation failed for a wish that nobody has any more. */
+	const char *reason = local->acted_generation == vm->generation ? local->reason : "";
+	if (vm->observed == observed && vm->observed_generation == vm->generation &&
+	    (!*reason || !strcmp(reason, vm->failed_reason)))
 		return;
 	bool told = local->told == observed && local->told_generation == vm->generation;
 	if (told && local->told_ms && now_ms - local->told_ms < TELL_AGAIN_MS)
@@ -204,7 +207,7 @@ static void tell_vm(
 	command->vm_report.vm = vm->id;
 	command->vm_report.generation = vm->generation;
 	command->vm_report.observed = observed;
-	memcpy(command->vm_report.reason, local->reason, sizeof(command->vm_report.reason));
+	memcpy(command->vm_report.reason, reason, strlen(reason));
 }
 
 static void make_sightings(
@@ -285,6 +288,8 @@ static void tell_tick(struct agent *agent, const struct cluster *c, const struct
 {
 	bool first = agent->tick_term != standing->term;
 	uint64_t wait_ms = agent->options.keepalive_interval_ms;
+	if (standing->leader_id != standing->id)
+		forget_heard(agent);
 	if (!standing->leader)
 		return;
 	if (heard_a_newcomer(agent, c) && wait_ms > TICK_NEWCOMER_MS)

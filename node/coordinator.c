@@ -35,10 +35,12 @@ static void tell_takeover(struct coordinator *co, const struct standing *standin
 }
 
 static void tell_step(struct coordinator *co, const struct cluster *c, const char *step,
-    struct coordinator_turn *turn)
+    struct coordinator_turn *turn, uint64_t now_ms)
 {
-	if (!strcmp(c->primary.step, step) || !strcmp(co->step_told, step))
+	if (!strcmp(c->primary.step, step))
 		return;
+	if (strcmp(co->step_told, step) != 0)
+		co->told = COMMAND_NONE;
 	snprintf(co->step_told, sizeof(co->step_told), "%s", step);
 	turn->command = (struct command){
 	    .number = COMMAND_primary_step,
@@ -46,7 +48,7 @@ static void tell_step(struct coordinator *co, const struct cluster *c, const cha
 	};
 	snprintf(
 	    turn->command.primary_step.step, sizeof(turn->command.primary_step.step), "%s", step);
-	turn->propose = true;
+	tell(co, c->primary.epoch, turn, now_ms);
 }
 
 /* 1. Nobody may hold what we are about to take: the others said so, or the
@@ -72,14 +74,14 @@ static void primary_turn(struct coordinator *co, const struct cluster *c,
     const struct holding *holding, uint64_t now_ms, struct coordinator_turn *turn)
 {
 	if (!may_hold(c, standing, options, now_ms)) {
-		tell_step(co, c, "waiting for the old primary's lease", turn);
+		tell_step(co, c, "waiting for the old primary's lease", turn, now_ms);
 		return;
 	}
 	turn->hold = true;
 	if (c->primary.state == COORDINATOR_PRIMARY)
 		return;
 	if (!steps_done(holding)) {
-		tell_step(co, c, *holding->text ? holding->text : "taking addresses", turn);
+		tell_step(co, c, *holding->text ? holding->text : "taking addresses", turn, now_ms);
 		return;
 	}
 	turn->command = (struct command){

@@ -11,24 +11,38 @@
  * hung: for so long its VM is not said to be off. */
 #define DOUBT_MS 60000
 
+/* The place of the first whose UUID is not less. */
+static unsigned local_place(const struct local *l, const char *uuid)
+{
+	unsigned low = 0, high = l->count;
+	while (low < high) {
+		unsigned middle = low + (high - low) / 2;
+		if (strcmp(l->vms[middle].uuid, uuid) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
 struct local_vm *local_find(const struct local *l, const char *uuid)
 {
-	for (unsigned i = 0; i < l->count; i++)
-		if (!strcmp(l->vms[i].uuid, uuid))
-			return &l->vms[i];
-	return NULL;
+	unsigned at = local_place(l, uuid);
+	return at < l->count && !strcmp(l->vms[at].uuid, uuid) ? &l->vms[at] : NULL;
 }
 
 struct local_vm *local_add(struct local *l, const char *uuid)
 {
 	struct local_vm *vm = local_find(l, uuid);
+	unsigned at = local_place(l, uuid);
 	if (vm)
 		return vm;
 	if (l->count == l->capacity) {
 		l->capacity = l->capacity ? l->capacity * 2 : 16;
 		l->vms = must_realloc(l->vms, l->capacity * sizeof(*l->vms));
 	}
-	vm = &l->vms[l->count++];
+	vm = &l->vms[at];
+	memmove(vm + 1, vm, (l->count++ - at) * sizeof(*vm));
 	memset(vm, 0, sizeof(*vm));
 	snprintf(vm->uuid, sizeof(vm->uuid), "%s", uuid);
 	vm->observed = OBSERVED_SHUTOFF;
@@ -65,6 +79,10 @@ static void plan_add(
 	struct action *action = &plan->actions[plan->count++];
 	*action = (struct action){.type = type, .vm = vm->id, .generation = vm->generation};
 	memcpy(action->uuid, vm->uuid, sizeof(action->uuid));
+	if (local->acted_generation != vm->generation) {
+		local->failures = 0;
+		local->reason[0] = 0;
+	}
 	local->busy = true;
 	local->acted_generation = vm->generation;
 }
@@ -90,7 +108,9 @@ static void plan_vm(struct plan *plan, const struct standing *standing,
     const struct plan_options *options, const struct vm *vm, struct local_vm *local,
     uint64_t now_ms)
 {
-	if (local->busy)
+	/* What failed waits, but not for long when somebody asks anew. */
+	bool early = local->acted_generation == vm->generation && now_ms < local->retry_ms;
+	if (local->busy || early)
 		return;
 	bool certain = standing->current ||
 		       (local->acted_generation && vm->generation > local->acted_generation);
@@ -105,7 +125,7 @@ static void plan_vm(struct plan *plan, const struct standing *standing,
 		return;
 	}
 	bool off = local->observed == OBSERVED_SHUTOFF || local->observed == OBSERVED_CRASHED;
-	if (off && mine && vm->state == VM_START && standing->current && now_ms >= local->retry_ms)
+	if (off && mine && vm->state == VM_START && standing->current)
 		plan_add(plan, ACTION_START, vm, local);
 }
 
@@ -140,12 +160,11 @@ static uint64_t retry_after_ms(unsigned failures)
 	return wait_ms < RETRY_MS_MAX ? wait_ms : RETRY_MS_MAX;
 }
 
-static void start_failed(struct local_vm *vm, int status, const char *reason, uint64_t now_ms)
+static void failed(struct local_vm *vm, const struct action *action, int status, uint64_t now_ms)
 {
 	vm->failures++;
 	vm->retry_ms = now_ms + retry_after_ms(vm->failures);
-	snprintf(vm->reason, sizeof(vm->reason), "%s", reason);
-	if (status == -ETIMEDOUT || status == -EPIPE)
+	if (action->type == ACTION_START && (status == -ETIMEDOUT || status == -EPIPE))
 		vm->doubt_until_ms = now_ms + DOUBT_MS;
 }
 
@@ -156,17 +175,14 @@ void plan_done(struct local *local, const struct action *action, int status, con
 	if (!vm)
 		return;
 	vm->busy = false;
-	if (action->type == ACTION_START && status)
-		start_failed(vm, status, reason, now_ms);
-	if (status)
+	snprintf(vm->reason, sizeof(vm->reason), "%s", status ? reason : "");
+	if (status) {
+		failed(vm, action, status, now_ms);
 		return;
-	if (action->type == ACTION_START) {
-		vm->observed = OBSERVED_RUNNING;
-		vm->failures = 0;
-		vm->doubt_until_ms = 0;
-		vm->reason[0] = 0;
-	} else if (action->type == ACTION_STOP) {
-		vm->observed = OBSERVED_SHUTOFF;
-		vm->doubt_until_ms = 0;
 	}
+	vm->failures = 0;
+	if (action->type == ACTION_SHUTDOWN)
+		return;
+	vm->observed = action->type == ACTION_START ? OBSERVED_RUNNING : OBSERVED_SHUTOFF;
+	vm->doubt_until_ms = 0;
 }

@@ -17,9 +17,9 @@ struct local_vm {
 	uint64_t doubt_until_ms; /* a start was cut off: it may come about as late as that */
 	uint64_t asked_ms; /* when it was asked to shut down, for asked_generation */
 	uint64_t asked_generation;
-	uint64_t retry_ms; /* no start before that */
-	unsigned failures; /* starts that failed in a row */
-	char reason[200]; /* of the last one */
+	uint64_t retry_ms; /* no action for acted_generation before that */
+	unsigned failures; /* actions for acted_generation that failed in a row */
+	char reason[200]; /* of the last one; "": it did not fail */
 	/* What the log was told of it last, and when. */
 	enum vm_observed told;
 	uint64_t told_generation;
@@ -35,12 +35,12 @@ struct seen_vm {
 
 struct local { /* what was observed here */
 	bool known; /* false: the hypervisor could not be asked; nothing may be concluded */
-	struct local_vm *vms; /* owned */
+	struct local_vm *vms; /* owned; by UUID */
 	unsigned count, capacity;
 };
 
 struct local_vm *local_find(const struct local *l, const char *uuid); /* NULL: none */
-struct local_vm *local_add(struct local *l, const char *uuid); /* found or made */
+struct local_vm *local_add(struct local *l, const char *uuid); /* found or made; others move */
 void local_close(struct local *l);
 
 /* What may be said of a VM: unknown as long as an action may still change it. */
@@ -66,13 +66,14 @@ struct plan {
 };
 
 /* For each VM of the value that this node owns, and each that runs here:
- *  1. Busy: nothing, an action is under way.
+ *  1. Busy: nothing, an action is under way. One that failed waits longer and longer, unless the
+ *     generation is a new one.
  *  2. The value may be older than what runs here (a daemon that has just started replays its
  *     log): nothing is stopped unless we are `current`, or the value's generation is newer than
  *     that of our own last action on the VM.
  *  3. Runs here, but another node owns it, or nobody: stop.
  *  4. Not in the value: not ours, left alone.
- *  5. Wanted start, seen off, `current`, past its back-off: start.
+ *  5. Wanted start, seen off, `current`: start.
  *  6. Wanted shutdown, runs: ask by ACPI once; past the time-out: stop.
  *  7. Wanted stop, disable or fail, runs: stop. */
 void plan_make(struct plan *plan, const struct cluster *c, const struct standing *standing,

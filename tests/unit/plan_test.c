@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "fsm/change.h"
+#include "node/agent.h"
 #include "node/coordinator.h"
 #include "node/members.h"
 #include "node/plan.h"
@@ -151,6 +152,127 @@ static void a_start_that_was_cut_off_is_not_said_to_be_off(void **state)
 	assert_int_equal(local_observed(&local, "uuid", 200000), OBSERVED_SHUTOFF);
 }
 
+/* Else it would be tried as often as the loop turns. */
+static void a_stop_that_fails_is_tried_again_later(void **state)
+{
+	vm->state = VM_STOP;
+	local_add(&local, "uuid")->observed = OBSERVED_RUNNING;
+	assert_int_equal(plan_at(&current, 1000), 1);
+	struct action action = plan.actions[0];
+	plan_done(&local, &action, -EIO, "no", 1000);
+	assert_int_equal(plan_at(&current, 1001), 0);
+	assert_int_equal(plan_at(&current, 2000), 1);
+}
+
+/* Somebody has mended it and asks again. */
+static void a_new_wish_does_not_wait_for_what_failed_before(void **state)
+{
+	for (unsigned i = 0; i < 8; i++) {
+		local_add(&local, "uuid")->retry_ms = 0;
+		assert_int_equal(plan_at(&current, 1000), 1);
+		struct action action = plan.actions[0];
+		plan_done(&local, &action, -EIO, "no such image", 1000);
+	}
+	assert_int_equal(plan_at(&current, 30000), 0);
+	vm->generation += 2;
+	assert_int_equal(plan_at(&current, 30001), 1);
+	assert_string_equal(local_find(&local, "uuid")->reason, "");
+}
+
+/* The agent. */
+
+static struct agent agent;
+
+static unsigned told(const struct agent_turn *t, enum command_number number)
+{
+	unsigned n = 0;
+	for (unsigned i = 0; i < t->count; i++)
+		n += t->commands[i].number == number;
+	return n;
+}
+
+static struct agent_turn agent_at(const struct standing *standing, uint64_t now_ms)
+{
+	struct agent_turn t;
+	struct holding none = {.addresses_gone = true, .services_gone = true};
+	agent_turn(&agent, &c, standing, &none, now_ms, &t);
+	return t;
+}
+
+static int begin_agent(void **state)
+{
+	struct agent_options agent_options = {.node = 1,
+	    .keepalive_interval_ms = 1000,
+	    .shutdown_timeout_ms = 3000,
+	    .lease_ms = 270,
+	    .hypervisor = true};
+	begin(state);
+	agent_init(&agent, &agent_options);
+	agent.hello_done = true;
+	cluster_node(&c, 1)->daemon_state = DAEMON_RUN;
+	return 0;
+}
+
+static int end_agent(void **state)
+{
+	agent_close(&agent);
+	return end(state);
+}
+
+/* It would pass for a sign of life when this node leads again. */
+static void a_keepalive_is_not_kept_by_who_does_not_lead(void **state)
+{
+	struct keepalive keepalive = {.node = 2};
+	struct buffer bytes = {0};
+	struct standing leader = {
+	    .id = 1, .leader = true, .current = true, .term = 6, .leader_id = 1};
+	buffer_append_u8(&bytes, AGENT_KEEPALIVE_MARK);
+	record_encode(keepalive_record(), &keepalive, &bytes);
+	agent_heard(&agent, bytes.data, bytes.size);
+	buffer_close(&bytes);
+	struct agent_turn t = agent_at(&current, 10000);
+	agent_turn_close(&t);
+	t = agent_at(&leader, 50000);
+	for (unsigned i = 0; i < t.count; i++)
+		if (t.commands[i].number == COMMAND_tick)
+			assert_int_equal(t.commands[i].tick.keepalives.count, 1);
+	assert_int_equal(told(&t, COMMAND_tick), 1);
+	agent_turn_close(&t);
+}
+
+static void why_an_earlier_start_failed_is_not_told_of_a_vm_that_is_stopped(void **state)
+{
+	struct seen_vm nothing = {0};
+	agent_saw_vms(&agent, &nothing, 0);
+	struct agent_turn t = agent_at(&current, 10000);
+	assert_int_equal(t.action_count, 1);
+	struct action action = t.actions[0];
+	agent_turn_close(&t);
+	agent_action_done(&agent, &action, -EIO, "no such image", 10000);
+	t = agent_at(&current, 10001);
+	assert_int_equal(told(&t, COMMAND_vm_report), 1);
+	agent_turn_close(&t);
+	vm->state = VM_STOP;
+	vm->observed = OBSERVED_SHUTOFF;
+	vm->observed_generation = ++vm->generation;
+	t = agent_at(&current, 20000);
+	assert_int_equal(told(&t, COMMAND_vm_report), 0);
+	agent_turn_close(&t);
+}
+
+/* A fenced node is back: what crashed here is as off as what was switched off. */
+static void a_vm_of_others_that_crashed_here_does_not_keep_a_node_from_running(void **state)
+{
+	struct seen_vm crashed = {.uuid = "uuid", .observed = OBSERVED_CRASHED};
+	vm->node = 2;
+	cluster_node(&c, 1)->daemon_state = DAEMON_FENCED;
+	agent_saw_vms(&agent, &crashed, 1);
+	struct agent_turn t = agent_at(&current, 10000);
+	assert_int_equal(told(&t, COMMAND_node_state), 1);
+	assert_int_equal(t.commands[0].node_state.state, DAEMON_RUN);
+	agent_turn_close(&t);
+}
+
 /* The role. */
 
 static const struct coordinator_options options = {.lease_ms = 300};
@@ -234,6 +356,22 @@ static void it_is_primary_when_everything_answers_or_was_tried(void **state)
 	assert_int_equal(turn.command.number, COMMAND_primary);
 }
 
+static void a_step_is_told_again_in_another_epoch_and_when_it_does_not_show(void **state)
+{
+	struct standing leader = leading(1000);
+	struct holding holding = {.addresses_wanted = 1};
+	take_over();
+	judge(&leader, &holding, 1001);
+	assert_int_equal(turn.command.number, COMMAND_primary_step);
+	judge(&leader, &holding, 1002);
+	assert_false(turn.propose);
+	judge(&leader, &holding, 3000);
+	assert_true(turn.propose);
+	c.primary.epoch = leader.term = 9;
+	judge(&leader, &holding, 3001);
+	assert_true(turn.propose);
+}
+
 static void who_must_let_go_says_so_once_nothing_is_held(void **state)
 {
 	struct holding holding = {.addresses_wanted = 1, .services_gone = true};
@@ -283,7 +421,8 @@ static void raft_s_members_follow_the_value_one_change_at_a_time(void **state)
 	assert_int_equal(members_change(&c, members, 3, 1).type, MEMBER_CHANGE_NONE);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+#define TEST(name)	 cmocka_unit_test_setup_teardown(name, begin, end)
+#define AGENT_TEST(name) cmocka_unit_test_setup_teardown(name, begin_agent, end_agent)
 
 int main(void)
 {
@@ -297,10 +436,16 @@ int main(void)
 	    TEST(a_guest_that_ignores_the_power_button_is_stopped_in_the_end),
 	    TEST(a_start_that_fails_is_tried_again_later_and_later),
 	    TEST(a_start_that_was_cut_off_is_not_said_to_be_off),
+	    TEST(a_stop_that_fails_is_tried_again_later),
+	    TEST(a_new_wish_does_not_wait_for_what_failed_before),
+	    AGENT_TEST(a_keepalive_is_not_kept_by_who_does_not_lead),
+	    AGENT_TEST(why_an_earlier_start_failed_is_not_told_of_a_vm_that_is_stopped),
+	    AGENT_TEST(a_vm_of_others_that_crashed_here_does_not_keep_a_node_from_running),
 	    TEST(a_new_leader_proposes_a_takeover_and_not_again_at_once),
 	    TEST(it_waits_for_the_old_primary_or_for_its_lease),
 	    TEST(without_a_lease_nothing_is_held),
 	    TEST(it_is_primary_when_everything_answers_or_was_tried),
+	    TEST(a_step_is_told_again_in_another_epoch_and_when_it_does_not_show),
 	    TEST(who_must_let_go_says_so_once_nothing_is_held),
 	    TEST(a_wish_hands_leadership_on),
 	    TEST(raft_s_members_follow_the_value_one_change_at_a_time),
