@@ -36,6 +36,7 @@ lib   := $(filter-out $B/tools/main.o,$(obj))
 
 .PHONY: all deps demo check sanitize layers tidy sim bench lab fuzz install format clean help
 all: $B/pvc ## build build/release/pvc (MODE=asan|tsan|cover for the others)
+	@:
 
 $B/pvc: $(obj)
 	@echo "  LINK $@"
@@ -120,7 +121,7 @@ install: all ## binary, names, units and examples into DESTDIR=, PREFIX=/usr
 	ln -sf pvc $(DESTDIR)$(PREFIX)/sbin/pvcnoded
 	ln -sf pvc $(DESTDIR)$(PREFIX)/sbin/pvcapid
 	install -D -m 644 debian/pvcnoded.yaml $(DESTDIR)/etc/pvc/pvcnoded.yaml.example
-	sed 's,@PREFIX@,$(PREFIX),g' debian/pvcnoded.service | install -D -m 644 /dev/stdin $(DESTDIR)/lib/systemd/system/pvcnoded.service
+	sed 's,@PREFIX@,$(PREFIX),g' debian/pvcnoded.service | install -D -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/lib/systemd/system/pvcnoded.service
 	$B/pvc completion bash | install -D -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/share/bash-completion/completions/pvc
 	$B/pvc completion zsh | install -D -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/share/zsh/vendor-completions/_pvc
 
