@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import traceback
 
 from cluster import ROOT, Failed
 
@@ -53,6 +54,14 @@ class Shared:
         self.made = None
 
 
+def complaint(error):
+    """What a failed case says; of an assertion without words, its line."""
+    if str(error):
+        return str(error)
+    at = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{os.path.relpath(at.filename)}:{at.lineno}: {at.line}"
+
+
 def case_run(case, shared):
     try:
         case()
@@ -61,7 +70,7 @@ def case_run(case, shared):
             shared.tell()
         return True
     except (AssertionError, Failed, OSError, subprocess.SubprocessError) as error:
-        print(f"FAILED  {case.__name__}: {error}", flush=True)
+        print(f"FAILED  {case.__name__}: {complaint(error)}", flush=True)
         if shared:
             shared.tell()
             shared.end()
