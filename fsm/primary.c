@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "fsm/apply.h"
+#include "fsm/node.h"
 
 bool primary_may_begin(const struct cluster *c, uint32_t node)
 {
@@ -110,6 +111,9 @@ int apply_primary_want(struct cluster *c, struct command_primary_want *command, 
 		return err_set(err, -EINVAL, "%s is no coordinator", node->name);
 	if (c->primary.node == node->id && c->primary.state == COORDINATOR_PRIMARY)
 		return 0;
+	if (node->last.count && node_silence_ms(c, node) > PRIMARY_SILENCE_MS)
+		return err_set(err, -EHOSTDOWN, "%s was not heard for %" PRIu64 " s", node->name,
+		    node_silence_ms(c, node) / 1000);
 	c->primary.wanted = node->id;
 	c->primary.wanted_ms = c->settings.time_ms;
 	change_primary(c);

@@ -14,6 +14,8 @@ bool primary_may_begin(const struct cluster *c, uint32_t node);
 
 /* A wish that was not fulfilled in PRIMARY_WISH_MS of cluster time is dropped. */
 #define PRIMARY_WISH_MS 10000
+/* Nobody can wish for a node that was silent for longer. */
+#define PRIMARY_SILENCE_MS 5000
 void primary_tick(struct cluster *c);
 
 #endif

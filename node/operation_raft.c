@@ -137,6 +137,8 @@ void operation_raft_transfer(struct operation_turn *turn)
 		    node_name(context->cluster, (uint32_t)s.leader));
 	else if (status == -EBUSY)
 		err_set(&err, status, "leadership is being handed over already");
+	else if (status == -EHOSTDOWN)
+		err_set(&err, status, "leadership cannot go to %s: it does not answer", node->name);
 	else if (status)
 		err_set(&err, status, "leadership cannot go to %s: it is no voter, or the leader",
 		    node->name);

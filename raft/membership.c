@@ -203,6 +203,9 @@ int membership_transfer(struct replica *r, uint64_t to)
 		return -EBUSY;
 	if (!m || m->role != MEMBER_VOTER || m->id == r->options.id)
 		return -EINVAL;
+	/* It would cost the lease, for nothing. */
+	if (!core_heard(r, m))
+		return -EHOSTDOWN;
 	struct raft_event event = {.type = RAFT_TRANSFER};
 	event.transfer.server_id = m->id;
 	r->transferring = true;

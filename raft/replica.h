@@ -126,7 +126,7 @@ void replica_member_remove(
     struct replica *r, uint64_t request, uint64_t id, uint64_t deadline_ms, uint64_t now_ms);
 
 /* Hand leadership to a voter (0: the one most up to date). Gives up the lease at once.
- * Returns 0 when begun, -ENOTCONN, -EINVAL, -EBUSY. */
+ * Returns 0 when begun, -ENOTCONN, -EINVAL, -EBUSY, -EHOSTDOWN: that one was not heard of late. */
 int replica_transfer(struct replica *r, uint64_t to, uint64_t now_ms);
 
 /* How long from now_ms on this leader can be sure that no other leader exists, in ms; 0 when

@@ -230,6 +230,16 @@ static void three_takeovers_in_a_row_leave_both_old_ones_to_let_go(void **state)
 	assert_true(primary_may_begin(&c, 3));
 }
 
+static void nobody_can_wish_for_a_primary_that_is_silent(void **state)
+{
+	APPLY(takeover, .node = 1, .epoch = 5);
+	silence(4);
+	assert_int_equal(APPLY(primary_want, .node = 2), 0);
+	silence(11);
+	assert_int_equal(APPLY(primary_want, .node = 2), -EHOSTDOWN);
+	assert_int_equal(c.primary.wanted, 0);
+}
+
 static void a_wish_for_a_primary_ends_when_it_is_not_fulfilled(void **state)
 {
 	APPLY(takeover, .node = 1, .epoch = 5);
@@ -493,6 +503,7 @@ int main(void)
 	    TEST(the_old_primary_relinquishes_and_the_new_one_waits_for_it),
 	    TEST(what_an_old_epoch_says_is_refused),
 	    TEST(three_takeovers_in_a_row_leave_both_old_ones_to_let_go),
+	    TEST(nobody_can_wish_for_a_primary_that_is_silent),
 	    TEST(a_wish_for_a_primary_ends_when_it_is_not_fulfilled),
 	    TEST(a_vm_is_placed_where_there_is_room),
 	    TEST(only_running_vms_count_as_allocated),

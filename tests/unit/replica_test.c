@@ -239,6 +239,19 @@ static void a_failed_transfer_ends_the_term(void **state)
 	group_free(g);
 }
 
+static void who_is_not_heard_is_not_handed_to_and_costs_no_lease(void **state)
+{
+	struct group *g = started(3);
+	struct node *leader = group_elect(g), *to = another(g, leader);
+	group_run(g, 100);
+	group_isolate(g, to, true);
+	group_run(g, 1000);
+	assert_int_equal(
+	    replica_transfer(leader->replica, to->number + 1, clock_of(leader)), -EHOSTDOWN);
+	assert_true(replica_lease_left(leader->replica, clock_of(leader)) > 0);
+	group_free(g);
+}
+
 static void the_only_voter_leads_in_a_new_term_after_every_start(void **state)
 {
 	struct group *g = started(1);
@@ -542,6 +555,7 @@ int main(void)
 	    cmocka_unit_test(a_killed_leader_is_replaced_at_once),
 	    cmocka_unit_test(a_leader_hands_over_and_loses_its_lease_at_once),
 	    cmocka_unit_test(a_failed_transfer_ends_the_term),
+	    cmocka_unit_test(who_is_not_heard_is_not_handed_to_and_costs_no_lease),
 	    cmocka_unit_test(the_only_voter_leads_in_a_new_term_after_every_start),
 	    cmocka_unit_test(a_leader_whose_write_fails_hands_over_and_says_why),
 	    cmocka_unit_test(a_leader_whose_disk_does_not_answer_relinquishes),
