@@ -136,6 +136,7 @@ static struct world_options draw(uint64_t seed, bool quiet)
 	o.double_permille = (unsigned)world_random(lot, 3) * 10;
 	o.late_permille = (unsigned)world_random(lot, 3) * 5;
 	o.delay_ms_max = 1 + (unsigned)world_random(lot, 12);
+	o.patience_ms = 500u << world_random(lot, 5);
 	o.snapshot_log_bytes = 2048 + world_random(lot, 16384);
 	return o;
 }

@@ -147,6 +147,7 @@ void sim_hypervisor_act(struct sim_node *n, const struct action *action)
 				? 50 + world_random(n->world, START_TAKES_MS)
 				: 10 + world_random(n->world, 200);
 	if (action->type == ACTION_START) {
+		verify_starts(n);
 		struct sim_vm *vm = vm_add(n, action->uuid);
 		if (vm->state == SIM_VM_OFF)
 			vm->state = SIM_VM_STARTING;

@@ -1,6 +1,5 @@
 #include "tools/sim/request.h"
 
-#define TIMEOUT_MS	10000
 #define READ_TIMEOUT_MS 2000
 #define NUMBER_BITS	56
 
@@ -15,7 +14,7 @@ void request_bytes(
 	uint64_t now_ms = sim_node_clock(n);
 	if (n->replica)
 		replica_propose(n->replica, request_of(kind, number), operation->data,
-		    operation->size, now_ms + TIMEOUT_MS, now_ms);
+		    operation->size, now_ms + n->world->options.patience_ms, now_ms);
 }
 
 void request_propose(

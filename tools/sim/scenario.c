@@ -10,6 +10,7 @@
 
 #define TEXT_MAX     (1u << 20) /* bytes of a file */
 #define UP_WITHIN_MS 20000
+#define PATIENCE_MS  10000 /* as node/operation_turn.h */
 #define QUIET_MS     5000 /* at the end, when no `until` says how long */
 
 /* Reading. */
@@ -257,7 +258,8 @@ int scenario_play(const char *path, uint64_t seed, bool json)
 		    .founders = s.nodes,
 		    .coordinators = s.coordinators,
 		    .drift_ppm_max = WORLD_DRIFT_PPM,
-		    .delay_ms_max = 3};
+		    .delay_ms_max = 3,
+		    .patience_ms = PATIENCE_MS};
 		world_init(&s.world, &options);
 		s.world.answered = op_answered;
 		s.world.player = &s;

@@ -14,6 +14,9 @@ void verify_free(struct verify *v);
 /* Somebody took an address or a VM up: one holder of the address, one runner of each VM. */
 void verify_holders(struct world *w);
 
+/* n begins to start a VM: it must be in touch with a leader. */
+void verify_starts(struct sim_node *n);
+
 /* n sends a message: what it says by that of its term and vote must survive its crash, and agree
  * with what it said before. */
 void verify_sends(struct sim_node *n, uint64_t to, const uint8_t *bytes, size_t size);

@@ -40,6 +40,7 @@ struct world_options {
 	unsigned drift_ppm_max; /* of clocks, to either side */
 	bool quiet; /* no trace, unless something is wrong */
 	size_t snapshot_log_bytes; /* 0: raft/replica.h's */
+	unsigned patience_ms; /* how long a daemon waits for the answer to a proposal */
 };
 
 enum request_kind { /* in the top byte of a request's number */

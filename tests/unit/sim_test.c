@@ -1,0 +1,183 @@
+/* The simulator itself: what the other tests rely on when it says "held". */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tools/sim/chaos.h"
+#include "tools/sim/network.h"
+#include "tools/sim/node.h"
+#include "tools/sim/request.h"
+#include "tools/sim/verify.h"
+
+#define SEED  7
+#define UP_MS 5000
+
+static void ignore(struct world *w, const struct sim_answer *answer)
+{
+}
+
+static struct world *three_nodes(void)
+{
+	struct world_options options = {.seed = 1,
+	    .nodes = 3,
+	    .founders = 3,
+	    .coordinators = 3,
+	    .delay_ms_max = 3,
+	    .patience_ms = 10000};
+	struct world *w = must_alloc(sizeof(*w));
+	world_init(w, &options);
+	w->answered = ignore;
+	world_run(w, UP_MS);
+	assert_string_equal(w->failure, "");
+	assert_int_equal(world_primary(w), 1);
+	return w;
+}
+
+static void end(struct world *w)
+{
+	world_close(w);
+	free(w);
+}
+
+static void the_same_seed_prints_the_same_bytes(void **state)
+{
+	struct chaos_result one, two;
+	chaos_play(SEED, false, &one);
+	chaos_play(SEED, false, &two);
+	assert_string_equal(one.failure, "");
+	assert_true(one.trace.size > 1000);
+	assert_int_equal(one.trace.size, two.trace.size);
+	assert_memory_equal(one.trace.data, two.trace.data, one.trace.size);
+	buffer_close(&one.trace);
+	buffer_close(&two.trace);
+}
+
+static void another_seed_plays_something_else(void **state)
+{
+	struct chaos_result one, two;
+	chaos_play(SEED, false, &one);
+	chaos_play(SEED + 1, false, &two);
+	assert_true(one.trace.size != two.trace.size ||
+		    memcmp(one.trace.data, two.trace.data, one.trace.size) != 0);
+	buffer_close(&one.trace);
+	buffer_close(&two.trace);
+}
+
+static void a_seed_is_work_not_an_empty_house(void **state)
+{
+	struct chaos_result result;
+	chaos_play(SEED, true, &result);
+	assert_true(result.acknowledged > 100);
+	assert_true(result.retried > 10);
+	assert_true(result.takeovers > 3);
+	assert_int_equal(result.trace.size, 0);
+}
+
+static void two_holders_of_the_address_are_seen(void **state)
+{
+	struct world *w = three_nodes();
+	w->nodes[2]->guard.held = true;
+	verify_holders(w);
+	assert_string_equal(w->failure, "n1 and n2 hold the floating address at one instant");
+	end(w);
+}
+
+static void a_vm_on_two_nodes_is_seen(void **state)
+{
+	struct world *w = three_nodes();
+	for (unsigned i = 2; i <= 3; i++) {
+		struct sim_hypervisor *h = &w->nodes[i]->hypervisor;
+		h->vms = must_alloc(sizeof(*h->vms));
+		h->vms[0] = (struct sim_vm){.uuid = "u", .state = SIM_VM_RUNNING};
+		h->count = h->capacity = 1;
+	}
+	verify_holders(w);
+	assert_string_equal(w->failure, "VM u runs on n2 and n3");
+	end(w);
+}
+
+static void a_replica_that_differs_is_seen(void **state)
+{
+	struct world *w = three_nodes();
+	cluster_node(&w->nodes[2]->value, 1)->schema_max = 99;
+	world_run(w, UP_MS + 3000);
+	assert_non_null(strstr(w->failure, "another state hash"));
+	end(w);
+}
+
+static void an_acknowledgement_that_is_on_one_disk_is_seen(void **state)
+{
+	struct world *w = three_nodes();
+	uint64_t index = w->nodes[1]->value.index;
+	verify_acknowledged(w->nodes[1], index);
+	assert_string_equal(w->failure, "");
+	for (unsigned i = 2; i <= 3; i++) {
+		sim_disk_close(&w->nodes[i]->disk);
+		w->nodes[i]->disk = (struct sim_disk){.term = 1};
+	}
+	verify_acknowledged(w->nodes[1], index);
+	assert_non_null(strstr(w->failure, "but is on the disks of 1 of 3 voters"));
+	end(w);
+}
+
+static void a_storm_of_messages_is_seen(void **state)
+{
+	struct world *w = three_nodes();
+	uint64_t now_ms = w->now_ms;
+	struct command command = {.number = COMMAND_fact, .fact = {.key = "k"}};
+	for (unsigned i = 0; i < 200000; i++)
+		network_send(w, 1, 2, (const uint8_t *)"", 1);
+	request_propose(w->nodes[1], &command, REQUEST_NONE, 0);
+	world_run(w, now_ms + 1000);
+	assert_non_null(strstr(w->failure, "a storm"));
+	end(w);
+}
+
+static void what_was_under_way_at_a_crash_is_there_whole_in_part_or_not_at_all(void **state)
+{
+	unsigned whole = 0, part = 0, nothing = 0;
+	struct disk_entry entries[3] = {{1, DISK_COMMAND, 1, (const uint8_t *)"a"},
+	    {1, DISK_COMMAND, 1, (const uint8_t *)"b"}, {1, DISK_COMMAND, 1, (const uint8_t *)"c"}};
+	struct world *w = three_nodes();
+	sim_node_power(w->nodes[3], false);
+	struct sim_disk *disk = &w->nodes[3]->disk;
+	uint64_t last = sim_disk_last(disk);
+	struct disk_request request = {
+	    .type = DISK_APPEND, .append = {.index = last + 1, .entries = entries, .n = 3}};
+	for (unsigned i = 0; i < 100; i++) {
+		struct disk_request cut = {.type = DISK_APPEND, .append = {.index = last + 1}};
+		sim_disk_submit(w, 3, &request);
+		sim_disk_crash(w, disk);
+		uint64_t more = sim_disk_last(disk) - last;
+		assert_true(more <= 3);
+		whole += more == 3;
+		part += more == 1 || more == 2;
+		nothing += more == 0;
+		sim_disk_submit(w, 3, &cut);
+		world_run(w, w->now_ms + 10);
+		assert_int_equal(sim_disk_last(disk), last);
+	}
+	assert_true(whole > 5 && part > 5 && nothing > 5);
+	end(w);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(the_same_seed_prints_the_same_bytes),
+	    cmocka_unit_test(another_seed_plays_something_else),
+	    cmocka_unit_test(a_seed_is_work_not_an_empty_house),
+	    cmocka_unit_test(two_holders_of_the_address_are_seen),
+	    cmocka_unit_test(a_vm_on_two_nodes_is_seen),
+	    cmocka_unit_test(a_replica_that_differs_is_seen),
+	    cmocka_unit_test(an_acknowledgement_that_is_on_one_disk_is_seen),
+	    cmocka_unit_test(a_storm_of_messages_is_seen),
+	    cmocka_unit_test(what_was_under_way_at_a_crash_is_there_whole_in_part_or_not_at_all),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
