@@ -12,7 +12,7 @@
 
 struct pace {
 	unsigned election_ms, heartbeat_ms; /* configured */
-	uint32_t rtt_us; /* to the slowest voter; 0: not known */
+	uint32_t rtt_us; /* the shortest of late, to the slowest voter; 0: not known */
 	uint64_t write_us_p50, write_us_p99; /* of the log's last writes */
 };
 

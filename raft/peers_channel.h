@@ -97,7 +97,8 @@ void channel_limit(struct channel *c, unsigned ms);
 int channel_send(struct channel *c, const void *bytes, size_t size);
 void channel_flush(struct channel *c);
 size_t channel_queued(const struct channel *c); /* bytes */
-uint32_t channel_rtt_us(const struct channel *c); /* as the kernel measures it; 0: unknown */
+/* The shortest round trip of the last minutes, as the kernel measures it; 0: unknown. */
+uint32_t channel_rtt_us(const struct channel *c);
 
 /* Close and forget what is queued. Idempotent. */
 void channel_close(struct channel *c, enum channel_farewell farewell);
