@@ -341,6 +341,12 @@ void agent_turn(struct agent *agent, struct cluster *c, const struct standing *s
 	/* A replica that has diverged knows nothing: it must not act on its value. */
 	if (history_diverged_at(c))
 		return;
+	/* Opened again, the log may hold less than before: until it has told us that we are there,
+	 * and with that all that went before, the value may be older than what we did by it. */
+	if (!standing->id) {
+		agent->hello_done = false;
+		agent->told_hello_ms = 0;
+	}
 	turn_coordinator(agent, c, standing, holding, now_ms, turn);
 	tell_keepalive(agent, c, standing, turn, now_ms);
 	tell_tick(agent, c, standing, turn, now_ms);

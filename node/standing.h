@@ -13,7 +13,7 @@
 #define STANDING_TOUCH_ELECTIONS 4
 
 struct standing {
-	uint32_t id;
+	uint32_t id; /* 0: the log is not open */
 	bool leader; /* this node leads, and has applied an entry of its own term */
 	bool current; /* in touch with a leader and not behind it: it may start things */
 	uint64_t term;

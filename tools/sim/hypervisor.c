@@ -10,6 +10,7 @@
 #define LOOK_EVERY_MS  1000
 #define DEADLINE_MS    5000
 #define START_TAKES_MS 800
+#define LATE_MS_MAX    12000
 #define LOOK_VMS_MAX   64
 
 static struct sim_vm *vm_add(struct sim_node *n, const char *uuid)
@@ -108,16 +109,21 @@ static void done_late(struct world *w, unsigned node, uint64_t number, void *byt
 		power_vm(n, &begun->action);
 }
 
-/* A hypervisor that hung carries out what it was asked once it wakes, after its
- * client was killed. */
+/* A hypervisor that hung carries out what it was asked once it wakes, after its client was
+ * killed: at once, or when it comes to it, and until then nothing is to be seen of it. */
 static void do_later(struct sim_node *n, const struct begun *begun)
 {
+	struct world *w = n->world;
+	struct sim_vm *vm = sim_hypervisor_vm(n, begun->action.uuid);
 	struct begun *copy = must_alloc(sizeof(*copy));
+	uint64_t late_ms = world_random(w, 2) ? world_random(w, LATE_MS_MAX) : 0;
 	*copy = *begun;
-	events_add(&n->world->events, (struct event){.time_ms = n->hypervisor.hung_until_ms + 1,
-					  .run = done_late,
-					  .node = n->id,
-					  .bytes = copy});
+	if (late_ms && vm && vm->state == SIM_VM_STARTING)
+		vm->state = SIM_VM_OFF;
+	events_add(&w->events, (struct event){.time_ms = n->hypervisor.hung_until_ms + 1 + late_ms,
+				   .run = done_late,
+				   .node = n->id,
+				   .bytes = copy});
 }
 
 /* The hypervisor has done it, whether or not anybody still waits for the answer. */
