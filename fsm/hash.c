@@ -8,12 +8,26 @@ static uint64_t mix(uint64_t a, uint64_t b)
 	return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
-/* Multiply and fold, eight bytes a step (the construction of wyhash). */
+static uint64_t word_at(const uint8_t *at)
+{
+	uint64_t word;
+	memcpy(&word, at, sizeof(word));
+	return word;
+}
+
+/* Multiply and fold (the construction of wyhash). A multiplication waits for the one before it
+ * in its chain, so long input goes through two chains, sixteen bytes a step. */
 uint64_t hash_bytes(uint64_t seed, const void *bytes, size_t size)
 {
 	const uint8_t *at = bytes;
-	uint64_t hash = seed ^ 0x9e3779b97f4a7c15u;
-	for (size_t left = size; left > 0;) {
+	size_t left = size;
+	uint64_t hash = seed ^ 0x9e3779b97f4a7c15u, other = hash;
+	for (; left >= 32; left -= 32, at += 32) {
+		hash = mix(hash ^ word_at(at), word_at(at + 8) ^ 0xa0761d6478bd642fu);
+		other = mix(other ^ word_at(at + 16), word_at(at + 24) ^ 0x8ebc6af09c88c6e3u);
+	}
+	hash ^= other << 1 | other >> 63;
+	while (left > 0) {
 		uint64_t word = 0;
 		size_t n = left < 8 ? left : 8;
 		memcpy(&word, at, n);
