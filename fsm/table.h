@@ -21,8 +21,11 @@ struct table {
 		.record = name##_record(), .digest_offset = offsetof(struct name, digest)          \
 	}
 
-/* key points to a value of the first field's type (uint32_t, uint64_t or text). */
+/* key points to a value of the first field's type (uint32_t, uint64_t or text). NULL: there is
+ * no such object. */
 void *table_find(const struct table *t, const void *key);
+/* Its place in items; count: there is no such object. */
+uint32_t table_position(const struct table *t, const void *key);
 
 /* Insert an object that was made with must_alloc and has a key that is not in
  * the table; the table owns it. */
