@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "fsm/change.h"
@@ -9,6 +10,9 @@
 static int check_nodes(const struct cluster *c, struct err *err)
 {
 	unsigned holders = 0;
+	if (c->nodes.count > CLUSTER_NODES_MAX)
+		return err_set(err, -EBADMSG, "there are %" PRIu32 " nodes, at most %d can be",
+		    c->nodes.count, CLUSTER_NODES_MAX);
 	cluster_each(c->nodes, struct node, node)
 	{
 		if (!node->id || node->id >= c->settings.next_node)
@@ -38,14 +42,41 @@ static int check_nodes(const struct cluster *c, struct err *err)
 	return 0;
 }
 
+struct name {
+	const char *text;
+	const struct vm *vm;
+};
+
+static int name_compare(const void *a, const void *b)
+{
+	return strcmp(((const struct name *)a)->text, ((const struct name *)b)->text);
+}
+
+/* A VM is asked for by its name or its UUID: neither may be another's. */
+static int check_names(const struct cluster *c, struct err *err)
+{
+	struct name *names = must_alloc(2 * c->vms.count * sizeof(*names));
+	uint32_t count = 0;
+	int result = 0;
+	cluster_each(c->vms, struct vm, vm)
+	{
+		names[count++] = (struct name){vm->name, vm};
+		names[count++] = (struct name){vm->uuid, vm};
+	}
+	qsort(names, count, sizeof(*names), name_compare);
+	for (uint32_t i = 1; i < count && !result; i++)
+		if (names[i].vm != names[i - 1].vm && !name_compare(&names[i], &names[i - 1]))
+			result = err_set(err, -EBADMSG, "two VMs are %s", names[i].text);
+	free(names);
+	return result;
+}
+
 static int check_vms(const struct cluster *c, struct err *err)
 {
 	cluster_each(c->vms, struct vm, vm)
 	{
 		if (!vm->id || vm->id >= c->settings.next_vm)
 			return err_set(err, -EBADMSG, "VM %" PRIu32 " was never given out", vm->id);
-		if (cluster_vm_named(c, vm->name) != vm || cluster_vm_named(c, vm->uuid) != vm)
-			return err_set(err, -EBADMSG, "two VMs are %s or %s", vm->name, vm->uuid);
 		if (vm->node && !cluster_node(c, vm->node))
 			return err_set(err, -EBADMSG, "%s is on node %" PRIu32 ", which is none",
 			    vm->name, vm->node);
@@ -57,7 +88,7 @@ static int check_vms(const struct cluster *c, struct err *err)
 		if (!vm->node && vm->observed == OBSERVED_RUNNING)
 			return err_set(err, -EBADMSG, "%s runs nowhere", vm->name);
 	}
-	return 0;
+	return check_names(c, err);
 }
 
 static int check_order(const struct table *t, struct err *err)

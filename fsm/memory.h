@@ -25,6 +25,8 @@ struct memory {
 
 /* Everything that is known of a node's memory. A fenced node counts nothing. */
 void memory_of(const struct cluster *c, const struct node *node, struct memory *m);
+/* The same of all nodes at once, in the order of c->nodes. */
+void memory_of_all(const struct cluster *c, struct memory memories[CLUSTER_NODES_MAX]);
 
 /* What may still be promised: 0 when full or over-promised. */
 uint64_t memory_promisable(const struct memory *m);

@@ -54,22 +54,20 @@ int place_check(
 	return check(c, vm, node, &m, err);
 }
 
-uint32_t place_choose(const struct cluster *c, const struct vm *vm)
+uint32_t place_choose(const struct cluster *c, const struct vm *vm, const struct memory *memories)
 {
 	const struct node *best = NULL;
 	int64_t best_score = 0;
+	const struct memory *m = memories;
 	cluster_each(c->nodes, struct node, node)
 	{
-		struct memory m;
-		if (node->id == vm->node)
+		const struct memory *its = m++;
+		if (node->id == vm->node || check(c, vm, node, its, NULL))
 			continue;
-		memory_of(c, node, &m);
-		if (check(c, vm, node, &m, NULL))
-			continue;
-		int64_t its = score(vm->selector, node, &m);
-		if (!best || its > best_score) {
+		int64_t its_score = score(vm->selector, node, its);
+		if (!best || its_score > best_score) {
 			best = node;
-			best_score = its;
+			best_score = its_score;
 		}
 	}
 	return best ? best->id : 0;

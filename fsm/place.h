@@ -2,14 +2,15 @@
 #ifndef FSM_PLACE_H
 #define FSM_PLACE_H
 
-#include "fsm/cluster.h"
+#include "fsm/memory.h"
 
 /* The best node for vm, never its present one. 0: none has room now.
  *  1. Only nodes that run VMs, whose daemon is `run`, domain state `ready`, and that
  *     were heard within PLACE_FRESH_MS of cluster time.
  *  2. Only those that can still promise the VM's memory.
- *  3. The best by the VM's selector; ties go to the lowest id. */
-uint32_t place_choose(const struct cluster *c, const struct vm *vm);
+ *  3. The best by the VM's selector; ties go to the lowest id.
+ * memories is memory_of_all()'s, of the cluster as it is now. */
+uint32_t place_choose(const struct cluster *c, const struct vm *vm, const struct memory *memories);
 
 /* May vm be placed on node by a person? 0 or -errno with err. */
 int place_check(

@@ -58,14 +58,22 @@ static void set_state(struct cluster *c, struct vm *vm, enum vm_state state)
 	vm_touch(c, vm);
 }
 
-/* One that waits for a place takes the first that there is. */
-static void place(struct cluster *c, struct vm *vm)
+/* True when it has got another owner, or none any more. */
+static bool place_by(struct cluster *c, struct vm *vm, const struct memory *memories)
 {
-	uint32_t node = place_choose(c, vm);
-	if (node == vm->node || (!node && !vm->node))
-		return;
+	uint32_t node = place_choose(c, vm, memories);
+	if (node == vm->node)
+		return false;
 	set_owner(c, vm, node);
 	set_reason(vm, node ? "" : "no node has room for it");
+	return true;
+}
+
+static void place(struct cluster *c, struct vm *vm)
+{
+	struct memory memories[CLUSTER_NODES_MAX];
+	memory_of_all(c, memories);
+	place_by(c, vm, memories);
 }
 
 static int check_new(struct cluster *c, const struct command_vm_define *command, struct err *err)
@@ -74,14 +82,14 @@ static int check_new(struct cluster *c, const struct command_vm_define *command,
 		return err_set(err, -EINVAL, "a VM needs a name, a UUID, memory and vCPUs");
 	if (c->vms.count >= CLUSTER_VMS_MAX)
 		return err_set(err, -ENOSPC, "the cluster has %u VMs already", c->vms.count);
-	cluster_each(c->vms, struct vm, vm)
-	{
-		if (!strcmp(vm->name, command->name))
-			return err_set(err, -EEXIST, "there is a VM %s already", vm->name);
-		if (!strcmp(vm->uuid, command->uuid))
-			return err_set(
-			    err, -EEXIST, "the VM %s has the UUID %s already", vm->name, vm->uuid);
-	}
+	/* Both name a VM: one must not be taken for the other. */
+	const struct vm *vm = cluster_vm_named(c, command->name);
+	if (vm)
+		return err_set(err, -EEXIST, "there is a VM %s already", command->name);
+	vm = cluster_vm_named(c, command->uuid);
+	if (vm)
+		return err_set(
+		    err, -EEXIST, "the VM %s has the UUID %s already", vm->name, command->uuid);
 	return 0;
 }
 
@@ -231,23 +239,13 @@ int apply_vm_report(struct cluster *c, struct command_vm_report *command, struct
 	return 0;
 }
 
-static const struct sighting *sighting_of(const struct keepalive *k, uint32_t vm)
-{
-	for (uint32_t i = 0; i < k->sightings.count; i++)
-		if (k->sightings.items[i].vm == vm)
-			return &k->sightings.items[i];
-	return NULL;
-}
-
 void vm_sightings(struct cluster *c, struct node *node, const struct keepalive *keepalive)
 {
-	cluster_each(c->vms, struct vm, vm)
-	{
-		if (vm->node != node->id)
-			continue;
-		const struct sighting *s = sighting_of(keepalive, vm->id);
+	for (uint32_t i = 0; i < keepalive->sightings.count; i++) {
+		const struct sighting *s = &keepalive->sightings.items[i];
+		struct vm *vm = cluster_vm(c, s->vm);
 		/* A node that has not yet heard of this generation says nothing about it. */
-		if (s && s->generation == vm->generation)
+		if (vm && vm->node == node->id && vm->generation == s->generation)
 			observe(c, vm, s->observed);
 	}
 }
@@ -269,5 +267,15 @@ void vm_recover(struct cluster *c, struct node *node)
 
 void vm_place_waiting(struct cluster *c)
 {
-	cluster_each(c->vms, struct vm, vm) if (vm->state == VM_START && !vm->node) place(c, vm);
+	struct memory memories[CLUSTER_NODES_MAX];
+	bool current = false;
+	cluster_each(c->vms, struct vm, vm)
+	{
+		if (vm->state != VM_START || vm->node)
+			continue;
+		if (!current)
+			memory_of_all(c, memories);
+		/* Who waits for room waits together with many, and mostly in vain. */
+		current = !place_by(c, vm, memories);
+	}
 }

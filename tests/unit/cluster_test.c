@@ -288,6 +288,50 @@ static void names_and_uuids_are_unique(void **state)
 	assert_int_equal(define("web", 0), -EEXIST);
 }
 
+static void no_vm_is_named_as_another_s_uuid(void **state)
+{
+	assert_true(define("web", 0) > 0);
+	assert_int_equal(define("uuid-web", 0), -EEXIST);
+	assert_true(define("uuid-db", 0) > 0);
+	assert_int_equal(define("db", 0), -EEXIST);
+}
+
+static void objects_are_found_after_others_are_gone(void **state)
+{
+	for (uint32_t i = 1; i <= 9; i++) {
+		char name[8];
+		snprintf(name, sizeof(name), "vm%u", i);
+		assert_int_equal(define(name, 0), i);
+	}
+	const uint32_t gone[] = {4, 1, 9, 2};
+	for (unsigned i = 0; i < sizeof(gone) / sizeof(*gone); i++) {
+		see(cluster_vm(&c, gone[i]), OBSERVED_SHUTOFF);
+		assert_int_equal(APPLY(vm_undefine, .vm = gone[i]), 0);
+	}
+	for (uint32_t i = 0; i <= 10; i++) {
+		bool there = i == 3 || (i >= 5 && i <= 8);
+		assert_int_equal(cluster_vm(&c, i) != NULL, there);
+		assert_true(!there || cluster_vm(&c, i)->id == i);
+	}
+}
+
+static void the_memory_of_all_nodes_is_that_of_each(void **state)
+{
+	struct memory all[CLUSTER_NODES_MAX], m;
+	see(cluster_vm(&c, (uint32_t)define("web", 2)), OBSERVED_RUNNING);
+	define("db", 3);
+	APPLY(node_state, .node = 3, .state = DAEMON_STOP);
+	silence(10);
+	assert_int_equal(APPLY(node_fenced, .node = 3, .by_hand = true), 0);
+	memory_of_all(&c, all);
+	for (uint32_t i = 0; i < 3; i++) {
+		memory_of(&c, cluster_node(&c, i + 1), &m);
+		assert_memory_equal(&all[i], &m, sizeof(m));
+	}
+	assert_int_equal(all[1].allocated_mib, 1024);
+	assert_int_equal(all[2].total_mib, 0);
+}
+
 static void a_report_of_an_older_generation_is_stale(void **state)
 {
 	struct vm *vm = cluster_vm(&c, (uint32_t)define("web", 1));
@@ -392,6 +436,27 @@ static void a_vm_without_room_waits_and_is_looked_at_at_every_tick(void **state)
 	assert_int_equal(vm->node, 0);
 	node_up(3);
 	assert_int_equal(vm->node, 3);
+}
+
+static void those_that_wait_together_are_not_promised_the_same_room(void **state)
+{
+	uint32_t vms[4];
+	for (unsigned i = 0; i < 4; i++) {
+		char name[8];
+		snprintf(name, sizeof(name), "vm%u", i);
+		vms[i] = (uint32_t)define(name, i < 3 ? 1 : 2);
+		APPLY(vm_state, .vm = vms[i], .state = VM_START);
+	}
+	for (uint32_t node = 1; node <= 3; node++)
+		APPLY(node_state, .node = node, .state = DAEMON_STOP);
+	silence(10);
+	assert_int_equal(APPLY(node_fenced, .node = 1, .by_hand = true), 0);
+	assert_int_equal(APPLY(node_fenced, .node = 2, .by_hand = true), 0);
+	node_up(3); /* which has room for three of the four */
+	unsigned placed = 0;
+	for (unsigned i = 0; i < 4; i++)
+		placed += cluster_vm(&c, vms[i])->node == 3;
+	assert_int_equal(placed, 3);
 }
 
 static void a_client_s_operation_is_applied_once(void **state)
@@ -508,6 +573,9 @@ int main(void)
 	    TEST(a_vm_is_placed_where_there_is_room),
 	    TEST(only_running_vms_count_as_allocated),
 	    TEST(names_and_uuids_are_unique),
+	    TEST(no_vm_is_named_as_another_s_uuid),
+	    TEST(objects_are_found_after_others_are_gone),
+	    TEST(the_memory_of_all_nodes_is_that_of_each),
 	    TEST(a_report_of_an_older_generation_is_stale),
 	    TEST(off_counts_only_from_who_knows_that_it_must_not_start),
 	    TEST(a_vm_that_runs_is_neither_undefined_nor_moved),
@@ -516,6 +584,7 @@ int main(void)
 	    TEST(a_node_that_was_just_heard_is_not_off),
 	    TEST(what_a_fenced_node_ran_gets_a_new_owner_and_generation),
 	    TEST(a_vm_without_room_waits_and_is_looked_at_at_every_tick),
+	    TEST(those_that_wait_together_are_not_promised_the_same_room),
 	    TEST(a_client_s_operation_is_applied_once),
 	    TEST(a_refusal_is_repeated_as_it_was),
 	    TEST(a_snapshot_gives_back_the_very_value),
