@@ -1,9 +1,12 @@
 /* Makes the data directory of the golden cases anew, for when the format changes:
  *
  *   make build/release/tests/golden/raft/generate
+ *   rm -r tests/golden/raft/data
  *   build/release/tests/golden/raft/generate tests/golden/raft/data
+ *   rm tests/golden/raft/data/raft/spare tests/golden/raft/data/raft/reserve
+ *   ACCEPT=1 tests/golden/run raft
  *
- * Then cut the zeros off the segments, and ACCEPT=1 tests/golden/run raft. */
+ * torn and corrupt name offsets in the segment: see that they still stand within batches. */
 #include <errno.h>
 #include <semaphore.h>
 #include <stdio.h>
