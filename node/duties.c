@@ -17,8 +17,10 @@
 #include "node/pace.h"
 
 #define PROPOSE_TIMEOUT_MS 10000
-#define MEMBER_AGAIN_MS	   200
-#define TRANSFER_AGAIN_MS  500
+/* Reports of VMs under way: most of what may be (ledger.h) is left to people. */
+#define REPORTS_MAX	  16
+#define MEMBER_AGAIN_MS	  200
+#define TRANSFER_AGAIN_MS 500
 /* Without a majority for that long, who is ended need not wait until it has told it. */
 #define LEAVE_UNSAID_MS 3000
 /* So long nothing must have been wrong with a disk before it is called well again. */
@@ -32,6 +34,7 @@ struct duties {
 	int disk_error; /* of the log, as wal_status has it */
 	uint64_t disk_ill_ms; /* when it last was */
 	bool disk_said; /* that it is */
+	unsigned reports; /* under way */
 	uint64_t host_ms, member_ms, transfer_ms;
 	bool stopping, announced_divergence;
 	bool holding; /* the guard has been told to hold */
@@ -194,13 +197,28 @@ static void proposed(void *data, int result, uint64_t index, const struct err *e
 		log_warning("The log refused what this node told it: %s", err->text);
 }
 
+static void reported(void *data, int result, uint64_t index, const struct err *err)
+{
+	struct duties *d = data;
+	d->reports--;
+	proposed(data, result, index, err);
+}
+
 static void propose_all(struct duties *d, struct agent_turn *turn)
 {
 	const struct context *context = d->options.context;
 	for (unsigned i = 0; i < turn->count; i++) {
-		bool hello = turn->commands[i].number == COMMAND_node_hello;
-		context->propose(context->data, &turn->commands[i], PROPOSE_TIMEOUT_MS,
-		    hello ? said_hello : proposed, d);
+		struct command *command = &turn->commands[i];
+		bool report = command->number == COMMAND_vm_report;
+		/* The agent says it again, and the keepalive says the same. */
+		if (report && d->reports == REPORTS_MAX)
+			continue;
+		d->reports += report;
+		context->propose(context->data, command, PROPOSE_TIMEOUT_MS,
+		    report				    ? reported
+		    : command->number == COMMAND_node_hello ? said_hello
+							    : proposed,
+		    d);
 	}
 }
 

@@ -71,6 +71,8 @@ static void looked(void *data, const struct hypervisor_listing *listing)
 	struct execute *e = data;
 	struct agent *agent = e->options.agent;
 	e->looking = false;
+	if (e->closed)
+		return;
 	if (listing->status) {
 		bool late = listing->status == -ETIMEDOUT;
 		if (e->well || !e->known)

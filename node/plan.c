@@ -83,6 +83,7 @@ static void plan_add(
 		local->failures = 0;
 		local->reason[0] = 0;
 	}
+	plan->room--;
 	local->busy = true;
 	local->acted_generation = vm->generation;
 }
@@ -110,7 +111,7 @@ static void plan_vm(struct plan *plan, const struct standing *standing,
 {
 	/* What failed waits, but not for long when somebody asks anew. */
 	bool early = local->acted_generation == vm->generation && now_ms < local->retry_ms;
-	if (local->busy || early)
+	if (local->busy || early || !plan->room)
 		return;
 	bool certain = standing->current ||
 		       (local->acted_generation && vm->generation > local->acted_generation);
@@ -133,8 +134,11 @@ void plan_make(struct plan *plan, const struct cluster *c, const struct standing
     const struct plan_options *options, struct local *local, uint64_t now_ms)
 {
 	plan->count = 0;
+	plan->room = PLAN_BUSY_MAX;
 	if (!local->known)
 		return;
+	for (unsigned i = 0; i < local->count; i++)
+		plan->room -= plan->room && local->vms[i].busy;
 	cluster_each(c->vms, struct vm, vm)
 	{
 		struct local_vm *found = local_find(local, vm->uuid);

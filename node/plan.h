@@ -60,9 +60,13 @@ struct plan_options {
 	uint64_t shutdown_timeout_ms; /* ACPI gets that long, then the power goes */
 };
 
+/* Actions under way at a time; the rest wait for their turn, by the VMs' ids. */
+#define PLAN_BUSY_MAX 32
+
 struct plan {
 	struct action *actions; /* owned; in the order of the VMs' ids */
 	unsigned count, capacity;
+	unsigned room; /* for more actions under way */
 };
 
 /* For each VM of the value that this node owns, and each that runs here:

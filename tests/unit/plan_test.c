@@ -179,6 +179,30 @@ static void a_new_wish_does_not_wait_for_what_failed_before(void **state)
 	assert_string_equal(local_find(&local, "uuid")->reason, "");
 }
 
+/* After a power cut all of a node's VMs are due at once: more than who carries it out will queue. */
+static void a_thousand_vms_are_started_a_few_at_a_time(void **state)
+{
+	for (uint32_t i = 0; i < 1000; i++) {
+		struct vm *one = must_alloc(sizeof(*one));
+		*one = (struct vm){.id = 100 + i, .node = 1, .generation = 1, .state = VM_START};
+		snprintf(one->uuid, sizeof(one->uuid), "uuid-%u", i);
+		change_insert(&c, &c.vms, one);
+	}
+	unsigned started = 0, turns = 0;
+	while (plan_at(&current, 1000 + turns) && turns++ < 2000) {
+		assert_true(plan.count <= PLAN_BUSY_MAX);
+		assert_int_equal(plan_at(&current, 1000), 0);
+		started += PLAN_BUSY_MAX;
+		for (unsigned i = 0; i < local.count; i++) {
+			struct action action = {.type = ACTION_START};
+			memcpy(action.uuid, local.vms[i].uuid, sizeof(action.uuid));
+			if (local.vms[i].busy)
+				plan_done(&local, &action, 0, "", 1000);
+		}
+	}
+	assert_true(started >= 1001);
+}
+
 /* The agent. */
 
 static struct agent agent;
@@ -438,6 +462,7 @@ int main(void)
 	    TEST(a_start_that_was_cut_off_is_not_said_to_be_off),
 	    TEST(a_stop_that_fails_is_tried_again_later),
 	    TEST(a_new_wish_does_not_wait_for_what_failed_before),
+	    TEST(a_thousand_vms_are_started_a_few_at_a_time),
 	    AGENT_TEST(a_keepalive_is_not_kept_by_who_does_not_lead),
 	    AGENT_TEST(why_an_earlier_start_failed_is_not_told_of_a_vm_that_is_stopped),
 	    AGENT_TEST(a_vm_of_others_that_crashed_here_does_not_keep_a_node_from_running),
