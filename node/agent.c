@@ -10,6 +10,8 @@
 /* What was proposed and does not show in the value is proposed again after this. */
 #define TELL_AGAIN_MS	 2000
 #define TICK_NEWCOMER_MS 50
+/* What nobody told us of is found that soon. */
+#define LOOK_AGAIN_MS 250
 
 void agent_init(struct agent *agent, const struct agent_options *options)
 {
@@ -380,7 +382,7 @@ void agent_turn_close(struct agent_turn *turn)
 
 uint64_t agent_next_ms(const struct agent *agent, uint64_t now_ms)
 {
-	uint64_t soon_ms = now_ms + agent->options.keepalive_interval_ms / 4;
+	uint64_t soon_ms = now_ms + LOOK_AGAIN_MS;
 	/* One that is overdue waits for a leader, which stirs us by itself. */
 	bool later = agent->keepalive_ms > now_ms && agent->keepalive_ms < soon_ms;
 	return later ? agent->keepalive_ms : soon_ms;

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -81,53 +82,70 @@ static int play_one(uint64_t seed)
 	return code;
 }
 
+/* What a worker has done so far: in memory that both see, so that one that
+ * crashes is not taken for one that passed. */
+struct tally {
+	uint64_t passed, failed;
+};
+
 /* Every stride-th seed from first on; what failed is said at once. */
-static int play_some(uint64_t first, uint64_t end, unsigned stride)
+static void play_some(uint64_t first, uint64_t end, unsigned stride, struct tally *tally)
 {
-	unsigned failed = 0;
 	for (uint64_t seed = first; seed < end; seed += stride) {
 		struct chaos_result result;
 		chaos_play(seed, true, &result);
 		buffer_close(&result.trace);
-		if (!*result.failure)
+		if (!*result.failure) {
+			tally->passed++;
 			continue;
-		failed++;
+		}
+		tally->failed++;
 		printf("seed %" PRIu64 ": %s\n    again: pvc simulate --seed %" PRIu64 "\n", seed,
 		    result.failure, seed);
 		fflush(stdout);
 	}
-	return failed > 200 ? 200 : (int)failed;
+}
+
+/* Start the workers; how many there are. */
+static unsigned start_workers(uint64_t from, uint64_t seeds, struct tally tallies[WORKERS_MAX])
+{
+	long workers = sysconf(_SC_NPROCESSORS_ONLN);
+	workers = workers < 1 ? 1 : workers > WORKERS_MAX ? WORKERS_MAX : workers;
+	fflush(stdout);
+	for (long i = 0; i < workers; i++) {
+		pid_t pid = fork();
+		if (pid < 0)
+			perror("pvc simulate: fork");
+		if (pid != 0)
+			continue;
+		play_some(from + (uint64_t)i, from + seeds, (unsigned)workers, &tallies[i]);
+		_exit(0);
+	}
+	return (unsigned)workers;
 }
 
 static int play_seeds(uint64_t from, uint64_t seeds)
 {
-	long workers = sysconf(_SC_NPROCESSORS_ONLN);
-	workers = workers < 1 ? 1 : workers > WORKERS_MAX ? WORKERS_MAX : workers;
-	uint64_t failed = 0;
-	bool broke = false;
-	fflush(stdout);
-	for (long i = 0; i < workers; i++) {
-		pid_t pid = fork();
-		if (pid < 0) {
-			perror("pvc simulate: fork");
-			return 1;
-		}
-		if (pid == 0) {
-			alarm(0);
-			_exit(play_some(from + (uint64_t)i, from + seeds, (unsigned)workers));
-		}
+	size_t size = WORKERS_MAX * sizeof(struct tally);
+	struct tally *tallies =
+	    mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (tallies == MAP_FAILED) {
+		perror("pvc simulate: mmap");
+		return 1;
 	}
-	for (long i = 0; i < workers; i++) {
-		int status = 0;
-		if (wait(&status) < 0)
-			break;
-		broke |= !WIFEXITED(status);
-		failed += WIFEXITED(status) ? (uint64_t)WEXITSTATUS(status) : 0;
+	unsigned workers = start_workers(from, seeds, tallies);
+	struct tally sum = {0};
+	while (wait(NULL) > 0)
+		;
+	for (unsigned i = 0; i < workers; i++) {
+		sum.passed += tallies[i].passed;
+		sum.failed += tallies[i].failed;
 	}
-	if (broke)
-		puts("a worker crashed");
-	printf("%" PRIu64 " passed, %" PRIu64 " failed\n", seeds - failed, failed + broke);
-	return failed || broke ? 1 : 0;
+	uint64_t lost = seeds - sum.passed - sum.failed;
+	if (lost)
+		printf("%" PRIu64 " seeds were not played: a worker crashed\n", lost);
+	printf("%" PRIu64 " passed, %" PRIu64 " failed\n", sum.passed, sum.failed + lost);
+	return sum.failed || lost ? 1 : 0;
 }
 
 int applet_simulate(int argc, char **argv)
