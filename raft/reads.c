@@ -160,8 +160,9 @@ static void ping(struct replica *r)
 	m.ping.round = ++r->reads.round;
 	m.ping.stamp_ms = r->now_ms;
 	r->reads.round_ms = r->now_ms;
+	/* Stand-bys as well: one that becomes a voter must not cost the lease for a round. */
 	for (unsigned i = 0; i < r->n_members; i++)
-		if (r->members[i].role == MEMBER_VOTER && r->members[i].id != r->options.id)
+		if (r->members[i].role != MEMBER_SPARE && r->members[i].id != r->options.id)
 			core_send(r, r->members[i].id, &m);
 }
 
