@@ -38,6 +38,7 @@ struct duties {
 	uint64_t host_ms, member_ms, transfer_ms;
 	bool stopping, announced_divergence;
 	bool holding; /* the guard has been told to hold */
+	bool leased; /* when last looked at */
 	bool lost; /* out of touch for long enough to go without a word */
 	uint64_t current_ms; /* when we were last in touch */
 	struct standing standing; /* of the last turn */
@@ -386,6 +387,10 @@ uint64_t duties_turn(struct duties *d, uint64_t now)
 	log_divergence(d, c);
 	uint64_t next = agent_next_ms(&d->agent, now);
 	uint64_t look = d->execute ? execute_turn(d->execute, now) : UINT64_MAX;
+	/* The moment from which nobody else can hold what a new leader waits for. */
+	uint64_t free_ms = d->standing.leader_since_ms + d->agent.options.lease_ms;
+	if (d->standing.leader && free_ms > now && free_ms < next)
+		next = free_ms;
 	return look < next ? look : next;
 }
 
@@ -393,6 +398,10 @@ uint64_t duties_renew(struct duties *d, uint64_t now)
 {
 	struct replica *replica = ledger_replica(d->options.ledger);
 	uint64_t lease_ms = replica ? replica_lease_left(replica, now) : 0;
+	/* The first round of answers makes a leader whole; nothing else tells of it. */
+	if ((lease_ms > 0) != d->leased)
+		changed(d);
+	d->leased = lease_ms > 0;
 	if (!d->holding)
 		return UINT64_MAX;
 	if (lease_ms)
