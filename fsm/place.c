@@ -11,8 +11,9 @@ static int64_t score(enum selector selector, const struct node *node, const stru
 	const struct keepalive *k = node->last.count ? node->last.items : NULL;
 	switch (selector) {
 	case SELECTOR_MEMFREE:
+		return (int64_t)m->free_mib;
 	case SELECTOR_MEM:
-		return (int64_t)memory_promisable(m);
+		return (int64_t)m->total_mib - (int64_t)m->allocated_mib;
 	case SELECTOR_MEMPROV:
 		return -(int64_t)m->provisioned_mib;
 	case SELECTOR_LOAD:

@@ -62,11 +62,15 @@ static void set_state(struct cluster *c, struct vm *vm, enum vm_state state)
 static bool place_by(struct cluster *c, struct vm *vm, const struct memory *memories)
 {
 	uint32_t node = place_choose(c, vm, memories);
-	if (node == vm->node)
-		return false;
-	set_owner(c, vm, node);
-	set_reason(vm, node ? "" : "no node has room for it");
-	return true;
+	const char *reason = node ? "" : "no node has room for it";
+	bool moves = node != vm->node;
+	if (moves)
+		set_owner(c, vm, node);
+	if (strcmp(vm->failed_reason, reason) != 0) {
+		set_reason(vm, reason);
+		vm_touch(c, vm);
+	}
+	return moves;
 }
 
 static void place(struct cluster *c, struct vm *vm)

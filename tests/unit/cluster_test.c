@@ -13,6 +13,7 @@
 #include "fsm/cluster.h"
 #include "fsm/history.h"
 #include "fsm/memory.h"
+#include "fsm/place.h"
 #include "fsm/primary.h"
 #include "fsm/session.h"
 #include "fsm/snapshot.h"
@@ -424,6 +425,39 @@ static void what_a_fenced_node_ran_gets_a_new_owner_and_generation(void **state)
 	assert_int_equal(m.provisioned_mib, 0);
 }
 
+static void who_waits_for_a_place_says_why(void **state)
+{
+	struct command command = {
+	    .number = COMMAND_vm_define, .vm_define = {.memory_mib = 1u << 20, .vcpus = 1}};
+	snprintf(command.vm_define.name, sizeof(command.vm_define.name), "huge");
+	snprintf(command.vm_define.uuid, sizeof(command.vm_define.uuid), "uuid-huge");
+	int id = apply(command);
+	assert_string_equal(cluster_vm(&c, id)->failed_reason, "no node has room for it");
+	assert_int_equal(APPLY(vm_state, .vm = id, .state = VM_START), 0);
+	assert_string_equal(cluster_vm(&c, id)->failed_reason, "no node has room for it");
+	silence(1);
+	assert_string_equal(cluster_vm(&c, id)->failed_reason, "no node has room for it");
+}
+
+/* As pvcnoded.yaml explains them. */
+static void memory_is_free_by_what_the_host_says_or_by_what_runs(void **state)
+{
+	struct keepalive k[] = {
+	    {.node = 1, .memory_total_mib = 8192, .memory_free_mib = 1000},
+	    {.node = 2, .memory_total_mib = 4096, .memory_free_mib = 3000},
+	};
+	struct command tick = {.number = COMMAND_tick, .tick = {.elapsed_ms = 1000}};
+	tick.tick.keepalives.items = k;
+	tick.tick.keepalives.count = 2;
+	assert_int_equal(apply(tick), 0);
+	struct vm vm = {.memory_mib = 512, .selector = SELECTOR_MEMFREE};
+	struct memory memories[CLUSTER_NODES_MAX];
+	memory_of_all(&c, memories);
+	assert_int_equal(place_choose(&c, &vm, memories), 2);
+	vm.selector = SELECTOR_MEM;
+	assert_int_equal(place_choose(&c, &vm, memories), 1);
+}
+
 static void a_vm_without_room_waits_and_is_looked_at_at_every_tick(void **state)
 {
 	struct vm *vm = cluster_vm(&c, (uint32_t)define("web", 2));
@@ -583,6 +617,8 @@ int main(void)
 	    TEST(a_disabled_vm_is_not_started),
 	    TEST(a_node_that_was_just_heard_is_not_off),
 	    TEST(what_a_fenced_node_ran_gets_a_new_owner_and_generation),
+	    TEST(who_waits_for_a_place_says_why),
+	    TEST(memory_is_free_by_what_the_host_says_or_by_what_runs),
 	    TEST(a_vm_without_room_waits_and_is_looked_at_at_every_tick),
 	    TEST(those_that_wait_together_are_not_promised_the_same_room),
 	    TEST(a_client_s_operation_is_applied_once),
