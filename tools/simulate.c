@@ -5,10 +5,12 @@
  *   pvc simulate --seed N                       play one random seed again, with its trace */
 #include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -74,78 +76,103 @@ static int parse(struct simulate_options *o, int argc, char **argv)
 static int play_one(uint64_t seed)
 {
 	struct chaos_result result;
-	chaos_play(seed, false, &result);
-	fwrite(result.trace.data, 1, result.trace.size, stdout);
+	/* Line by line: should it crash, all that went before has been said. */
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	chaos_play(seed, CHAOS_PRINT, &result);
 	printf("seed %" PRIu64 ": %s\n", seed, *result.failure ? result.failure : "held");
-	int code = *result.failure ? 1 : 0;
-	buffer_close(&result.trace);
-	return code;
+	return *result.failure ? 1 : 0;
 }
 
-/* What a worker has done so far: in memory that both see, so that one that
- * crashes is not taken for one that passed. */
-struct tally {
-	uint64_t passed, failed;
+static void say_failed(uint64_t seed, const char *why)
+{
+	printf(
+	    "seed %" PRIu64 ": %s\n    again: pvc simulate --seed %" PRIu64 "\n", seed, why, seed);
+	fflush(stdout);
+}
+
+/* Processes that share the seeds: the n-th plays every stride-th from its first on. */
+struct shared {
+	uint64_t seed; /* that is being played; past the last: done */
+	uint64_t failed;
 };
 
-/* Every stride-th seed from first on; what failed is said at once. */
-static void play_some(uint64_t first, uint64_t end, unsigned stride, struct tally *tally)
+static void play_some(struct shared *mine, uint64_t end, unsigned stride)
 {
-	for (uint64_t seed = first; seed < end; seed += stride) {
+	for (; mine->seed < end; mine->seed += stride) {
 		struct chaos_result result;
-		chaos_play(seed, true, &result);
-		buffer_close(&result.trace);
-		if (!*result.failure) {
-			tally->passed++;
+		chaos_play(mine->seed, CHAOS_QUIET, &result);
+		if (!*result.failure)
 			continue;
-		}
-		tally->failed++;
-		printf("seed %" PRIu64 ": %s\n    again: pvc simulate --seed %" PRIu64 "\n", seed,
-		    result.failure, seed);
-		fflush(stdout);
+		mine->failed++;
+		say_failed(mine->seed, result.failure);
 	}
 }
 
-/* Start the workers; how many there are. */
-static unsigned start_workers(uint64_t from, uint64_t seeds, struct tally tallies[WORKERS_MAX])
+static pid_t worker_start(struct shared *mine, uint64_t end, unsigned stride)
 {
-	long workers = sysconf(_SC_NPROCESSORS_ONLN);
-	workers = workers < 1 ? 1 : workers > WORKERS_MAX ? WORKERS_MAX : workers;
 	fflush(stdout);
-	for (long i = 0; i < workers; i++) {
-		pid_t pid = fork();
-		if (pid < 0)
-			perror("pvc simulate: fork");
-		if (pid != 0)
-			continue;
-		play_some(from + (uint64_t)i, from + seeds, (unsigned)workers, &tallies[i]);
-		_exit(0);
-	}
-	return (unsigned)workers;
+	pid_t pid = fork();
+	if (pid)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	play_some(mine, end, stride);
+	_exit(0);
+}
+
+/* A worker that crashed: its seed failed, and another goes on behind it. Returns whether it did. */
+static bool worker_crashed(struct shared *his, unsigned stride, int status)
+{
+	char why[64];
+	if (WIFEXITED(status))
+		return false;
+	snprintf(why, sizeof(why), "the simulator crashed (signal %d)", WTERMSIG(status));
+	say_failed(his->seed, why);
+	his->failed++;
+	his->seed += stride;
+	return true;
+}
+
+static unsigned workers_wanted(uint64_t seeds)
+{
+	long processors = sysconf(_SC_NPROCESSORS_ONLN);
+	unsigned wanted = processors < 1 ? 1 : (unsigned)processors;
+	wanted = wanted > WORKERS_MAX ? WORKERS_MAX : wanted;
+	return wanted > seeds ? (unsigned)seeds : wanted;
 }
 
 static int play_seeds(uint64_t from, uint64_t seeds)
 {
-	size_t size = WORKERS_MAX * sizeof(struct tally);
-	struct tally *tallies =
-	    mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (tallies == MAP_FAILED) {
+	unsigned workers = workers_wanted(seeds), running = 0;
+	uint64_t failed = 0, end = from + seeds;
+	pid_t pids[WORKERS_MAX];
+	struct shared *shared = mmap(NULL, sizeof(*shared) * WORKERS_MAX, PROT_READ | PROT_WRITE,
+	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (shared == MAP_FAILED) {
 		perror("pvc simulate: mmap");
 		return 1;
 	}
-	unsigned workers = start_workers(from, seeds, tallies);
-	struct tally sum = {0};
-	while (wait(NULL) > 0)
-		;
 	for (unsigned i = 0; i < workers; i++) {
-		sum.passed += tallies[i].passed;
-		sum.failed += tallies[i].failed;
+		shared[i].seed = from + i;
+		pids[i] = worker_start(&shared[i], end, workers);
+		running += pids[i] > 0;
 	}
-	uint64_t lost = seeds - sum.passed - sum.failed;
-	if (lost)
-		printf("%" PRIu64 " seeds were not played: a worker crashed\n", lost);
-	printf("%" PRIu64 " passed, %" PRIu64 " failed\n", sum.passed, sum.failed + lost);
-	return sum.failed || lost ? 1 : 0;
+	while (running) {
+		int status = 0;
+		pid_t pid = wait(&status);
+		for (unsigned i = 0; i < workers; i++) {
+			if (pids[i] != pid)
+				continue;
+			running--;
+			if (worker_crashed(&shared[i], workers, status)) {
+				pids[i] = worker_start(&shared[i], end, workers);
+				running += pids[i] > 0;
+			}
+		}
+	}
+	for (unsigned i = 0; i < workers; i++)
+		failed += shared[i].failed + (shared[i].seed < end);
+	printf("%" PRIu64 " passed, %" PRIu64 " failed, 0 skipped\n", seeds - failed, failed);
+	return failed ? 1 : 0;
 }
 
 int applet_simulate(int argc, char **argv)

@@ -47,8 +47,8 @@ static void end(struct world *w)
 static void the_same_seed_prints_the_same_bytes(void **state)
 {
 	struct chaos_result one, two;
-	chaos_play(SEED, false, &one);
-	chaos_play(SEED, false, &two);
+	chaos_play(SEED, CHAOS_KEEP, &one);
+	chaos_play(SEED, CHAOS_KEEP, &two);
 	assert_string_equal(one.failure, "");
 	assert_true(one.trace.size > 1000);
 	assert_int_equal(one.trace.size, two.trace.size);
@@ -60,8 +60,8 @@ static void the_same_seed_prints_the_same_bytes(void **state)
 static void another_seed_plays_something_else(void **state)
 {
 	struct chaos_result one, two;
-	chaos_play(SEED, false, &one);
-	chaos_play(SEED + 1, false, &two);
+	chaos_play(SEED, CHAOS_KEEP, &one);
+	chaos_play(SEED + 1, CHAOS_KEEP, &two);
 	assert_true(one.trace.size != two.trace.size ||
 		    memcmp(one.trace.data, two.trace.data, one.trace.size) != 0);
 	buffer_close(&one.trace);
@@ -71,7 +71,7 @@ static void another_seed_plays_something_else(void **state)
 static void a_seed_is_work_not_an_empty_house(void **state)
 {
 	struct chaos_result result;
-	chaos_play(SEED, true, &result);
+	chaos_play(SEED, CHAOS_QUIET, &result);
 	assert_true(result.acknowledged > 100);
 	assert_true(result.retried > 10);
 	assert_true(result.takeovers > 3);

@@ -125,10 +125,10 @@ static void play(struct chaos *c)
 }
 
 /* What kind of cluster and network this seed is about. */
-static struct world_options draw(uint64_t seed, bool quiet)
+static struct world_options draw(uint64_t seed)
 {
 	struct world *lot = &(struct world){.random = seed ^ 0x5851f42d4c957f2du};
-	struct world_options o = {.seed = seed, .quiet = quiet, .drift_ppm_max = WORLD_DRIFT_PPM};
+	struct world_options o = {.seed = seed, .drift_ppm_max = WORLD_DRIFT_PPM};
 	o.founders = 3 + (unsigned)world_random(lot, 3);
 	o.nodes = o.founders + (world_random(lot, 4) ? 0 : 1 + (unsigned)world_random(lot, 2));
 	o.coordinators = o.nodes >= 5 && world_random(lot, 2) ? 5 : 3;
@@ -141,10 +141,12 @@ static struct world_options draw(uint64_t seed, bool quiet)
 	return o;
 }
 
-void chaos_play(uint64_t seed, bool quiet, struct chaos_result *result)
+void chaos_play(uint64_t seed, enum chaos_trace trace, struct chaos_result *result)
 {
 	struct chaos c = {0};
-	struct world_options options = draw(seed, quiet);
+	struct world_options options = draw(seed);
+	options.quiet = trace == CHAOS_QUIET;
+	options.printed = trace == CHAOS_PRINT;
 	world_init(&c.world, &options);
 	c.world.player = &c;
 	c.world.answered = answered;

@@ -13,10 +13,16 @@ struct chaos {
 struct chaos_result {
 	char failure[512]; /* "" when everything held */
 	unsigned acknowledged, retried, takeovers;
-	struct buffer trace; /* owned; empty when quiet */
+	struct buffer trace; /* owned; empty unless it was to be kept */
 };
 
-/* Play one seed. With quiet set no trace is kept. */
-void chaos_play(uint64_t seed, bool quiet, struct chaos_result *result);
+enum chaos_trace {
+	CHAOS_QUIET, /* none is made */
+	CHAOS_KEEP, /* in the result */
+	CHAOS_PRINT, /* to standard output, line by line */
+};
+
+/* Play one seed. */
+void chaos_play(uint64_t seed, enum chaos_trace trace, struct chaos_result *result);
 
 #endif

@@ -37,8 +37,14 @@ void world_trace(struct world *w, unsigned node, const char *format, ...)
 	va_end(args);
 	if (node)
 		snprintf(who, sizeof(who), "n%u", node);
-	buffer_print(&w->trace, "%4llu.%03llu  %-4s %s\n", (unsigned long long)w->now_ms / 1000,
+	struct buffer line = {0};
+	buffer_print(&line, "%4llu.%03llu  %-4s %s\n", (unsigned long long)w->now_ms / 1000,
 	    (unsigned long long)w->now_ms % 1000, who, text);
+	if (w->options.printed)
+		fwrite(line.data, 1, line.size, stdout);
+	else
+		buffer_append(&w->trace, line.data, line.size);
+	buffer_close(&line);
 }
 
 void world_fail(struct world *w, const char *format, ...)

@@ -38,7 +38,8 @@ struct world_options {
 	unsigned late_permille; /* of messages: they take up to LATE_MS_MAX (network.c) */
 	unsigned delay_ms_max; /* each takes 1 .. that */
 	unsigned drift_ppm_max; /* of clocks, to either side */
-	bool quiet; /* no trace, unless something is wrong */
+	bool quiet; /* no trace */
+	bool printed; /* the trace goes to standard output, line by line */
 	size_t snapshot_log_bytes; /* 0: raft/replica.h's */
 	unsigned patience_ms; /* how long a daemon waits for the answer to a proposal */
 };
