@@ -6,6 +6,7 @@
 
 #include "node/hypervisor_client.h"
 #include "node/log.h"
+#include "node/starting.h"
 
 /* A guest of many GiB takes long to be set up; nothing waits for it meanwhile. */
 #define START_DEADLINE_MS 60000
@@ -14,6 +15,7 @@
 
 struct execute {
 	struct execute_options options;
+	const char *directory; /* for starting.h */
 	struct hypervisor_client *client;
 	unsigned under_way; /* actions */
 	bool looking;
@@ -45,6 +47,13 @@ static void told(void *data, enum worker_event event, const char *text)
 		log_warning("hypervisor worker: %s", text);
 }
 
+static void left_open(void *data, const char *uuid)
+{
+	struct execute *e = data;
+	log_warning("VM %s: an earlier daemon was about to start it: it may still come up", uuid);
+	plan_doubt(&e->options.agent->local, uuid, now_ms());
+}
+
 int execute_open(struct execute **execute, const struct execute_options *options, struct err *err)
 {
 	const struct config_hypervisor_port *port = &options->config->hypervisor;
@@ -62,6 +71,8 @@ int execute_open(struct execute **execute, const struct execute_options *options
 		free(e);
 		return err_set(err, -ENOMEM, "the hypervisor's worker cannot be started");
 	}
+	e->directory = options->config->system.configuration.directories.dynamic_directory;
+	starting_each(e->directory, left_open, e);
 	*execute = e;
 	return 0;
 }
@@ -109,8 +120,11 @@ static void acted(void *data, int status, const struct err *err)
 		log_error("VM %s: %s: %s", name, what, err->text);
 	else
 		log_ok("VM %s: %s: done", name, what);
-	agent_action_done(
-	    e->options.agent, &begun->action, status, status ? err->text : "", now_ms());
+	uint64_t now = now_ms();
+	agent_action_done(e->options.agent, &begun->action, status, status ? err->text : "", now);
+	if (begun->action.type == ACTION_START &&
+	    !plan_doubts(&e->options.agent->local, begun->action.uuid, now))
+		starting_clear(e->directory, begun->action.uuid);
 	free(begun);
 	/* Look soon: what was asked for may have come about otherwise. */
 	e->look_ms = 0;
@@ -148,7 +162,11 @@ void execute_begin(struct execute *e, const struct action *action)
 	    .data = begun,
 	};
 	e->under_way++;
-	int result = hypervisor_order(e->client, &order);
+	int result = 0;
+	if (action->type == ACTION_START)
+		result = starting_note(e->directory, action->uuid);
+	if (!result)
+		result = hypervisor_order(e->client, &order);
 	free(xml);
 	if (result) {
 		struct err err;

@@ -172,6 +172,17 @@ static void failed(struct local_vm *vm, const struct action *action, int status,
 		vm->doubt_until_ms = now_ms + DOUBT_MS;
 }
 
+void plan_doubt(struct local *local, const char *uuid, uint64_t now_ms)
+{
+	local_add(local, uuid)->doubt_until_ms = now_ms + DOUBT_MS;
+}
+
+bool plan_doubts(const struct local *local, const char *uuid, uint64_t now_ms)
+{
+	const struct local_vm *vm = local_find(local, uuid);
+	return vm && now_ms < vm->doubt_until_ms;
+}
+
 void plan_done(struct local *local, const struct action *action, int status, const char *reason,
     uint64_t now_ms)
 {
@@ -188,5 +199,4 @@ void plan_done(struct local *local, const struct action *action, int status, con
 	if (action->type == ACTION_SHUTDOWN)
 		return;
 	vm->observed = action->type == ACTION_START ? OBSERVED_RUNNING : OBSERVED_SHUTOFF;
-	vm->doubt_until_ms = 0;
 }

@@ -84,6 +84,11 @@ void plan_make(struct plan *plan, const struct cluster *c, const struct standing
     const struct plan_options *options, struct local *local, uint64_t now_ms);
 void plan_close(struct plan *plan);
 
+/* A start of this VM was cut off, by this daemon or by one before it: until some time has passed
+ * it may still come about, whatever else is seen or done. */
+void plan_doubt(struct local *local, const char *uuid, uint64_t now_ms);
+bool plan_doubts(const struct local *local, const char *uuid, uint64_t now_ms);
+
 /* An action ended: 0, or -errno with the reason. */
 void plan_done(struct local *local, const struct action *action, int status, const char *reason,
     uint64_t now_ms);

@@ -57,8 +57,12 @@ static void answer(struct world *w, unsigned node, uint64_t number, void *bytes)
 	struct sim_node *n = w->nodes[node];
 	if (n->life != begun->life || !n->daemon)
 		return;
+	uint64_t now_ms = sim_node_clock(n);
+	struct sim_vm *vm = sim_hypervisor_vm(n, begun->action.uuid);
 	agent_action_done(&n->agent, &begun->action, begun->status,
-	    begun->status ? "the hypervisor hung" : "", sim_node_clock(n));
+	    begun->status ? "the hypervisor hung" : "", now_ms);
+	if (vm && begun->action.type == ACTION_START)
+		vm->noted = plan_doubts(&n->agent.local, vm->uuid, now_ms);
 	sim_node_settle(n);
 }
 
@@ -157,6 +161,7 @@ void sim_hypervisor_act(struct sim_node *n, const struct action *action)
 		struct sim_vm *vm = vm_add(n, action->uuid);
 		if (vm->state == SIM_VM_OFF)
 			vm->state = SIM_VM_STARTING;
+		vm->noted = true;
 	}
 	struct begun *begun = must_alloc(sizeof(*begun));
 	begun->action = *action;
@@ -234,6 +239,9 @@ void sim_hypervisor_look(struct sim_node *n)
 
 void sim_hypervisor_restart(struct sim_node *n)
 {
+	for (unsigned i = 0; i < n->hypervisor.count; i++)
+		if (n->hypervisor.vms[i].noted)
+			plan_doubt(&n->agent.local, n->hypervisor.vms[i].uuid, sim_node_clock(n));
 	n->hypervisor.worker_free_ms = n->hypervisor.look_ms = 0;
 	n->hypervisor.looking = false;
 }

@@ -11,6 +11,7 @@ enum sim_vm_state { SIM_VM_OFF, SIM_VM_STARTING, SIM_VM_RUNNING };
 struct sim_vm {
 	char uuid[37];
 	enum sim_vm_state state;
+	bool noted; /* a start of it is not certain yet: node/starting.h */
 };
 
 struct sim_hypervisor {

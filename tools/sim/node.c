@@ -205,8 +205,8 @@ static void daemon_start(struct sim_node *n)
 	n->sequence = 0;
 	n->paused_until_ms = 0;
 	world_trace(n->world, n->id, "daemon up");
-	sim_hypervisor_restart(n);
 	agent_start(n);
+	sim_hypervisor_restart(n);
 	reopen(n->world, n->id, n->life, NULL);
 }
 
