@@ -152,6 +152,28 @@ static void a_start_that_was_cut_off_is_not_said_to_be_off(void **state)
 	assert_int_equal(local_observed(&local, "uuid", 200000), OBSERVED_SHUTOFF);
 }
 
+/* Of two that were cut off, the second may come when the first has been stopped again. */
+static void a_doubt_ends_with_time_and_nothing_else(void **state)
+{
+	struct action start = {.type = ACTION_START, .uuid = "uuid"}, stop = start;
+	stop.type = ACTION_STOP;
+	assert_int_equal(plan_at(&current, 1000), 1);
+	plan_done(&local, &plan.actions[0], -ETIMEDOUT, "killed", 2000);
+	plan_done(&local, &start, 0, "", 3000);
+	plan_done(&local, &stop, 0, "", 4000);
+	assert_int_equal(local_observed(&local, "uuid", 5000), OBSERVED_UNKNOWN);
+	assert_true(plan_doubts(&local, "uuid", 5000));
+	assert_false(plan_doubts(&local, "uuid", 200000));
+	assert_int_equal(local_observed(&local, "uuid", 200000), OBSERVED_SHUTOFF);
+}
+
+static void what_an_earlier_daemon_began_is_not_said_to_be_off(void **state)
+{
+	plan_doubt(&local, "uuid", 1000);
+	assert_int_equal(local_observed(&local, "uuid", 2000), OBSERVED_UNKNOWN);
+	assert_int_equal(local_observed(&local, "uuid", 200000), OBSERVED_SHUTOFF);
+}
+
 /* Else it would be tried as often as the loop turns. */
 static void a_stop_that_fails_is_tried_again_later(void **state)
 {
@@ -179,7 +201,7 @@ static void a_new_wish_does_not_wait_for_what_failed_before(void **state)
 	assert_string_equal(local_find(&local, "uuid")->reason, "");
 }
 
-/* After a power cut all of a node's VMs are due at once: more than who carries it out will queue. */
+/* After a power cut all VMs of a node are due at once: more than who carries it out queues. */
 static void a_thousand_vms_are_started_a_few_at_a_time(void **state)
 {
 	for (uint32_t i = 0; i < 1000; i++) {
@@ -294,6 +316,24 @@ static void a_vm_of_others_that_crashed_here_does_not_keep_a_node_from_running(v
 	struct agent_turn t = agent_at(&current, 10000);
 	assert_int_equal(told(&t, COMMAND_node_state), 1);
 	assert_int_equal(t.commands[0].node_state.state, DAEMON_RUN);
+	agent_turn_close(&t);
+}
+
+/* It may hold less than what this node acted by, and a late message make it look current. */
+static void a_log_that_is_opened_again_starts_nothing_before_it_has_said_hello(void **state)
+{
+	struct standing closed = {0};
+	struct seen_vm nothing = {0};
+	agent_saw_vms(&agent, &nothing, 0);
+	struct agent_turn t = agent_at(&closed, 10000);
+	agent_turn_close(&t);
+	t = agent_at(&current, 10001);
+	assert_int_equal(t.action_count, 0);
+	assert_int_equal(told(&t, COMMAND_node_hello), 1);
+	agent_turn_close(&t);
+	agent.hello_done = true;
+	t = agent_at(&current, 10002);
+	assert_int_equal(t.action_count, 1);
 	agent_turn_close(&t);
 }
 
@@ -460,12 +500,15 @@ int main(void)
 	    TEST(a_guest_that_ignores_the_power_button_is_stopped_in_the_end),
 	    TEST(a_start_that_fails_is_tried_again_later_and_later),
 	    TEST(a_start_that_was_cut_off_is_not_said_to_be_off),
+	    TEST(a_doubt_ends_with_time_and_nothing_else),
+	    TEST(what_an_earlier_daemon_began_is_not_said_to_be_off),
 	    TEST(a_stop_that_fails_is_tried_again_later),
 	    TEST(a_new_wish_does_not_wait_for_what_failed_before),
 	    TEST(a_thousand_vms_are_started_a_few_at_a_time),
 	    AGENT_TEST(a_keepalive_is_not_kept_by_who_does_not_lead),
 	    AGENT_TEST(why_an_earlier_start_failed_is_not_told_of_a_vm_that_is_stopped),
 	    AGENT_TEST(a_vm_of_others_that_crashed_here_does_not_keep_a_node_from_running),
+	    AGENT_TEST(a_log_that_is_opened_again_starts_nothing_before_it_has_said_hello),
 	    TEST(a_new_leader_proposes_a_takeover_and_not_again_at_once),
 	    TEST(it_waits_for_the_old_primary_or_for_its_lease),
 	    TEST(without_a_lease_nothing_is_held),
