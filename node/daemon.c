@@ -562,7 +562,9 @@ static int start_control(struct daemon *d, struct err *err)
 {
 	char path[1024];
 	const char *directory = d->config.system.configuration.directories.dynamic_directory;
-	if (mkdir(directory, 0755) && errno != EEXIST)
+	/* The socket itself says who may use it. */
+	bool made = mkdir(directory, 0755) == 0;
+	if (made ? chmod(directory, 0755) : errno != EEXIST)
 		return err_set(err, -errno, "%s: %s", directory, strerror(errno));
 	snprintf(path, sizeof(path), "%s/pvcnoded.sock", directory);
 	struct control_options options = {
