@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static void contacts_path(const char *directory, char path[1024])
 {
@@ -20,9 +21,9 @@ int contacts_save(
 		return err_set(err, -errno, "%s: %s", path, strerror(errno));
 	for (unsigned i = 0; i < n; i++)
 		fprintf(file, "%" PRIu64 " %s\n", members[i].id, members[i].address);
-	if (fclose(file))
-		return err_set(err, -errno, "%s: %s", path, strerror(errno));
-	return 0;
+	int result = fflush(file) || fsync(fileno(file)) ? -errno : 0;
+	fclose(file);
+	return result ? err_set(err, result, "%s: %s", path, strerror(-result)) : 0;
 }
 
 unsigned contacts_load(const char *directory, struct peers_member members[PEERS_MEMBERS_MAX])

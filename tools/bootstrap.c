@@ -282,28 +282,45 @@ int applet_cluster_bootstrap(int argc, char **argv)
 
 /* Joining. */
 
-/* The key of a join that was cut off is taken again, so that asking twice is
- * asking once. */
-static int join_key(struct bootstrap *b, struct buffer *key)
+/* What an earlier join left, if anything. */
+static void read_key(const struct bootstrap *b, struct buffer *key)
 {
 	char text[4096];
 	int fd = open(b->join_key, O_RDONLY | O_CLOEXEC);
-	if (fd >= 0) {
-		ssize_t n = read(fd, text, sizeof(text));
-		close(fd);
-		if (n > 0)
-			buffer_append(key, text, (size_t)n);
-		return n > 0 ? 0 : err_set(&b->err, -EIO, "%s cannot be read", b->join_key);
-	}
-	int result = identity_key_make(key, &b->err);
-	if (result)
-		return result;
-	fd = open(b->join_key, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	if (fd < 0 || write(fd, key->data, key->size) != (ssize_t)key->size || fsync(fd))
-		result = err_set(&b->err, -errno, "%s: %s", b->join_key, strerror(errno));
+	ssize_t n = fd >= 0 ? read(fd, text, sizeof(text)) : -1;
+	if (n > 0)
+		buffer_append(key, text, (size_t)n);
 	if (fd >= 0)
 		close(fd);
-	return result;
+	explicit_bzero(text, sizeof(text));
+}
+
+static int write_key(struct bootstrap *b, const struct buffer *key)
+{
+	int result = 0;
+	int fd = open(b->join_key, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	ssize_t n = fd >= 0 ? write(fd, key->data, key->size) : -1;
+	if (n < 0 || fsync(fd))
+		result = -errno;
+	else if ((size_t)n < key->size)
+		result = -ENOSPC;
+	if (fd >= 0)
+		close(fd);
+	return result ? err_set(&b->err, result, "%s: %s", b->join_key, strerror(-result)) : 0;
+}
+
+/* The key of a join that was cut off is taken again, so that asking twice is asking once;
+ * unless it was cut off while it wrote it. */
+static int join_key(struct bootstrap *b, struct buffer *key, struct buffer *request)
+{
+	read_key(b, key);
+	if (key->size && !identity_request_make(key, b->config.node, request, &b->err))
+		return 0;
+	identity_wipe(key);
+	int result = identity_key_make(key, &b->err);
+	if (!result)
+		result = identity_request_make(key, b->config.node, request, &b->err);
+	return result ? result : write_key(b, key);
 }
 
 static void append_text(struct buffer *out, const char *text)
@@ -349,9 +366,7 @@ static int join(struct bootstrap *b)
 	if (!result)
 		result = make_directory(b, b->data);
 	if (!result)
-		result = join_key(b, &key);
-	if (!result)
-		result = identity_request_make(&key, b->config.node, &request, &b->err);
+		result = join_key(b, &key, &request);
 	if (!result) {
 		config_peer(&b->config, address);
 		snprintf(ask->name, sizeof(ask->name), "%.63s", b->config.node);
