@@ -41,10 +41,6 @@ struct context {
 	 * stay the caller's. done may be NULL. */
 	void (*propose)(void *data, struct command *command, unsigned timeout_ms, context_done done,
 	    void *done_data);
-	/* Linearizable read: done(0) when the value here is new enough. */
-	void (*read)(void *data, unsigned timeout_ms, context_done done, void *done_data);
-	/* Call done(index) as soon as the value changed at or after index, once. */
-	void (*watch)(void *data, uint64_t index, context_done done, void *done_data);
 
 	/* The rest is NULL where there is none of it. */
 	const struct journal *journal; /* the last operations applied here */

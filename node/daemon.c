@@ -90,18 +90,6 @@ static void context_propose(
 	ledger_propose(d->ledger, command, timeout_ms, done, done_data);
 }
 
-static void context_read(void *data, unsigned timeout_ms, context_done done, void *done_data)
-{
-	struct daemon *d = data;
-	ledger_read(d->ledger, timeout_ms, done, done_data);
-}
-
-static void context_watch(void *data, uint64_t index, context_done done, void *done_data)
-{
-	struct daemon *d = data;
-	ledger_watch(d->ledger, index, done, done_data);
-}
-
 static int context_token(void *data, struct context_token *token, struct err *err)
 {
 	struct daemon *d = data;
@@ -146,8 +134,6 @@ static void make_context(struct daemon *d)
 	    .replica = context_replica,
 	    .trouble = context_trouble,
 	    .propose = context_propose,
-	    .read = context_read,
-	    .watch = context_watch,
 	    .journal = d->journal,
 	    .token = context_token,
 	    .lines = context_lines,
@@ -326,7 +312,7 @@ static void peers_closed(void *data)
 {
 }
 
-/* Whatever of it was opened. Everybody who waits is answered while all who may be told are there. */
+/* Whatever of it was opened. Everybody who waits is answered while all who are told are there. */
 static void close_parts(struct daemon *d)
 {
 	d->closing = true;

@@ -24,12 +24,6 @@ struct request { /* somebody who waits */
 	struct err *err; /* why it was refused here; owned, NULL: it was not */
 };
 
-struct watch {
-	uint64_t index;
-	context_done done;
-	void *data;
-};
-
 /* Closing waits for a disk that may hang, and opening reads all of the log: both happen in a
  * thread of the loop's pool, and all of this is the thread's until it has ended. */
 struct reopening {
@@ -59,9 +53,6 @@ struct ledger {
 	struct request requests[LEDGER_REQUESTS_MAX];
 	uint64_t number; /* of the last request */
 	bool program[LEDGER_PROGRAM_MAX]; /* waits */
-	struct watch *watches;
-	unsigned watch_count, watch_capacity;
-	uint64_t told_index;
 };
 
 static uint64_t now_ms(void)
@@ -229,7 +220,6 @@ static void finish_closing(struct ledger *l)
 		wal_close(l->wal);
 	replica_free(l->replica);
 	replica_free(l->failed);
-	free(l->watches);
 	uv_close((uv_handle_t *)&l->written, freed);
 }
 
@@ -358,28 +348,6 @@ void ledger_wal_status(const struct ledger *l, struct wal_status *status)
 
 /* Turns. */
 
-static void tell_watches(struct ledger *l)
-{
-	uint64_t index = l->options.cluster->index;
-	if (index == l->told_index)
-		return;
-	l->told_index = index;
-	unsigned kept = 0, count = l->watch_count;
-	struct watch *watches = l->watches;
-	/* Those told may watch again: they go into a list of their own. */
-	l->watches = NULL;
-	l->watch_count = l->watch_capacity = 0;
-	for (unsigned i = 0; i < count; i++) {
-		if (index >= watches[i].index)
-			watches[i].done(watches[i].data, 0, index, NULL);
-		else
-			watches[kept++] = watches[i];
-	}
-	for (unsigned i = 0; i < kept; i++)
-		ledger_watch(l, watches[i].index, watches[i].done, watches[i].data);
-	free(watches);
-}
-
 uint64_t ledger_turn(struct ledger *l, uint64_t now)
 {
 	if (l->replica && now >= replica_timeout(l->replica))
@@ -387,7 +355,6 @@ uint64_t ledger_turn(struct ledger *l, uint64_t now)
 	check_failed(l, now);
 	if (l->replica)
 		replica_flush(l->replica, now);
-	tell_watches(l);
 	if (l->replica)
 		return replica_timeout(l->replica);
 	return l->reopen_under_way ? UINT64_MAX : l->reopen_ms;
@@ -488,29 +455,6 @@ void ledger_propose(
 	replica_propose(l->replica, request->number, bytes.data, bytes.size, now + timeout_ms, now);
 	buffer_close(&bytes);
 	l->options.stirred(l->options.data);
-}
-
-void ledger_read(void *data, unsigned timeout_ms, context_done done, void *done_data)
-{
-	struct ledger *l = data;
-	uint64_t now = now_ms();
-	struct request *request = request_begin(l, done, done_data);
-	if (request)
-		replica_read(l->replica, request->number, now + timeout_ms, now);
-}
-
-void ledger_watch(void *data, uint64_t index, context_done done, void *done_data)
-{
-	struct ledger *l = data;
-	if (l->watch_count == l->watch_capacity) {
-		l->watch_capacity = l->watch_capacity ? l->watch_capacity * 2 : 16;
-		l->watches = must_realloc(l->watches, l->watch_capacity * sizeof(*l->watches));
-	}
-	l->watches[l->watch_count++] =
-	    (struct watch){.index = index, .done = done, .data = done_data};
-	/* What has come already is told at the end of this turn. */
-	if (l->options.cluster->index >= index)
-		l->told_index = 0;
 }
 
 static void member_changed(void *data, int result, uint64_t index, const struct err *err)

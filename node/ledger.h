@@ -18,7 +18,7 @@
 
 /* Operations of this daemon's own under way; a session remembers so many (session.h). */
 #define LEDGER_OWN_MAX 48
-/* Everything of this daemon's under way, reads and membership as well. */
+/* Everything of this daemon's under way, membership as well. */
 #define LEDGER_REQUESTS_MAX 4096
 /* Numbers of requests that programs make in their own name are below this. */
 #define LEDGER_PROGRAM_MAX 65536
@@ -45,7 +45,7 @@ struct ledger_options {
  * -EBADMSG: damaged; -ENODATA: it was there and is gone; -ENOTSUP: of a newer version. Nothing was
  * changed, err says where; the loop still has to run on. */
 int ledger_open(struct ledger **ledger, const struct ledger_options *options, struct err *err);
-/* Waits for the disk. Whoever still waits is answered -ETIMEDOUT; freed once the loop has run on. */
+/* Waits for the disk. Whoever still waits is answered -ETIMEDOUT; freed once the loop has run. */
 void ledger_close(struct ledger *ledger);
 
 struct replica *ledger_replica(const struct ledger *ledger); /* NULL: closed for now */
@@ -54,14 +54,12 @@ const char *ledger_trouble(const struct ledger *ledger);
 void ledger_wal_status(const struct ledger *ledger, struct wal_status *status);
 
 /* Once at the end of every turn of the loop: time passes, what was proposed goes
- * into one entry, watches are told. Returns when it must be called again at the latest. */
+ * into one entry. Returns when it must be called again at the latest. */
 uint64_t ledger_turn(struct ledger *ledger, uint64_t now_ms);
 
 /* The port for context.h; data is the ledger. */
 void ledger_propose(
     void *data, struct command *command, unsigned timeout_ms, context_done done, void *done_data);
-void ledger_read(void *data, unsigned timeout_ms, context_done done, void *done_data);
-void ledger_watch(void *data, uint64_t index, context_done done, void *done_data);
 
 /* For programs, which bring encoded operations with a client and sequence of their own
  * and number their requests themselves: nothing is kept of them here but that they wait.
