@@ -123,9 +123,12 @@ static pid_t worker_start(struct shared *mine, uint64_t end, unsigned stride)
 static bool worker_crashed(struct shared *his, unsigned stride, int status)
 {
 	char why[64];
-	if (WIFEXITED(status))
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
 		return false;
-	snprintf(why, sizeof(why), "the simulator crashed (signal %d)", WTERMSIG(status));
+	if (WIFSIGNALED(status))
+		snprintf(why, sizeof(why), "the simulator crashed (signal %d)", WTERMSIG(status));
+	else /* a sanitizer's way */
+		snprintf(why, sizeof(why), "the simulator ended by itself");
 	say_failed(his->seed, why);
 	his->failed++;
 	his->seed += stride;

@@ -7,7 +7,7 @@
 #include "tools/sim/node.h"
 
 #define SETTLE_MS     5000 /* for the cluster to come up */
-#define CHAOS_MS      20000 /* faults for so long */
+#define CHAOS_MS      30000 /* faults for so long */
 #define PRIMARY_IN_MS 2000 /* after they end */
 #define PEACE_MS      15000 /* at least, for what began late to show itself */
 #define PEACE_MS_MAX  150000 /* for everything wanted to run; a doubtful start takes a minute */

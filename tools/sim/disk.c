@@ -29,6 +29,8 @@ static void entries_add(struct sim_disk *disk, uint64_t index, const struct disk
 static void entries_forget(struct sim_disk *disk, uint64_t keep_from)
 {
 	unsigned gone = 0;
+	if (!disk->count)
+		return;
 	while (gone < disk->count && disk->first + gone < keep_from)
 		buffer_close(&disk->entries[gone++].data);
 	memmove(disk->entries, disk->entries + gone, (disk->count - gone) * sizeof(*disk->entries));

@@ -104,6 +104,10 @@ void verify_starts(struct sim_node *n)
 	if (!s.leader || (s.leader != n->raft_id && silence_ms > TOUCH_MS))
 		world_fail(n->world, "n%u starts a VM, %" PRIu64 " ms after it heard a leader",
 		    n->id, silence_ms);
+	if (s.applied < s.leader_commit)
+		world_fail(n->world,
+		    "n%u starts a VM by index %" PRIu64 ", and has heard of %" PRIu64, n->id,
+		    s.applied, s.leader_commit);
 }
 
 /* Terms and votes. */

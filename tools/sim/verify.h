@@ -14,7 +14,7 @@ void verify_free(struct verify *v);
 /* Somebody took an address or a VM up: one holder of the address, one runner of each VM. */
 void verify_holders(struct world *w);
 
-/* n begins to start a VM: it must be in touch with a leader. */
+/* n begins to start a VM: it must be in touch with a leader, and not behind it. */
 void verify_starts(struct sim_node *n);
 
 /* n sends a message: what it says by that of its term and vote must survive its crash, and agree
