@@ -56,6 +56,9 @@ void sim_guard_hold(struct sim_node *n, uint64_t until_ms)
 {
 	struct sim_guard *g = &n->guard;
 	struct world *w = n->world;
+	/* The daemon's own rule; the guard would see to it as well. */
+	if (until_ms <= sim_node_clock(n))
+		world_fail(w, "n%u holds the floating address without a lease", n->id);
 	g->until_ms = until_ms;
 	g->leaving = false;
 	if (g->held || g->coming)
