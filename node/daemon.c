@@ -116,6 +116,8 @@ static void stirred(void *data)
 	d->stirred = true;
 }
 
+_Static_assert(REPLICA_MESSAGE_MAX <= PEERS_FRAME_MAX, "what raft says must fit into a frame");
+
 static void send_to(void *data, uint64_t to, const uint8_t *bytes, size_t size)
 {
 	struct daemon *d = data;

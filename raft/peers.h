@@ -23,7 +23,7 @@
 #include "raft/guest.h"
 #include "raft/identity.h"
 
-#define PEERS_FRAME_MAX	    ((2u << 20) + (64u << 10)) /* bytes */
+#define PEERS_FRAME_MAX	    ((3u << 20) + (64u << 10)) /* bytes; raft's largest message and more */
 #define PEERS_MEMBERS_MAX   128
 #define PEERS_HALF_OPEN_MAX 64 /* connections that have not said who they are */
 #define PEERS_GUESTS_MAX    8
