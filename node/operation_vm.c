@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "fsm/vm.h"
+#include "node/config.h"
 #include "node/domain.h"
 #include "node/json.h"
 #include "node/operation_turn.h"
@@ -100,6 +101,15 @@ static json_t *defined(struct operation_turn *turn, int result)
 	return json;
 }
 
+static enum selector selector_of(const struct operation_turn *turn)
+{
+	const struct config *config = turn->context->config;
+	const char *name = argument_text(turn->arguments, "selector");
+	if (name)
+		return (enum selector)state_value(selector_names, name);
+	return config ? (enum selector)config->system.migration.target_selector : SELECTOR_MEM;
+}
+
 void operation_vm_define(struct operation_turn *turn)
 {
 	struct err err;
@@ -121,8 +131,7 @@ void operation_vm_define(struct operation_turn *turn)
 	memcpy(define->uuid, domain.uuid, sizeof(define->uuid));
 	define->memory_mib = domain.memory_mib;
 	define->vcpus = domain.vcpus;
-	define->selector =
-	    (enum selector)state_value(selector_names, argument_text(turn->arguments, "selector"));
+	define->selector = selector_of(turn);
 	define->autostart = argument_given(turn->arguments, "autostart");
 	define->xml.data = (uint8_t *)(uintptr_t)json_string_value(xml);
 	define->xml.size = (uint32_t)json_string_length(xml);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "node/config.h"
 #include "node/guess.h"
 #include "node/json.h"
 #include "tests/unit/stage.h"
@@ -159,7 +160,6 @@ static void what_is_not_given_has_its_preset(void **state)
 	struct operation_call call;
 	struct err err;
 	assert_int_equal(parse("vm define web1.xml", &call, &err), 0);
-	assert_string_equal(text_at(call.arguments, "selector"), "memfree");
 	assert_null(json_object_get(call.arguments, "autostart"));
 	operation_call_close(&call);
 	assert_int_equal(parse("raft log", &call, &err), 0);
@@ -326,6 +326,17 @@ static void vm_list_has_the_members_that_others_rely_on(void **state)
 	list = result_of(s, "vm list --node hv1 --state stop");
 	assert_int_equal(json_array_size(list), 1);
 	json_decref(list);
+}
+
+static void a_vm_is_placed_as_configured_unless_somebody_says_how(void **state)
+{
+	static struct config config = {.system.migration.target_selector = SELECTOR_VCPUS};
+	struct stage *s = *state;
+	s->context.config = &config;
+	done(s, "vm define web1.xml");
+	json_t *info = result_of(s, "vm info web1");
+	assert_string_equal(text_at(info, "selector"), "vcpus");
+	json_decref(info);
 }
 
 static void a_vm_goes_from_its_xml_to_nothing(void **state)
@@ -538,8 +549,7 @@ static void the_log_of_another_node_is_asked_there(void **state)
 {
 	struct stage *s = *state;
 	stage_node(s, 2, "hv2");
-	refused(s, "node log hv2", -EREMOTE,
-	    "the log of hv2 is on hv2: ask there");
+	refused(s, "node log hv2", -EREMOTE, "the log of hv2 is on hv2: ask there");
 }
 
 /* What a record is as JSON says all of it: there and back, and the bytes are the same. */
@@ -637,6 +647,7 @@ int main(void)
 	    STAGED(status_has_the_members_that_others_rely_on),
 	    STAGED(node_list_has_the_members_that_others_rely_on),
 	    STAGED(vm_list_has_the_members_that_others_rely_on),
+	    STAGED(a_vm_is_placed_as_configured_unless_somebody_says_how),
 	    STAGED(a_vm_goes_from_its_xml_to_nothing),
 	    STAGED(a_name_that_there_is_not_is_told_with_one_that_there_is),
 	    STAGED(what_the_log_refuses_is_told_in_its_words),
