@@ -13,7 +13,7 @@
 #include "node/standing.h"
 
 #define AGENT_COMMANDS_MAX   64
-#define AGENT_COLLECTORS_MAX 4
+#define AGENT_COLLECTORS_MAX 16
 
 struct agent_options {
 	uint32_t node;
