@@ -32,7 +32,28 @@ static int usage(FILE *out, int code)
 	      "       pvc simulate --seeds N [--from FIRST]\n"
 	      "       pvc simulate --seed N\n"
 	      "Plays a whole cluster in one process: the daemon's own consensus, value and\n"
-	      "decisions over a simulated network, disks, hypervisors and power.\n",
+	      "decisions over a simulated network, disks, hypervisors and power.\n"
+	      "\n"
+	      "FILE is a scenario, one step a line:\n"
+	      "  nodes 5 coordinators 3                  first; 3 and 3 when left out\n"
+	      "  vm NAME node=1 memory=512 state=start   or state=stop\n"
+	      "  at 10s power 3 off                      on; without 'at': right away\n"
+	      "  daemon 2 off                            kill -9; on: started again\n"
+	      "  pause 2 5s                              the daemon is stopped\n"
+	      "  network 3 off                           cut from everybody; on: mended\n"
+	      "  oneway 1 3 off                          3 no longer hears 1\n"
+	      "  disk 1 full                             fail, slow=200ms, ok\n"
+	      "  hang 2 hypervisor 10s                   pool, nic; without a time: for good\n"
+	      "  clock 2 +1h                             the wall clock jumps\n"
+	      "  op node primary 2                       any operation; 'op on 3 ...' asks node 3\n"
+	      "  until 120s\n"
+	      "  expect vm NAME running on 2             running, running not on 2, off\n"
+	      "  expect primary 2                        primary, no-primary\n"
+	      "  expect node 3 fenced                    any state of its daemon; current\n"
+	      "  expect fence                            no-fence\n"
+	      "It ends with 0 when every expectation held, 1 when one did not, 2 when the file\n"
+	      "is not a scenario. Without FILE, random seeds: each is a cluster with people at\n"
+	      "work and faults; a seed that fails is named, with the command that repeats it.\n",
 	    out);
 	return code;
 }
