@@ -5,7 +5,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fsm/blobs.h"
 #include "fsm/change.h"
+
+static int check_blobs(const struct cluster *c, struct err *err)
+{
+	uint64_t bytes = blobs_count(c);
+	if (bytes != c->blob_bytes || bytes > CLUSTER_BLOB_BYTES_MAX)
+		return err_set(err, -EBADMSG, "blobs hold %" PRIu64 " bytes, not %" PRIu64, bytes,
+		    c->blob_bytes);
+	return 0;
+}
 
 static int check_nodes(const struct cluster *c, struct err *err)
 {
@@ -102,6 +112,8 @@ static int check_order(const struct table *t, struct err *err)
 int check_rules(const struct cluster *c, struct err *err)
 {
 	int result = check_nodes(c, err);
+	if (!result)
+		result = check_blobs(c, err);
 	return result ? result : check_vms(c, err);
 }
 

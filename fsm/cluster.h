@@ -15,6 +15,9 @@
 #define CLUSTER_VMS_MAX	   16384
 #define CLUSTER_FACTS_MAX  65536
 #define CLUSTER_TOKENS_MAX 256
+/* Facts and XML together: the whole value must fit into a snapshot that is sent to a
+ * newcomer. */
+#define CLUSTER_BLOB_BYTES_MAX (128u << 20)
 
 struct cluster {
 	uint64_t index; /* of the last entry applied */
@@ -28,6 +31,7 @@ struct cluster {
 	/* The state hash: the sum of all objects' digests. Equal values have equal
 	 * hashes; different ones do but for chance. */
 	uint64_t hash;
+	uint64_t blob_bytes; /* of all facts and XML; derived */
 	struct history *history; /* of this replica: history.h */
 	struct touched *touched; /* objects whose digest is not up to date (within apply only) */
 	struct buffer scratch;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "fsm/apply.h"
+#include "fsm/blobs.h"
 #include "fsm/vm.h"
 
 const struct keepalive *node_keepalive(const struct node *node)
@@ -87,9 +88,14 @@ int apply_maintenance(struct cluster *c, struct command_maintenance *command, st
 int apply_fact(struct cluster *c, struct command_fact *command, struct err *err)
 {
 	struct fact *fact = table_find(&c->facts, command->key);
+	uint32_t gone = fact ? fact->value.size : 0;
 	if (!*command->key)
 		return err_set(err, -EINVAL, "a fact needs a key");
+	int result = blobs_room(c, gone, command->value.size, err);
+	if (result)
+		return result;
 	if (!command->value.size) {
+		blobs_replaced(c, gone, 0);
 		if (fact)
 			change_remove(c, &c->facts, fact);
 		return 0;
@@ -101,6 +107,7 @@ int apply_fact(struct cluster *c, struct command_fact *command, struct err *err)
 		memcpy(fact->key, command->key, sizeof(fact->key));
 		change_insert(c, &c->facts, fact);
 	}
+	blobs_replaced(c, gone, command->value.size);
 	free(fact->value.data);
 	fact->value = command->value;
 	command->value = (struct blob){0};

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fsm/blobs.h"
 #include "fsm/change.h"
 #include "fsm/check.h"
 #include "fsm/schema.h"
@@ -94,6 +95,7 @@ int snapshot_decode(struct cluster *c, const uint8_t *bytes, size_t size, struct
 	change_primary(&fresh);
 	change_settle(&fresh);
 	fresh.hash = change_hash(&fresh);
+	fresh.blob_bytes = blobs_count(&fresh);
 	if (!result && fresh.hash != hash)
 		result = err_set(err, -EBADMSG,
 		    "snapshot: its hash is %016" PRIx64 ", it says %016" PRIx64, fresh.hash, hash);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "fsm/apply.h"
+#include "fsm/blobs.h"
 #include "fsm/hash.h"
 #include "fsm/place.h"
 
@@ -86,6 +87,9 @@ static int check_new(struct cluster *c, const struct command_vm_define *command,
 		return err_set(err, -EINVAL, "a VM needs a name, a UUID, memory and vCPUs");
 	if (c->vms.count >= CLUSTER_VMS_MAX)
 		return err_set(err, -ENOSPC, "the cluster has %u VMs already", c->vms.count);
+	int result = blobs_room(c, 0, command->xml.size, err);
+	if (result)
+		return result;
 	/* Both name a VM: one must not be taken for the other. */
 	const struct vm *vm = cluster_vm_named(c, command->name);
 	if (vm)
@@ -118,6 +122,7 @@ int apply_vm_define(struct cluster *c, struct command_vm_define *command, struct
 	memcpy(vm->uuid, command->uuid, sizeof(vm->uuid));
 	vm->vcpus = command->vcpus;
 	vm->autostart = command->autostart;
+	blobs_replaced(c, 0, command->xml.size);
 	vm->xml = command->xml;
 	vm->xml_hash = hash_bytes(0, vm->xml.data, vm->xml.size);
 	command->xml = (struct blob){0};
@@ -140,6 +145,7 @@ int apply_vm_undefine(struct cluster *c, struct command_vm_undefine *command, st
 		return err_set(err, -EBUSY, "%s is not off (%s, %s): stop it first", vm->name,
 		    state_name(vm_state_names, vm->state),
 		    state_name(vm_observed_names, vm->observed));
+	blobs_replaced(c, vm->xml.size, 0);
 	change_remove(c, &c->vms, vm);
 	return 0;
 }

@@ -300,3 +300,16 @@ void operation_fact_remove(struct operation_turn *turn)
 	turn_say(turn, "%s is removed", fact->key);
 	turn_propose(turn, &command);
 }
+
+void operation_cluster_member_remove(struct operation_turn *turn)
+{
+	struct err err;
+	const struct node *node = argument_node(turn->context, turn->arguments, &err);
+	if (!node) {
+		turn_refuse(turn, -ENOENT, &err);
+		return;
+	}
+	struct command command = {.number = COMMAND_leave, .leave = {.node = node->id}};
+	turn_say(turn, "%s is no member of the cluster any more", node->name);
+	turn_propose(turn, &command);
+}

@@ -584,6 +584,29 @@ static void a_leader_that_slept_for_a_day_does_not_let_a_day_pass(void **state)
 	assert_true(c.settings.time_ms - before <= 60000);
 }
 
+static void facts_and_xml_together_are_bounded(void **state)
+{
+	uint8_t *megabyte = must_alloc(1u << 20);
+	struct command command = {.number = COMMAND_fact};
+	int result = 0;
+	unsigned stored = 0;
+	command.fact.value = (struct blob){megabyte, 1u << 20};
+	for (; !result && stored < 1000; stored += !result) {
+		snprintf(command.fact.key, sizeof(command.fact.key), "key-%u", stored);
+		struct buffer bytes = {0};
+		command_encode(&command, &bytes);
+		result = cluster_apply(&c, c.index + 1, bytes.data, bytes.size, &err);
+		buffer_close(&bytes);
+	}
+	assert_int_equal(result, -ENOSPC);
+	assert_int_equal(stored, 128);
+	/* What makes room is taken, and what takes none as well. */
+	assert_int_equal(APPLY(fact, .key = "key-0"), 0);
+	snprintf(command.fact.key, sizeof(command.fact.key), "key-1");
+	assert_int_equal(apply(command), 0);
+	free(megabyte);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, three_nodes, close_cluster)
 
 int main(void)
@@ -627,6 +650,7 @@ int main(void)
 	    TEST(a_damaged_snapshot_is_refused_and_the_value_stays),
 	    TEST(a_replica_that_differs_finds_it_out),
 	    TEST(maintenance_ends_by_itself),
+	    TEST(facts_and_xml_together_are_bounded),
 	    TEST(a_leader_that_slept_for_a_day_does_not_let_a_day_pass),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
