@@ -104,7 +104,8 @@ int apply_join(struct cluster *c, struct command_join *command, struct err *err)
 		return -EPERM;
 	if (same)
 		return err_set(err, -EEXIST,
-		    "there is a node %s: remove it first with pvc cluster member remove %s",
+		    "there is a node %s already: give this machine another name (pvc.node), or, if "
+		    "that one is lost, run pvc cluster member remove %s",
 		    same->name, same->name);
 	if (c->nodes.count >= CLUSTER_NODES_MAX)
 		return err_set(err, -ENOSPC, "the cluster has %u nodes already", c->nodes.count);

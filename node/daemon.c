@@ -523,8 +523,10 @@ static int start_peers(struct daemon *d, struct err *err)
 	snprintf(endpoint.host, sizeof(endpoint.host), "%.127s", listen);
 	snprintf(endpoint.port, sizeof(endpoint.port), "%u", d->config.raft.port & 0xffff);
 	/* A name is for the others: it is listened on everywhere. */
-	if (endpoint_numeric(&endpoint, &address))
+	if (endpoint_numeric(&endpoint, &address)) {
+		log_info("raft.address %s is a name: members are heard on every address", listen);
 		listen = "::";
+	}
 	struct peers_options options = {
 	    .loop = &d->loop,
 	    .files = &d->files,

@@ -273,6 +273,15 @@ static void turn_leave(struct duties *d, uint64_t now)
 }
 
 /* How the services are goes to everybody with the keepalive. */
+/* What the role cannot hold is told to everybody, as what the node measures is. */
+static void turn_addresses(struct duties *d, uint64_t now)
+{
+	char text[HOLDINGS_TEXT_MAX];
+	bool failing = holdings_addresses_failing(d->holdings, text);
+	agent_collected(
+	    &d->agent, "addresses", failing ? COLLECTOR_FAILED : COLLECTOR_OK, text, now);
+}
+
 static void turn_services(struct duties *d, uint64_t now)
 {
 	char text[HOLDINGS_TEXT_MAX];
@@ -356,6 +365,7 @@ uint64_t duties_turn(struct duties *d, uint64_t now)
 	}
 	if (replica)
 		watch_disk(d, replica, now);
+	turn_addresses(d, now);
 	turn_services(d, now);
 	d->standing = standing_of(replica, now);
 	if (d->standing.current)

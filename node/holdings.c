@@ -228,3 +228,17 @@ bool holdings_failing(const struct holdings *h, char text[HOLDINGS_TEXT_MAX])
 			    statuses[i].text);
 	return *text;
 }
+
+bool holdings_addresses_failing(const struct holdings *h, char text[HOLDINGS_TEXT_MAX])
+{
+	struct guard_status status;
+	guard_status(h->guard, &status);
+	*text = 0;
+	for (unsigned i = 0; i < status.count && h->wanted && !*text; i++) {
+		const struct guard_address_status *a = &status.addresses[i];
+		if (a->state == GUARD_FAILED || a->state == GUARD_CONFLICT)
+			snprintf(
+			    text, HOLDINGS_TEXT_MAX, "%.31s: %.159s", a->address.cidr, a->text);
+	}
+	return *text;
+}

@@ -32,5 +32,7 @@ void holdings_status(const struct holdings *h, struct holding *holding);
 /* Is a service failing? text: which one, and why; "" when none is. */
 #define HOLDINGS_TEXT_MAX (SERVICE_NAME_MAX + SERVICE_TEXT_MAX + 2)
 bool holdings_failing(const struct holdings *h, char text[HOLDINGS_TEXT_MAX]);
+/* The same of an address that is wanted here and cannot be held. */
+bool holdings_addresses_failing(const struct holdings *h, char text[HOLDINGS_TEXT_MAX]);
 
 #endif

@@ -377,6 +377,9 @@ static int join(struct bootstrap *b)
 			     (b->config.functions.enable_hypervisor ? GUEST_HYPERVISOR : 0);
 		result = guest_join(&token, ask, JOIN_TIMEOUT_MS, answer, &b->err);
 	}
+	if (!result && strcmp(answer->cluster_name, b->config.cluster.name) != 0)
+		printf("Note: the cluster is called %s, the configuration says %s.\n",
+		    answer->cluster_name, b->config.cluster.name);
 	if (!result)
 		result = save_membership(b, answer, &key);
 	if (!result)

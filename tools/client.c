@@ -33,8 +33,9 @@ static uint64_t now_ms(void)
 
 static int unreachable(const char *path, int status, struct err *err)
 {
-	return err_set(err, status, "cannot reach pvcnoded at %s: %s: is it running?", path,
-	    strerror(-status));
+	const char *hint = status == -EACCES ? "root and the group pvc may" : "is it running?";
+	return err_set(
+	    err, status, "cannot reach pvcnoded at %s: %s: %s", path, strerror(-status), hint);
 }
 
 static int lost(const struct client *client, int status, struct err *err)
