@@ -186,12 +186,39 @@ static void fault_network(struct world *w, struct sim_node *n)
 	world_at(w, w->now_ms + 300 + world_random(w, 5000), mend, n->id, 0);
 }
 
+/* Who followed the leader a moment ago is started anew, and from then on hears only one who wants
+ * to lead: has it forgotten what it promised? While it is quiet, or the other's log would be too short. */
+static void betray(struct world *w, unsigned node, uint64_t leader, void *bytes)
+{
+	struct sim_node *n = w->nodes[node];
+	w->cut[leader][node] = w->cut[node][leader] = true;
+	sim_node_daemon(n, false);
+	sim_node_daemon(n, true);
+	network_cut(w, (unsigned)leader, true);
+	world_at(w, w->now_ms + 2000, mend, node, 0);
+}
+
+static void fault_promise(struct world *w, struct sim_node *n)
+{
+	unsigned leader = world_primary(w);
+	struct sim_node *rival = w->nodes[1 + world_random(w, w->node_count)];
+	if (!leader || n->id == leader || rival->id == leader || rival == n)
+		return;
+	world_trace(w, rival->id, "cut from n%u, the leader", leader);
+	w->cut[leader][rival->id] = w->cut[rival->id][leader] = true;
+	uint64_t later_ms = w->now_ms + 350 + world_random(w, 400);
+	users_rest(w, later_ms);
+	world_at(w, later_ms, betray, n->id, leader);
+	world_at(w, later_ms + 2000, mend, rival->id, 0);
+	world_at(w, later_ms + 2000, mend, leader, 0);
+}
+
 typedef void (*fault_run)(struct world *w, struct sim_node *n);
 
 /* As often as it stands here. */
 static const fault_run faults[] = {fault_power, fault_write, fault_daemon, fault_daemon,
     fault_pause, fault_pause, fault_disk, fault_disk, fault_hang, fault_hang, fault_wish,
-    fault_network, fault_network, fault_network};
+    fault_network, fault_network, fault_network, fault_promise};
 #define FAULTS	    (sizeof(faults) / sizeof(*faults))
 #define BLACKOUT_IN 60
 #define NEXT_MS_MAX 2500

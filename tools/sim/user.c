@@ -12,6 +12,7 @@
 
 #define PATIENCE_MS 1500 /* at most, until another node is asked */
 #define THINKS_MS   120 /* at most, before the next operation */
+#define READS_MS    60 /* at most, between two reads */
 #define TOKENS_MAX  200 /* of the 256 that the value takes */
 
 static struct users *users_of(struct world *w)
@@ -83,6 +84,10 @@ static void writer_ask(struct world *w, unsigned who, uint64_t asked, void *byte
 	struct sim_node *n = user_target(w);
 	if (asked != writer->asked || (!writer->waits && w->now_ms >= u->until_ms))
 		return;
+	if (!writer->waits && w->now_ms < u->rest_until_ms) {
+		world_at(w, u->rest_until_ms + world_random(w, 40), writer_ask, who, asked);
+		return;
+	}
 	if (writer->waits)
 		u->retried++;
 	else
@@ -155,7 +160,7 @@ static void reader(struct world *w, unsigned node, uint64_t number, void *bytes)
 		request_read(n, u->acknowledged_index);
 		sim_node_settle(n);
 	}
-	world_at(w, w->now_ms + 1 + world_random(w, 200), reader, 0, 0);
+	world_at(w, w->now_ms + 1 + world_random(w, READS_MS), reader, 0, 0);
 }
 
 /* Owners. */
@@ -208,6 +213,10 @@ static void owner(struct world *w, unsigned who, uint64_t hurries, void *bytes)
 	char name[16];
 	if (w->now_ms >= users_of(w)->until_ms)
 		return;
+	if (w->now_ms < users_of(w)->rest_until_ms) {
+		world_at(w, users_of(w)->rest_until_ms + 100, owner, who, hurries);
+		return;
+	}
 	snprintf(name, sizeof(name), "vm-%u", who);
 	const struct vm *vm = cluster_vm_named(&n->value, name);
 	if (!vm)
@@ -223,6 +232,11 @@ static void owner(struct world *w, unsigned who, uint64_t hurries, void *bytes)
 		hurries = !hurries;
 	uint64_t rests_ms = hurries ? 60 : 1500;
 	world_at(w, w->now_ms + 1 + world_random(w, rests_ms), owner, who, hurries);
+}
+
+void users_rest(struct world *w, uint64_t until_ms)
+{
+	users_of(w)->rest_until_ms = until_ms;
 }
 
 void users_begin(struct world *w, struct users *users, uint64_t until_ms)

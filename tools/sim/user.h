@@ -29,6 +29,7 @@ struct writer {
 
 struct users {
 	uint64_t until_ms; /* nothing new is begun after that */
+	uint64_t rest_until_ms; /* nor before that */
 	struct writer writers[USER_WRITERS];
 	struct operation_made *made; /* owned; made[number - 1] */
 	uint64_t made_count, made_capacity;
@@ -41,6 +42,9 @@ void users_answered(struct world *w, struct users *users, const struct sim_answe
 /* At the end: what was acknowledged is there, and everything was done once. */
 void users_check(struct world *w, const struct users *users, const struct sim_node *n);
 void users_close(struct users *users);
+
+/* Nobody begins anything new before then: the logs of all nodes become equal. */
+void users_rest(struct world *w, uint64_t until_ms);
 
 /* Any node; more often than chance would the one that leads. */
 struct sim_node *user_target(struct world *w);
