@@ -8,7 +8,8 @@
  *         {"id": n, "ok": false, "error": {"code", "message", "hint"}}.
  *         With "progress": true it is not done again: the result says how far it
  *         has come, {"state": "pending" | "done" | "failed", "text"}.
- *   0x01  an operation of the log: varint request, operation (fsm/command.h)
+ *   0x01  an operation of the log: varint request, operation (fsm/command.h), of
+ *         those that people ask for and with a client; others are answered -EPERM
  *         answer: 0x01, varint request, zigzag varint result, varint index
  *   0x02  linearizable read: varint request; answered as above
  *   0x03  the same, never by lease

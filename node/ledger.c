@@ -407,11 +407,44 @@ static bool program_begin(struct ledger *l, uint64_t request)
 	return false;
 }
 
+/* What people ask for. The rest is for a node to say, of itself or as the leader: the cluster
+ * would believe that a node is off, or that much time has passed. */
+static bool program_may(uint64_t number)
+{
+	switch (number) {
+	case COMMAND_maintenance:
+	case COMMAND_vm_define:
+	case COMMAND_vm_undefine:
+	case COMMAND_vm_state:
+	case COMMAND_vm_place:
+	case COMMAND_fact:
+	case COMMAND_primary_want:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* 0; -EBADMSG; -EPERM: not for a program to say, or in the leader's name. */
+static int program_check(const uint8_t *operation, size_t size)
+{
+	struct reader in = reader_of(operation, size);
+	uint64_t client = reader_varint(&in);
+	reader_varint(&in); /* the sequence */
+	uint64_t number = reader_varint(&in);
+	if (in.failed)
+		return -EBADMSG;
+	return client && program_may(number) ? 0 : -EPERM;
+}
+
 void ledger_program_propose(void *data, uint64_t request, const uint8_t *operation, size_t size)
 {
 	struct ledger *l = data;
 	uint64_t now = now_ms();
-	if (program_begin(l, request))
+	int status = program_check(operation, size);
+	if (status)
+		l->options.program_answered(l->options.data, request, status, 0);
+	else if (program_begin(l, request))
 		replica_propose(l->replica, request | PROGRAM, operation, size,
 		    now + LEDGER_PROGRAM_TIMEOUT_MS, now);
 }

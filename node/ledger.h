@@ -63,7 +63,8 @@ void ledger_propose(
 
 /* For programs, which bring encoded operations with a client and sequence of their own
  * and number their requests themselves: nothing is kept of them here but that they wait.
- * Each is answered once through program_answered, perhaps within the call. */
+ * Each is answered once through program_answered, perhaps within the call. -EPERM: an operation
+ * that people do not ask for, or one without a client. */
 #define LEDGER_PROGRAM_TIMEOUT_MS 10000
 void ledger_program_propose(void *data, uint64_t request, const uint8_t *operation, size_t size);
 void ledger_program_read(void *data, uint64_t request);

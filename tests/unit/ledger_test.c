@@ -68,6 +68,8 @@ static void stirred(void *data)
 
 static void program_answered(void *data, uint64_t request, int result, uint64_t index)
 {
+	answers++;
+	answer = result;
 }
 
 static void proposed(void *data, int result, uint64_t index, const struct err *err)
@@ -313,6 +315,44 @@ static void a_log_of_a_newer_schema_is_not_a_damaged_one(void **state)
 	assert_non_null(strstr(err.text, "schema 1000"));
 }
 
+static int program_says(struct command *command)
+{
+	struct buffer bytes = {0};
+	answers = 0;
+	command_encode(command, &bytes);
+	ledger_program_propose(ledger, 1, bytes.data, bytes.size);
+	await(answered);
+	buffer_close(&bytes);
+	return answer;
+}
+
+static void programs_speak_for_people_and_not_for_nodes(void **state)
+{
+	struct command fact = {.client = 7,
+	    .sequence = 1,
+	    .number = COMMAND_fact,
+	    .fact = {.key = "k", .value = {.data = (uint8_t *)"v", .size = 1}}};
+	struct command takeover = {.client = 7,
+	    .sequence = 2,
+	    .number = COMMAND_takeover,
+	    .takeover = {.node = 1, .epoch = UINT64_MAX}};
+	struct command tick = {
+	    .client = 7, .sequence = 3, .number = COMMAND_tick, .tick.elapsed_ms = 1u << 30};
+	open_founded();
+	assert_int_equal(program_says(&fact), 0);
+	assert_int_equal(program_says(&takeover), -EPERM);
+	assert_int_equal(program_says(&tick), -EPERM);
+	assert_int_equal(value.primary.epoch, 0);
+	assert_int_equal(value.settings.time_ms, 0);
+	/* Whoever says to be nobody would be heard as the leader. */
+	fact.client = 0;
+	assert_int_equal(program_says(&fact), -EPERM);
+	answers = 0;
+	ledger_program_propose(ledger, 1, (const uint8_t *)"\xff", 1);
+	await(answered);
+	assert_int_equal(answer, -EBADMSG);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
@@ -323,6 +363,7 @@ int main(void)
 	    TEST(a_log_that_was_emptied_is_not_opened_again),
 	    TEST(a_log_without_a_term_has_lost_its_vote),
 	    TEST(a_log_of_a_newer_schema_is_not_a_damaged_one),
+	    TEST(programs_speak_for_people_and_not_for_nodes),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
