@@ -232,6 +232,18 @@ void operation_run(const struct context *context, const struct operation_call *c
 	call->operation->handle(turn);
 }
 
+/* A daemon that was just started knows nothing, or what its last snapshot knew, until a leader
+ * tells it what is committed: what is missing here may well be there. */
+static bool hears_nobody(const struct context *context)
+{
+	struct replica_status status;
+	const struct replica *r = context->replica(context->data);
+	if (!r)
+		return false;
+	replica_status(r, &status);
+	return !status.leader;
+}
+
 int operation_progress(const struct context *context, const struct operation_call *call,
     struct operation_progress *progress)
 {
@@ -239,6 +251,8 @@ int operation_progress(const struct context *context, const struct operation_cal
 		return -EINVAL;
 	*progress = (struct operation_progress){0};
 	call->operation->progress(context, call->arguments, progress);
+	if (progress->state == PROGRESS_FAILED && hears_nobody(context))
+		progress_set(progress, PROGRESS_PENDING, "this node hears no leader");
 	return 0;
 }
 
@@ -275,6 +289,13 @@ void turn_answer(struct operation_turn *turn, json_t *result)
 
 void turn_refuse(struct operation_turn *turn, int status, const struct err *err)
 {
+	struct err why;
+	if (status == -ENOENT && hears_nobody(turn->context)) {
+		err_set(&why, 0, "this node hears no leader; to its knowledge %s",
+		    err ? err->text : strerror(ENOENT));
+		turn_end(turn, -ENOTCONN, NULL, &why);
+		return;
+	}
 	turn_end(turn, status, NULL, err);
 }
 
