@@ -59,6 +59,9 @@ void reads_add(struct replica *r, uint64_t request, bool by_round, uint64_t dead
 static void reads_indexed(struct replica *r, uint64_t serial, uint64_t index)
 {
 	struct reads *q = &r->reads;
+	/* Never asked in this life of the member: an answer to one of an earlier. */
+	if (serial > q->serial)
+		return;
 	for (unsigned i = 0; i < q->n && q->list[i].serial <= serial; i++) {
 		if (q->list[i].indexed)
 			continue;

@@ -33,7 +33,7 @@ static void lack_vm(const struct world *w, const struct vm *vm, struct lack *lac
 	if ((vm->state == VM_START) != on)
 		snprintf(lack->text, sizeof(lack->text), "VM %u should be %s and is %s on node %u",
 		    vm->id, state_name(vm_state_names, vm->state), on ? "on" : "off", vm->node);
-	else if (vm->observed != (on ? OBSERVED_RUNNING : OBSERVED_SHUTOFF))
+	else if (vm->node && vm->observed != (on ? OBSERVED_RUNNING : OBSERVED_SHUTOFF))
 		snprintf(lack->text, sizeof(lack->text), "VM %u is %s on node %u and known as %s",
 		    vm->id, on ? "on" : "off", vm->node,
 		    state_name(vm_observed_names, vm->observed));

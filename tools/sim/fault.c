@@ -187,7 +187,8 @@ static void fault_network(struct world *w, struct sim_node *n)
 }
 
 /* Who followed the leader a moment ago is started anew, and from then on hears only one who wants
- * to lead: has it forgotten what it promised? While it is quiet, or the other's log would be too short. */
+ * to lead: has it forgotten what it promised? While all is quiet, or the other's log would be too
+ * short for its vote. */
 static void betray(struct world *w, unsigned node, uint64_t leader, void *bytes)
 {
 	struct sim_node *n = w->nodes[node];
