@@ -507,8 +507,13 @@ static void a_client_s_operation_is_applied_once(void **state)
 	/* 2 comes after 3 and was not applied yet. */
 	command.sequence = 2;
 	assert_int_equal(apply(command), first + 2);
-	command.sequence = 3 + SESSION_WINDOW;
+	/* The oldest that is remembered, and one that is not any more. */
+	command.sequence = 2 + SESSION_WINDOW;
 	assert_int_equal(apply(command), first + 3);
+	command.sequence = 3;
+	assert_int_equal(apply(command), first + 1);
+	command.sequence = 3 + SESSION_WINDOW;
+	assert_int_equal(apply(command), first + 4);
 	command.sequence = 3;
 	assert_int_equal(apply(command), -ESTALE);
 }

@@ -55,6 +55,29 @@ static void a_length_over_the_limit_is_refused_before_a_byte_is_kept(void **stat
 	assert_int_equal(out.size, 0);
 }
 
+static void a_frame_may_be_as_large_as_the_limit_and_no_larger(void **state)
+{
+	static const uint8_t content[101];
+	for (size_t size = 100; size <= 101; size++) {
+		struct buffer wire = {0};
+		frame_append(&wire, content, size);
+		/* Whole, and in two pieces, the header cut or not. */
+		for (size_t cut = 0; cut <= FRAME_HEADER_SIZE + 1; cut++) {
+			struct frames f = {.limit = 100};
+			struct buffer out = {0};
+			int rv = frames_feed(&f, wire.data, cut, collect, &out);
+			if (rv == 0)
+				rv = frames_feed(
+				    &f, wire.data + cut, wire.size - cut, collect, &out);
+			assert_int_equal(rv, size > 100 ? -EMSGSIZE : 0);
+			assert_int_equal(out.size > 0, size <= 100);
+			frames_close(&f);
+			buffer_close(&out);
+		}
+		buffer_close(&wire);
+	}
+}
+
 static void memory_follows_what_arrived_not_what_was_announced(void **state)
 {
 	struct frames f = {.limit = 2u << 20};
@@ -107,6 +130,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(frames_come_out_whole_however_they_are_cut),
 	    cmocka_unit_test(a_length_over_the_limit_is_refused_before_a_byte_is_kept),
+	    cmocka_unit_test(a_frame_may_be_as_large_as_the_limit_and_no_larger),
 	    cmocka_unit_test(memory_follows_what_arrived_not_what_was_announced),
 	    cmocka_unit_test(a_receiver_can_stop_the_stream),
 	    cmocka_unit_test(strangers_are_told_of_ten_times_then_every_five_seconds),
