@@ -450,6 +450,8 @@ static int start_identity(struct daemon *d, struct err *err)
 	snprintf(path, sizeof(path), "%s/identity",
 	    d->config.system.configuration.directories.data_directory);
 	int result = identity_load(path, &d->files, &d->identity, err);
+	if (result == -ENOENT && access(path, F_OK) == 0)
+		return err_set(err, -EUCLEAN, "%s: a file of it is missing", path);
 	if (result == -ENOENT)
 		return err_set(err, -EUCLEAN,
 		    "%s: this machine is of no cluster yet: run `pvc cluster bootstrap` on the "

@@ -106,6 +106,10 @@ static int look(struct bootstrap *b)
 	struct identity_files files;
 	struct identity who;
 	int result = identity_load(b->identity, &files, &who, &b->err);
+	/* It is written whole: somebody has lost a part of it, and the log is still good. */
+	if (result == -ENOENT && access(b->identity, F_OK) == 0)
+		return err_set(&b->err, -EEXIST,
+		    "%s is there, but a file of it is missing; nothing was changed", b->identity);
 	if (result == -ENOENT)
 		return 0;
 	if (result)
