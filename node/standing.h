@@ -22,6 +22,11 @@ struct standing {
 	uint64_t lease_until_ms; /* until then no other leader exists; 0: no lease */
 };
 
+/* r NULL: the log is not open, and this node stands nowhere. */
 struct standing standing_of(const struct replica *r, uint64_t now_ms);
+
+/* The judgement itself: from what the replica says, and what is left of its lease. */
+struct standing standing_judge(
+    const struct replica_status *status, uint64_t lease_ms, uint64_t now_ms);
 
 #endif
