@@ -47,7 +47,7 @@ void agent_saw_vms(struct agent *agent, const struct seen_vm *vms, unsigned n)
 		local_add(l, vms[i].uuid)->observed = vms[i].observed;
 }
 
-void agent_saw_nothing(struct agent *agent, const char *why)
+void agent_saw_nothing(struct agent *agent)
 {
 	agent->local.known = false;
 }

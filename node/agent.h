@@ -47,7 +47,6 @@ struct agent {
 	uint64_t tick_term;
 	struct keepalive *heard; /* on the leader: the latest of each node, not yet in a tick */
 	unsigned heard_count, heard_capacity;
-	bool diverged_said;
 };
 
 struct agent_turn {
@@ -66,7 +65,7 @@ void agent_close(struct agent *agent);
 /* Observations. */
 /* All VMs that the hypervisor has: what is not among them is off. */
 void agent_saw_vms(struct agent *agent, const struct seen_vm *vms, unsigned n);
-void agent_saw_nothing(struct agent *agent, const char *why); /* the hypervisor did not answer */
+void agent_saw_nothing(struct agent *agent); /* the hypervisor did not answer */
 void agent_collected(struct agent *agent, const char *collector, enum collector_state state,
     const char *message, uint64_t now_ms);
 void agent_action_done(struct agent *agent, const struct action *action, int status,

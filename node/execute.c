@@ -90,7 +90,7 @@ static void looked(void *data, const struct hypervisor_listing *listing)
 			log_warning("The hypervisor cannot be asked: %s", listing->err->text);
 		agent_collected(agent, "hypervisor", late ? COLLECTOR_STUCK : COLLECTOR_FAILED,
 		    listing->err->text, now_ms());
-		agent_saw_nothing(agent, listing->err->text);
+		agent_saw_nothing(agent);
 	} else {
 		struct seen_vm *seen = must_alloc(listing->n * sizeof(*seen));
 		for (unsigned i = 0; i < listing->n; i++) {

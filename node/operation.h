@@ -103,6 +103,9 @@ int operation_parse(
 int operation_read(
     const char *name, json_t *arguments, struct operation_call *call, struct err *err);
 
+/* How many of the first words name is made of; 0: they are others. */
+unsigned operation_words(const char *name, const char *const *words, unsigned n);
+
 /* How many of the first words name an operation, or 0; *found gets it. */
 unsigned operation_match(const char *const *words, unsigned n, const struct operation **found);
 

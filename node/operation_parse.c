@@ -36,8 +36,7 @@ struct line {
 	const struct operation_argument *positional; /* the next one */
 };
 
-/* Does name consist of exactly these words? */
-static unsigned name_words(const char *name, const char *const *words, unsigned n)
+unsigned operation_words(const char *name, const char *const *words, unsigned n)
 {
 	unsigned used = 0;
 	while (used < n) {
@@ -57,7 +56,7 @@ static unsigned name_words(const char *name, const char *const *words, unsigned 
 unsigned operation_match(const char *const *words, unsigned n, const struct operation **found)
 {
 	for (const struct operation *o = operations; o->name; o++) {
-		unsigned used = name_words(o->name, words, n);
+		unsigned used = operation_words(o->name, words, n);
 		if (!used)
 			continue;
 		*found = o;

@@ -2,26 +2,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "node/operation.h"
 #include "tools/applet.h"
 #include "tools/cli.h"
-
-/* How many of the words make the applet's name; 0: it is another one. */
-static int applet_match(const char *name, int argc, char **argv)
-{
-	int used = 0;
-	while (used < argc) {
-		size_t length = strlen(argv[used]);
-		if (length == 0 || strncmp(name, argv[used], length) != 0)
-			return 0;
-		used++;
-		if (!name[length])
-			return used;
-		if (name[length] != ' ')
-			return 0;
-		name += length + 1;
-	}
-	return 0;
-}
 
 static int has_option(const char *option, int argc, char **argv)
 {
@@ -37,7 +20,7 @@ static int has_option(const char *option, int argc, char **argv)
 static const struct applet *applet_find(int argc, char **argv, int *used)
 {
 	for (const struct applet *a = applets; a->words; a++) {
-		*used = applet_match(a->words, argc, argv);
+		*used = (int)operation_words(a->words, (const char *const *)argv, (unsigned)argc);
 		if (*used && (!a->needs || has_option(a->needs, argc, argv)))
 			return a;
 	}

@@ -209,7 +209,7 @@ static void print_xml(struct buffer *out, const char *name, const char *uuid, ui
 	    "<domain type='kvm'>\n  <name>%s</name>\n  <uuid>%s</uuid>\n"
 	    "  <metadata>\n    <libosinfo:libosinfo xmlns:libosinfo="
 	    "\"http://libosinfo.org/xmlns/libvirt/domain/1.0\">\n"
-	    "      <libosinfo:os id=\"http://debian.org/debian/12\"/>\n"
+	    "      <libosinfo:os id=\"http://libosinfo.org/linux/2022\"/>\n"
 	    "    </libosinfo:libosinfo>\n  </metadata>\n"
 	    "  <memory unit='MiB'>4096</memory>\n  <vcpu placement='static'>4</vcpu>\n"
 	    "  <os>\n    <type arch='x86_64' machine='pc-q35-7.2'>hvm</type>\n"

@@ -203,7 +203,7 @@ static void seen(struct world *w, unsigned node, uint64_t number, void *bytes)
 	uint64_t now_ms = sim_node_clock(n);
 	if (look->stuck) {
 		agent_collected(&n->agent, "hypervisor", COLLECTOR_STUCK, "no answer", now_ms);
-		agent_saw_nothing(&n->agent, "no answer");
+		agent_saw_nothing(&n->agent);
 	} else {
 		agent_collected(&n->agent, "hypervisor", COLLECTOR_OK, "", now_ms);
 		agent_saw_vms(&n->agent, look->vms, look->count);
