@@ -13,17 +13,12 @@
 
 #define ARGUMENT_TEXT_MAX (1u << 20)
 
-#define NEEDED(name, type, help)	 {ARGUMENT_NEEDED, TYPE_##type, 0, #name, NULL, help},
-#define MAYBE(name, type, help)		 {ARGUMENT_MAYBE, TYPE_##type, 0, #name, NULL, help},
-#define OPTION(name, type, preset, help) {ARGUMENT_OPTION, TYPE_##type, 0, #name, preset, help},
-#define FLAG(name, letter, help)	 {ARGUMENT_FLAG, TYPE_TEXT, letter, #name, NULL, help},
-#define DEMAND(name, help)		 {ARGUMENT_DEMAND, TYPE_TEXT, 0, #name, NULL, help},
+#include "node/operation_arguments.def"
 #define OPERATION(identifier, words, method, path, access, help, traits, ...)                      \
 	static const struct operation_argument identifier##_arguments[] = {__VA_ARGS__{0}};
 #include "node/operation.def"
 #undef OPERATION
 
-#define TRAITS(...) __VA_ARGS__
 #define OPERATION(identifier, words, verb, route, who, text, traits, ...)                          \
 	{.name = words,                                                                            \
 	    .method = METHOD_##verb,                                                               \
@@ -82,6 +77,8 @@ const char *operation_type_text(enum argument_type type)
 		return "TIME";
 	case TYPE_FILE:
 		return "FILE";
+	case TYPE_DIRECTORY:
+		return "DIR";
 	case TYPE_DAEMON_STATE:
 	case TYPE_VM_STATE:
 		return "STATE";
@@ -171,9 +168,7 @@ static int take_preset(const struct operation_argument *a, json_t *arguments)
 	return json_object_set_new(arguments, a->name, value);
 }
 
-/* Every argument of the table that was given is right, every one that is needed is
- * there, and nothing else. Presets are filled in. */
-static int check_arguments(const struct operation *o, json_t *arguments, struct err *err)
+int operation_check(const struct operation *o, json_t *arguments, struct err *err)
 {
 	size_t known = 0;
 	char name[64];
@@ -213,7 +208,7 @@ int operation_read(
 	if (arguments && !json_is_object(arguments))
 		return err_set(err, -EINVAL, "%s: the arguments are not an object", name);
 	call->arguments = arguments ? json_copy(arguments) : json_object();
-	int result = check_arguments(call->operation, call->arguments, err);
+	int result = operation_check(call->operation, call->arguments, err);
 	if (result)
 		operation_call_close(call);
 	return result;

@@ -32,6 +32,7 @@ enum argument_type {
 	TYPE_VM,
 	TYPE_NUMBER,
 	TYPE_DURATION,
+	TYPE_DIRECTORY, /* a path, also everywhere else */
 	TYPE_FILE, /* a path on the command line; everywhere else the file's text */
 	TYPE_DAEMON_STATE,
 	TYPE_VM_STATE,
@@ -97,6 +98,15 @@ const char *operation_type_text(enum argument_type type);
  * for them in the arguments. */
 int operation_parse(
     const char *const *words, unsigned n, struct operation_call *call, struct err *err);
+
+/* The same for an operation that is known, maybe none of the table's, from the words behind its
+ * name. */
+int operation_parse_arguments(const struct operation *o, const char *const *words, unsigned n,
+    struct operation_call *call, struct err *err);
+
+/* Every argument of o that was given is right, every one that is needed is there, and nothing
+ * else: 0, or -EINVAL with err. Presets are filled in. */
+int operation_check(const struct operation *o, json_t *arguments, struct err *err);
 
 /* A name and arguments that somebody sent, to a call. arguments may be NULL; a reference
  * is taken. Everything is checked: 0, -EINVAL or -ENOENT with err. */

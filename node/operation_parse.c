@@ -258,27 +258,27 @@ static int line_parse(struct line *l, struct err *err)
 	return 0;
 }
 
+int operation_parse_arguments(const struct operation *o, const char *const *words, unsigned n,
+    struct operation_call *call, struct err *err)
+{
+	*call = (struct operation_call){
+	    .operation = o, .timeout_ms = WAIT_TIMEOUT_MS, .arguments = json_object()};
+	struct line line = {.words = words, .n = n, .call = call, .positional = o->arguments};
+	int result = line_parse(&line, err);
+	if (!result)
+		result = operation_check(o, call->arguments, err);
+	if (result)
+		operation_call_close(call);
+	return result;
+}
+
 int operation_parse(
     const char *const *words, unsigned n, struct operation_call *call, struct err *err)
 {
-	*call = (struct operation_call){.timeout_ms = WAIT_TIMEOUT_MS};
-	unsigned used = operation_match(words, n, &call->operation);
+	const struct operation *o;
+	unsigned used = operation_match(words, n, &o);
+	*call = (struct operation_call){0};
 	if (!used)
 		return unknown(words, n, err);
-	json_t *arguments = json_object();
-	struct line line = {.words = words, .n = n, .at = used, .call = call};
-	line.positional = call->operation->arguments;
-	call->arguments = arguments;
-	int result = line_parse(&line, err);
-	if (result) {
-		operation_call_close(call);
-		return result;
-	}
-	struct operation_call checked;
-	result = operation_read(call->operation->name, arguments, &checked, err);
-	json_decref(arguments);
-	call->arguments = checked.arguments;
-	if (result)
-		*call = (struct operation_call){0};
-	return result;
+	return operation_parse_arguments(o, words + used, n - used, call, err);
 }

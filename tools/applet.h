@@ -6,15 +6,21 @@
 #ifndef TOOLS_APPLET_H
 #define TOOLS_APPLET_H
 
+#include "node/operation.h"
+
 #define APPLET(words, needs, function, help) int function(int argc, char **argv);
 #include "tools/applet.def"
 #undef APPLET
+#define RAFT(identifier, ...) int applet_raft_##identifier(int argc, char **argv);
+#include "tools/raft/command.def"
+#undef RAFT
 
 struct applet {
 	const char *words;
 	const char *needs; /* only when this option is given too; NULL: always */
 	int (*run)(int argc, char **argv);
 	const char *help; /* NULL: for pvc itself, not shown */
+	const struct operation *shape; /* its arguments; NULL: it reads them itself */
 };
 
 extern const struct applet applets[]; /* ends with words NULL */

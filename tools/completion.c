@@ -97,6 +97,9 @@ static void offer_options(const struct operation *o, const char *begun)
 		offer("--yes", begun);
 	if (o->follow)
 		offer("--follow", begun);
+	for (const struct applet *a = applets; a->words; a++)
+		if (a->needs && a->shape != o && !strcmp(a->words, o->name))
+			offer(a->needs, begun);
 	offer("--format", begun);
 	offer("--help", begun);
 }
@@ -179,6 +182,23 @@ static void offer_words(const struct cli *cli)
 	}
 }
 
+/* What the line is about, by its whole words: an operation, or an applet that has the shape of
+ * one. Returns how many words name it, 0 for nothing. */
+static unsigned match(const struct cli *cli, const struct operation **o)
+{
+	for (const struct applet *a = applets; a->words; a++) {
+		bool asked = !a->needs;
+		unsigned used = operation_words(a->words, cli->words, cli->count - 1);
+		for (unsigned i = used; a->needs && i + 1 < cli->count; i++)
+			asked = asked || !strcmp(cli->words[i], a->needs);
+		if (!used || !a->shape || !asked)
+			continue;
+		*o = a->shape;
+		return used;
+	}
+	return operation_match(cli->words, cli->count - 1, o);
+}
+
 int applet_complete(int argc, char **argv)
 {
 	struct cli cli;
@@ -186,7 +206,7 @@ int applet_complete(int argc, char **argv)
 	struct err err;
 	if (argc < 2 || cli_read(&cli, argc, argv, &err) || cli.count == 0)
 		return CLI_USAGE;
-	unsigned used = operation_match(cli.words, cli.count - 1, &o);
+	unsigned used = match(&cli, &o);
 	if (used)
 		offer_arguments(&cli, o, used);
 	else

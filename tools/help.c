@@ -90,7 +90,7 @@ static void print_argument(const struct operation_argument *a, FILE *out)
 	line(out, name, help);
 }
 
-static void print_operation(const struct operation *o, FILE *out)
+void help_operation(const struct operation *o, FILE *out)
 {
 	help_usage(o, out);
 	fprintf(out, "\n%s.\n\n", o->help);
@@ -106,7 +106,7 @@ static void print_operation(const struct operation *o, FILE *out)
 		line(out, "-f, --follow", "go on with what is new");
 	line(out, "-f json", "for programs");
 	for (const struct applet *a = applets; a->words; a++)
-		if (a->needs && !strcmp(a->words, o->name))
+		if (a->needs && a->shape != o && !strcmp(a->words, o->name))
 			line(out, a->needs, a->help);
 }
 
@@ -168,14 +168,17 @@ int help_print(const char *const *words, unsigned n, FILE *out)
 		return 0;
 	}
 	if (operation_match(words, n, &found)) {
-		print_operation(found, out);
+		help_operation(found, out);
 		return 0;
 	}
 	for (const struct applet *a = applets; a->words; a++) {
 		if (!a->help || !begins(a->words, words, n) || help_is_area(words, n))
 			continue;
-		fprintf(
-		    out, "pvc %s: %s.\npvc %s --help tells more.\n", a->words, a->help, a->words);
+		if (a->shape)
+			help_operation(a->shape, out);
+		else
+			fprintf(out, "pvc %s: %s.\npvc %s --help tells more.\n", a->words, a->help,
+			    a->words);
 		return 0;
 	}
 	if (!help_is_area(words, n))

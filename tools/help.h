@@ -14,6 +14,9 @@ int help_print(const char *const *words, unsigned n, FILE *out);
 /* Do these words begin names of operations without being one? */
 bool help_is_area(const char *const *words, unsigned n);
 
+/* Usage, what it does, and its arguments. */
+void help_operation(const struct operation *o, FILE *out);
+
 /* "usage: pvc vm start VM [--wait] [--timeout TIME]" */
 void help_usage(const struct operation *o, FILE *out);
 

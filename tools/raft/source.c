@@ -1,0 +1,97 @@
+#include "tools/raft/source.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "tools/client.h"
+
+static bool is_directory(const char *path)
+{
+	struct stat st;
+	return !stat(path, &st) && S_ISDIR(st.st_mode);
+}
+
+/* What the daemon answers to `raft status`, or -EHOSTDOWN. */
+static int ask(const char *socket, struct client_answer *answer, struct err *err)
+{
+	struct client *client;
+	struct operation_call call;
+	if (client_open(&client, socket, err))
+		return -EHOSTDOWN;
+	int result = operation_read("raft status", NULL, &call, err);
+	if (!result) {
+		result = client_ask(client, &call, answer, err) ? -EHOSTDOWN : 0;
+		operation_call_close(&call);
+	}
+	client_close(client);
+	return result;
+}
+
+static int daemon_directory(const char *socket, char path[SOURCE_PATH_MAX], struct err *err)
+{
+	struct client_answer answer;
+	int result = ask(socket, &answer, err);
+	if (result)
+		return result;
+	const char *its = json_string_value(json_object_get(answer.result, "data_directory"));
+	if (*answer.code)
+		result = err_set(err, -EIO, "%s", answer.message);
+	else if (!its || strlen(its) >= SOURCE_PATH_MAX)
+		result = err_set(
+		    err, -ENOENT, "the daemon does not name its data directory: give --data DIR");
+	else
+		memcpy(path, its, strlen(its) + 1);
+	client_answer_close(&answer);
+	return result;
+}
+
+int source_open(struct source *s, const struct raft_call *call, struct err *err)
+{
+	char path[SOURCE_PATH_MAX];
+	const char *data = raft_text(call, "data");
+	if (data)
+		return source_open_at(s, data, err);
+	int result = daemon_directory(call->socket, path, err);
+	return result ? result : source_open_at(s, path, err);
+}
+
+int source_open_at(struct source *s, const char *directory, struct err *err)
+{
+	struct inspect_status status;
+	*s = (struct source){.in = NULL};
+	if (strlen(directory) > SOURCE_PATH_MAX - 64)
+		return err_set(err, -ENAMETOOLONG, "the path of the directory is too long");
+	snprintf(s->log, sizeof(s->log), "%s/raft", directory);
+	bool whole = is_directory(s->log);
+	if (!whole)
+		memcpy(s->log, directory, strlen(directory) + 1);
+	snprintf(s->certificate, sizeof(s->certificate), "%.4000s/%sidentity/node.crt", directory,
+	    whole ? "" : "../");
+	int result = inspect_open(&s->in, s->log, err);
+	if (result)
+		return result;
+	inspect_status(s->in, &status);
+	if (status.version || status.last || status.problems)
+		return 0;
+	source_close(s);
+	return err_set(err, -ENOENT, "%.400s holds no log", s->log);
+}
+
+int source_again(struct source *s, struct err *err)
+{
+	struct inspect *in;
+	int result = inspect_open(&in, s->log, err);
+	if (result)
+		return result;
+	inspect_close(s->in);
+	s->in = in;
+	return 0;
+}
+
+void source_close(struct source *s)
+{
+	inspect_close(s->in);
+	s->in = NULL;
+}

@@ -1,0 +1,26 @@
+/* Where a command reads: a data directory that is named, or the running daemon's. */
+#ifndef TOOLS_RAFT_SOURCE_H
+#define TOOLS_RAFT_SOURCE_H
+
+#include "raft/inspect.h"
+#include "tools/raft/command.h"
+
+#define SOURCE_PATH_MAX 4096
+
+struct source {
+	char log[SOURCE_PATH_MAX]; /* the directory of the log's files */
+	char certificate[SOURCE_PATH_MAX]; /* of the member it belongs to, if it is there */
+	struct inspect *in;
+};
+
+/* Read the directory of the argument --data, or else the one that the daemon names. 0: to be
+ * closed; -EHOSTDOWN when the daemon cannot be reached; another -errno when there is nothing to
+ * read. */
+int source_open(struct source *s, const struct raft_call *call, struct err *err);
+/* The same, of this directory. */
+int source_open_at(struct source *s, const char *directory, struct err *err);
+/* Read it again. On failure the old contents stay. */
+int source_again(struct source *s, struct err *err);
+void source_close(struct source *s);
+
+#endif

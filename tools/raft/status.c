@@ -1,0 +1,103 @@
+/* pvc raft status --data DIR: what the files hold, and whose they are. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "node/json.h"
+#include "raft/identity.h"
+#include "tools/cli.h"
+#include "tools/raft/entry.h"
+#include "tools/raft/source.h"
+#include "tools/replay.h"
+
+static json_t *segments_json(const struct inspect *in)
+{
+	json_t *list = json_array();
+	struct inspect_segment s;
+	for (unsigned i = 0; !inspect_segment(in, i, &s); i++)
+		json_array_append_new(
+		    list, json_pack("{s:s, s:o, s:o, s:o, s:o, s:i, s:b}", "file", s.name, "first",
+			      json_u64(s.start), "last", json_u64(s.last), "bytes",
+			      json_u64(s.bytes), "used", json_u64(s.used), "batches",
+			      (int)s.batches, "stale", (int)s.stale));
+	return list;
+}
+
+static json_t *snapshot_json(const struct inspect_status *status)
+{
+	const struct disk_snapshot *s = status->snapshot;
+	if (!s)
+		return json_null();
+	return json_pack("{s:o, s:o, s:o, s:o}", "index", json_u64(s->index), "term",
+	    json_u64(s->term), "bytes", json_u64(s->size), "file_bytes",
+	    json_u64(status->snapshot_file_bytes));
+}
+
+static json_t *torn_json(const struct inspect_status *status)
+{
+	if (!*status->torn_file)
+		return json_null();
+	struct buffer text = {0};
+	buffer_print(&text, "%s:%" PRIu64 ": %" PRIu64 " bytes", status->torn_file,
+	    status->torn_offset, status->torn_bytes);
+	return json_pack("{s:s, s:o, s:o, s:o}", "file", status->torn_file, "offset",
+	    json_u64(status->torn_offset), "bytes", json_u64(status->torn_bytes), "text",
+	    entry_text(&text));
+}
+
+/* The newest configuration: of an entry, or of the snapshot. Empty: there is none. */
+static void last_configuration(
+    const struct inspect *in, const struct inspect_status *status, struct configuration *c)
+{
+	struct disk_entry entry;
+	c->n = 0;
+	for (uint64_t i = status->last; i && !inspect_entry(in, i, &entry); i--)
+		if (entry.type == DISK_CHANGE && !configuration_decode(entry.data, entry.size, c))
+			return;
+	const struct disk_snapshot *s = status->snapshot;
+	if (!s || configuration_decode(s->configuration, s->configuration_size, c))
+		c->n = 0;
+}
+
+/* Whose directory it is, as far as its certificate is there. */
+static void identity_json(const struct source *source, json_t *json)
+{
+	char pem[16384];
+	struct identity who;
+	FILE *file = fopen(source->certificate, "re");
+	size_t size = file ? fread(pem, 1, sizeof(pem), file) : 0;
+	if (file)
+		fclose(file);
+	bool known = size && !identity_read(pem, size, &who, NULL);
+	json_object_set_new(json, "id", known ? json_u64(who.id) : json_null());
+	json_object_set_new(json, "node", known ? json_text(who.name) : json_null());
+	json_object_set_new(json, "cluster", known ? json_text(who.cluster) : json_null());
+}
+
+int raft_status(const struct raft_call *call)
+{
+	struct source source;
+	struct err err;
+	int result = source_open(&source, call, &err);
+	if (result)
+		return raft_fail(call, result, &err);
+	const struct inspect *in = source.in;
+	struct inspect_status s;
+	struct configuration c;
+	inspect_status(in, &s);
+	last_configuration(in, &s, &c);
+	json_t *json = json_object();
+	identity_json(&source, json);
+	json_t *log = json_pack("{s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:i, s:o, s:o, s:i, s:i}",
+	    "in_use", (int)s.in_use, "term", json_u64(s.term), "vote",
+	    s.vote ? json_u64(s.vote) : json_null(), "first_index", json_u64(s.first), "last_index",
+	    json_u64(s.last), "committed_index", json_u64(replay_committed(in)), "snapshot",
+	    snapshot_json(&s), "members", entry_members(&c), "segments_count", (int)s.segments,
+	    "segments", segments_json(in), "torn", torn_json(&s), "problems", (int)s.problems,
+	    "notes", (int)s.notes);
+	json_object_update(json, log);
+	json_object_set_new(json, "bytes", json_u64(s.bytes));
+	json_decref(log);
+	raft_show(call, "raft status --data", json);
+	source_close(&source);
+	return CLI_DONE;
+}
