@@ -90,7 +90,8 @@ uint64_t change_hash(struct cluster *c)
 {
 	uint64_t hash = digest_of(c, settings_record(), &c->settings) +
 			digest_of(c, primary_record(), &c->primary);
-	const struct table *tables[] = {&c->nodes, &c->vms, &c->facts, &c->sessions, &c->tokens};
+	const struct table *tables[] = {
+	    &c->nodes, &c->vms, &c->facts, &c->sessions, &c->tokens, &c->authorities};
 	for (unsigned i = 0; i < sizeof(tables) / sizeof(*tables); i++)
 		for (uint32_t k = 0; k < tables[i]->count; k++)
 			hash += digest_of(c, tables[i]->record, tables[i]->items[k]);

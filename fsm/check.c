@@ -101,6 +101,24 @@ static int check_vms(const struct cluster *c, struct err *err)
 	return check_names(c, err);
 }
 
+static int check_authorities(const struct cluster *c, struct err *err)
+{
+	unsigned active = 0;
+	if (c->authorities.count > AUTHORITIES_MAX)
+		return err_set(err, -EBADMSG, "there are %" PRIu32 " CAs", c->authorities.count);
+	cluster_each(c->authorities, struct authority, a)
+	{
+		if (!a->id || a->id >= c->settings.next_authority)
+			return err_set(err, -EBADMSG, "CA %" PRIu32 " was never given out", a->id);
+		if (a->state != AUTHORITY_WANTED && !*a->certificate)
+			return err_set(err, -EBADMSG, "CA %" PRIu32 " has no certificate", a->id);
+		active += a->state == AUTHORITY_ACTIVE;
+	}
+	if (c->authorities.count && active != 1)
+		return err_set(err, -EBADMSG, "%u CAs are active", active);
+	return 0;
+}
+
 static int check_order(const struct table *t, struct err *err)
 {
 	for (uint32_t i = 0; i < t->count; i++)
@@ -114,12 +132,15 @@ int check_rules(const struct cluster *c, struct err *err)
 	int result = check_nodes(c, err);
 	if (!result)
 		result = check_blobs(c, err);
+	if (!result)
+		result = check_authorities(c, err);
 	return result ? result : check_vms(c, err);
 }
 
 int check_cluster(struct cluster *c, struct err *err)
 {
-	const struct table *tables[] = {&c->nodes, &c->vms, &c->facts, &c->sessions, &c->tokens};
+	const struct table *tables[] = {
+	    &c->nodes, &c->vms, &c->facts, &c->sessions, &c->tokens, &c->authorities};
 	int result = check_rules(c, err);
 	for (unsigned i = 0; i < sizeof(tables) / sizeof(*tables) && !result; i++)
 		result = check_order(tables[i], err);

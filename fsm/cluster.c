@@ -16,6 +16,7 @@ void cluster_init(struct cluster *c)
 	    .facts = TABLE(fact),
 	    .sessions = TABLE(session),
 	    .tokens = TABLE(join_token),
+	    .authorities = TABLE(authority),
 	};
 	change_settings(c);
 	change_primary(c);
@@ -29,6 +30,7 @@ void cluster_close(struct cluster *c)
 	table_close(&c->facts);
 	table_close(&c->sessions);
 	table_close(&c->tokens);
+	table_close(&c->authorities);
 	free(c->touched);
 	free(c->history);
 	buffer_close(&c->scratch);

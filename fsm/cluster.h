@@ -28,6 +28,7 @@ struct cluster {
 	struct table facts; /* struct fact, by key */
 	struct table sessions; /* struct session, by client */
 	struct table tokens; /* struct join_token, by id */
+	struct table authorities; /* struct authority, by id */
 	/* The state hash: the sum of all objects' digests. Equal values have equal
 	 * hashes; different ones do but for chance. */
 	uint64_t hash;

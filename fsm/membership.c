@@ -31,7 +31,7 @@ int apply_found(struct cluster *c, struct command_found *command, struct err *er
 	memcpy(s->name, command->name, sizeof(s->name));
 	memcpy(s->uuid, command->uuid, sizeof(s->uuid));
 	s->schema = command->schema;
-	s->next_node = s->next_vm = s->next_token = 1;
+	s->next_node = s->next_vm = s->next_token = s->next_authority = 1;
 	struct node *node = node_new(c, command->node, command->address);
 	memcpy(node->incarnation, command->incarnation, sizeof(node->incarnation));
 	node->coordinator = true;

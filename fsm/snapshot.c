@@ -32,6 +32,7 @@ void snapshot_encode(struct cluster *c, struct buffer *out)
 	encode_table(&c->facts, out);
 	encode_table(&c->sessions, out);
 	encode_table(&c->tokens, out);
+	encode_table(&c->authorities, out);
 }
 
 static int decode_table(struct cluster *c, struct table *t, struct reader *in, struct err *err)
@@ -55,7 +56,8 @@ static int decode_table(struct cluster *c, struct table *t, struct reader *in, s
 
 static int decode_all(struct cluster *c, struct reader *in, struct err *err)
 {
-	struct table *tables[] = {&c->nodes, &c->vms, &c->facts, &c->sessions, &c->tokens};
+	struct table *tables[] = {
+	    &c->nodes, &c->vms, &c->facts, &c->sessions, &c->tokens, &c->authorities};
 	if (record_decode(settings_record(), in, &c->settings))
 		return err_set(err, -EBADMSG, "snapshot: bad settings");
 	if (c->settings.schema > SCHEMA_MAX)

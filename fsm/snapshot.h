@@ -1,7 +1,7 @@
 /* The whole value as bytes: versioned, canonical, checked by its own hash.
  *
  *   "PVCVALUE"  u32 format = 1  u64 index  u64 hash
- *   settings, primary, then for nodes, vms, facts, sessions, tokens:
+ *   settings, primary, then for nodes, vms, facts, sessions, tokens, authorities:
  *   varint count and that many records (record.h), in the order of their keys
  *
  * Equal values give equal bytes. raft/ compresses and checksums it on disk and

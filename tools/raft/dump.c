@@ -18,11 +18,12 @@ static json_t *table_json(const struct table *t)
 
 static json_t *value_json(const struct cluster *c)
 {
-	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "settings",
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "settings",
 	    json_record(settings_record(), &c->settings), "primary",
 	    json_record(primary_record(), &c->primary), "nodes", table_json(&c->nodes), "vms",
 	    table_json(&c->vms), "facts", table_json(&c->facts), "sessions",
-	    table_json(&c->sessions), "tokens", table_json(&c->tokens));
+	    table_json(&c->sessions), "tokens", table_json(&c->tokens), "authorities",
+	    table_json(&c->authorities));
 }
 
 int raft_dump(const struct raft_call *call)
