@@ -1,14 +1,18 @@
 #include "node/admission.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "node/log.h"
 #include "raft/token.h"
 
 #define JOIN_TIMEOUT_MS 10000
+/* A certificate also holds for the day before it was signed. */
+#define CLOCKS_APART_S (12 * 3600)
 
 static void add_addresses(const struct cluster *c, struct token *token)
 {
@@ -125,6 +129,19 @@ static void decided(void *data, int result, uint64_t index, const struct err *wh
 	free(j);
 }
 
+/* Whoever's clock is far off would get a certificate that is not valid there: then nothing is
+ * done at all. Said, because "expired" a year later is harder to understand. */
+static int clock_check(uint64_t guest_s, struct err *err)
+{
+	uint64_t own_s = (uint64_t)time(NULL);
+	uint64_t apart_s = guest_s > own_s ? guest_s - own_s : own_s - guest_s;
+	if (apart_s <= CLOCKS_APART_S)
+		return 0;
+	return err_set(err, -ETIME,
+	    "your clock is %" PRIu64 " hours %s the cluster's: set it and join again",
+	    apart_s / 3600, guest_s > own_s ? "ahead of" : "behind");
+}
+
 void admission_joined(
     const struct admission *a, uint64_t guest, const struct guest_request *request)
 {
@@ -138,8 +155,10 @@ void admission_joined(
 	identity_sha256_hex(request->secret, sizeof(request->secret), join->hash);
 	join->coordinator = request->wants & GUEST_COORDINATOR;
 	join->hypervisor = request->wants & GUEST_HYPERVISOR;
-	int result = identity_incarnation(
-	    request->request, strlen(request->request), join->incarnation, &err);
+	int result = clock_check(request->time_s, &err);
+	if (!result)
+		result = identity_incarnation(
+		    request->request, strlen(request->request), join->incarnation, &err);
 	if (!result && !a->files->ca_key.size)
 		result = err_set(&err, -EPERM, "this node is no coordinator and cannot sign");
 	if (result)

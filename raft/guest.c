@@ -42,6 +42,7 @@ void guest_request_encode(const struct guest_request *request, struct buffer *ou
 	buffer_append_u32(out, REQUEST_MAGIC);
 	buffer_append_u64(out, request->token);
 	buffer_append(out, request->secret, sizeof(request->secret));
+	buffer_append_u64(out, request->time_s);
 	buffer_append_u32(out, request->wants);
 	text_append(out, request->name);
 	text_append(out, request->address);
@@ -59,6 +60,7 @@ int guest_request_decode(const uint8_t *bytes, size_t size, struct guest_request
 	const uint8_t *secret = reader_bytes(&r, sizeof(request->secret));
 	if (secret)
 		memcpy(request->secret, secret, sizeof(request->secret));
+	request->time_s = reader_u64(&r);
 	request->wants = reader_u32(&r);
 	text_read(&r, request->name, sizeof(request->name));
 	text_read(&r, request->address, sizeof(request->address));
@@ -210,6 +212,14 @@ static int wire_receive(struct call *c, struct err *err)
 	return 0;
 }
 
+static void clock_print(char text[32])
+{
+	struct tm now;
+	time_t seconds = time(NULL);
+	gmtime_r(&seconds, &now);
+	strftime(text, 32, "%Y-%m-%d %H:%M UTC", &now);
+}
+
 /* Afterwards the other side is a node of the cluster that the token names. */
 static int handshake(struct call *c, struct err *err)
 {
@@ -218,6 +228,12 @@ static int handshake(struct call *c, struct err *err)
 	while ((rv = tls_handshake(c->tls, err)) == 0) {
 		if ((rv = wire_send(c, err)) < 0 || (rv = wire_receive(c, err)) < 0)
 			return rv;
+	}
+	if (rv == -EKEYEXPIRED) {
+		char now[32];
+		wire_send(c, NULL);
+		clock_print(now);
+		return err_wrap(err, rv, "%s: by this machine's clock (%s)", c->address, now);
 	}
 	if (rv < 0 || (rv = tls_peer(c->tls, &peer, err)) < 0) {
 		wire_send(c, NULL);
@@ -362,10 +378,10 @@ static int call_all(const struct token *token, const struct guest_request *reque
 			return rv;
 		if (i > 0)
 			err_wrap(err, rv, "%s", before.text);
-		if (last == -EPROTO)
+		if (last == -EPROTO || last == -EKEYEXPIRED)
 			rv = last;
 	}
-	return rv == -EPROTO ? rv : -EHOSTUNREACH;
+	return rv == -EPROTO || rv == -EKEYEXPIRED ? rv : -EHOSTUNREACH;
 }
 
 int guest_join(const struct token *token, struct guest_request *request, unsigned timeout_ms,
@@ -381,6 +397,7 @@ int guest_join(const struct token *token, struct guest_request *request, unsigne
 	    .deadline_ms = now_ms() + timeout_ms,
 	};
 	request->token = token->id;
+	request->time_s = (uint64_t)time(NULL);
 	memcpy(request->secret, token->secret, sizeof(request->secret));
 	memset(answer, 0, sizeof(*answer));
 	int rv = call_all(token, request, context, c, err);

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -274,8 +275,10 @@ int tls_handshake(struct tls *tls, struct err *err)
 	if (verdict == X509_V_OK)
 		return fail(err, "TLS handshake");
 	ERR_clear_error();
-	return err_set(
-	    err, -EPROTO, "its certificate is refused: %s", X509_verify_cert_error_string(verdict));
+	bool untimely =
+	    verdict == X509_V_ERR_CERT_NOT_YET_VALID || verdict == X509_V_ERR_CERT_HAS_EXPIRED;
+	return err_set(err, untimely ? -EKEYEXPIRED : -EPROTO, "its certificate is refused: %s",
+	    X509_verify_cert_error_string(verdict));
 }
 
 enum tls_purpose tls_purpose(const struct tls *tls)

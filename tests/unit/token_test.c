@@ -165,6 +165,7 @@ static void a_request_to_join_is_read_as_it_was_written(void **state)
 	struct guest_request read, request = {
 				       .token = 9,
 				       .secret = "s",
+				       .time_s = 1763800000,
 				       .wants = GUEST_COORDINATOR | GUEST_HYPERVISOR,
 				       .name = "node2",
 				       .address = "10.0.0.2:7080",
