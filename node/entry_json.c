@@ -418,7 +418,7 @@ static json_t *reversed(json_t *rows)
 	return list;
 }
 
-json_t *entry_rows(
+json_t *entry_list(
     const struct entry_source *source, const struct entry_query *query, uint64_t *searched_from)
 {
 	struct scan s = {.source = source, .query = query, .rows = json_array()};

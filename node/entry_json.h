@@ -51,7 +51,7 @@ int entry_query_name(struct entry_query *query, const struct cluster *c, const c
     const char *vm, struct err *err);
 
 /* By rising index. *searched_from is the oldest index that was looked at. */
-json_t *entry_rows(
+json_t *entry_list(
     const struct entry_source *source, const struct entry_query *query, uint64_t *searched_from);
 
 /* One operation as it stands in an entry: {"command", ..., "client", "sequence", "text"}. */

@@ -117,7 +117,7 @@ static void assert_found(struct shelf *s, const char *wanted)
 	char text[512] = "";
 	size_t i;
 	const json_t *row;
-	json_t *rows = entry_rows(&s->source, &s->query, &s->searched_from);
+	json_t *rows = entry_list(&s->source, &s->query, &s->searched_from);
 	json_array_foreach(rows, i, row)
 	{
 		size_t used = strlen(text);
@@ -302,7 +302,7 @@ static void a_row_says_what_came_of_it_and_whether_it_is_committed(void **state)
 	say(s, &place);
 	put(s, DISK_COMMAND);
 	s->source.committed = 11;
-	json_t *rows = entry_rows(&s->source, &s->query, &s->searched_from);
+	json_t *rows = entry_list(&s->source, &s->query, &s->searched_from);
 	assert_int_equal(json_array_size(rows), 4);
 	assert_true(json_is_null(row_at(rows, 0, "result")));
 	assert_int_equal(json_integer_value(row_at(rows, 2, "result")), 1200);
@@ -324,9 +324,9 @@ static void what_is_large_is_left_out_of_a_brief_row(void **state)
 	put_command(s, &define);
 	free(define.vm_define.xml.data);
 	put_tick(s);
-	json_t *whole = entry_rows(&s->source, &s->query, &s->searched_from);
+	json_t *whole = entry_list(&s->source, &s->query, &s->searched_from);
 	s->query.detail = ENTRY_BRIEF;
-	json_t *brief = entry_rows(&s->source, &s->query, &s->searched_from);
+	json_t *brief = entry_list(&s->source, &s->query, &s->searched_from);
 	assert_int_equal(json_string_length(row_at(whole, 0, "xml")), 5000);
 	assert_int_equal(
 	    json_integer_value(json_object_get(row_at(brief, 0, "xml"), "bytes")), 5000);
@@ -352,7 +352,7 @@ static void bytes_that_are_no_operations_are_said_to_be_that(void **state)
 	s->entries[1].data = s->bytes[1].data;
 	s->n++;
 	s->source.last++;
-	json_t *rows = entry_rows(&s->source, &s->query, &s->searched_from);
+	json_t *rows = entry_list(&s->source, &s->query, &s->searched_from);
 	assert_int_equal(json_array_size(rows), 3);
 	assert_string_equal(json_string_value(row_at(rows, 0, "text")), "(of a newer version)");
 	assert_string_equal(json_string_value(row_at(rows, 1, "text")), "(not a command)");
