@@ -98,3 +98,18 @@ const struct fact *cluster_fact(const struct cluster *c, const char *key)
 {
 	return table_find(&c->facts, key);
 }
+
+static const char *name_of(const void *data, const char *field, uint32_t id)
+{
+	const struct cluster *c = data;
+	const struct node *node = !strcmp(field, "node") ? cluster_node(c, id) : NULL;
+	const struct vm *vm = !strcmp(field, "vm") ? cluster_vm(c, id) : NULL;
+	if (node)
+		return node->name;
+	return vm ? vm->name : NULL;
+}
+
+struct record_names cluster_names(const struct cluster *c)
+{
+	return (struct record_names){.data = c, .name = name_of};
+}

@@ -55,6 +55,9 @@ struct vm *cluster_vm(const struct cluster *c, uint32_t id);
 struct vm *cluster_vm_named(const struct cluster *c, const char *name);
 const struct fact *cluster_fact(const struct cluster *c, const char *key);
 
+/* Names of nodes and VMs by their ids, as long as c stays as it is. */
+struct record_names cluster_names(const struct cluster *c);
+
 /* For walking a table in key order: cluster_each(c->vms, struct vm, vm) { ... } */
 #define cluster_each(table, type, item)                                                            \
 	for (type **item##_at = (type **)(table).items, *item;                                     \

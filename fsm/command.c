@@ -67,7 +67,13 @@ void command_clear(struct command *command)
 
 void command_print(const struct command *command, struct buffer *out)
 {
+	command_print_named(command, NULL, out);
+}
+
+void command_print_named(
+    const struct command *command, const struct record_names *names, struct buffer *out)
+{
 	const struct record *record = command_record(command->number);
 	buffer_print(out, "%s ", record->name + PREFIX_SIZE);
-	record_print(record, command_fields(command), out);
+	record_print_named(record, command_fields(command), names, out);
 }

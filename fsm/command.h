@@ -47,5 +47,8 @@ void command_clear(struct command *command);
 
 /* "takeover node=2 epoch=41" */
 void command_print(const struct command *command, struct buffer *out);
+/* "takeover node=hv2 epoch=41"; names as record_print_named(). */
+void command_print_named(
+    const struct command *command, const struct record_names *names, struct buffer *out);
 
 #endif

@@ -241,13 +241,15 @@ static void print_text(const char *text, struct buffer *out)
 	buffer_append_u8(out, '"');
 }
 
-static void print_list(const struct field *f, const struct list *list, struct buffer *out)
+static void print_list(const struct field *f, const struct list *list,
+    const struct record_names *names, struct buffer *out)
 {
 	const struct record *element = f->element();
 	buffer_print(out, "[");
 	for (uint32_t i = 0; i < list->count; i++) {
 		buffer_print(out, i ? "; " : "");
-		record_print(element, (char *)list->items + (size_t)i * element->size, out);
+		record_print_named(
+		    element, (char *)list->items + (size_t)i * element->size, names, out);
 	}
 	buffer_print(out, "]");
 }
@@ -260,12 +262,23 @@ static void print_numbers(const struct field *f, const uint32_t *numbers, struct
 	buffer_print(out, "]");
 }
 
-static void print_field(const struct field *f, const void *at, struct buffer *out)
+static void print_id(
+    const struct field *f, uint32_t id, const struct record_names *names, struct buffer *out)
+{
+	const char *name = names && id ? names->name(names->data, f->name, id) : NULL;
+	if (name)
+		print_text(name, out);
+	else
+		buffer_print(out, "%" PRIu32, id);
+}
+
+static void print_field(
+    const struct field *f, const void *at, const struct record_names *names, struct buffer *out)
 {
 	buffer_print(out, "%s=", f->name);
 	switch (f->secret ? FIELD_TEXT : f->type) {
 	case FIELD_U32:
-		buffer_print(out, "%" PRIu32, *(const uint32_t *)at);
+		print_id(f, *(const uint32_t *)at, names, out);
 		break;
 	case FIELD_U64:
 		buffer_print(out, "%" PRIu64, *(const uint64_t *)at);
@@ -283,7 +296,7 @@ static void print_field(const struct field *f, const void *at, struct buffer *ou
 		buffer_print(out, "<%" PRIu32 " bytes>", ((const struct blob *)at)->size);
 		break;
 	case FIELD_LIST:
-		print_list(f, at, out);
+		print_list(f, at, names, out);
 		break;
 	case FIELD_U32S:
 		print_numbers(f, at, out);
@@ -293,9 +306,15 @@ static void print_field(const struct field *f, const void *at, struct buffer *ou
 
 void record_print(const struct record *record, const void *object, struct buffer *out)
 {
+	record_print_named(record, object, NULL, out);
+}
+
+void record_print_named(const struct record *record, const void *object,
+    const struct record_names *names, struct buffer *out)
+{
 	for (uint32_t i = 0; i < record->count; i++) {
 		if (i)
 			buffer_append_u8(out, ' ');
-		print_field(&record->fields[i], member(&record->fields[i], object), out);
+		print_field(&record->fields[i], member(&record->fields[i], object), names, out);
 	}
 }

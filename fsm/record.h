@@ -83,4 +83,15 @@ void record_clear(const struct record *record, void *object);
  * blobs shown by size, lists as [..], secrets as "***". Zero fields are shown. */
 void record_print(const struct record *record, const void *object, struct buffer *out);
 
+/* Who has an id, so that people read node=hv2 instead of node=2. */
+struct record_names {
+	const void *data;
+	/* What the field of this name refers to; NULL: nothing that is known. */
+	const char *(*name)(const void *data, const char *field, uint32_t id);
+};
+
+/* The same, with names where there are any. names may be NULL. */
+void record_print_named(const struct record *record, const void *object,
+    const struct record_names *names, struct buffer *out);
+
 #endif

@@ -28,12 +28,19 @@ static json_t *named(const char *name, const char *text)
 }
 
 /* A tick says much: people are told who was heard. */
-static void print_tick(const struct command_tick *tick, struct buffer *text)
+static void print_tick(
+    const struct command_tick *tick, const struct record_names *names, struct buffer *text)
 {
 	buffer_print(text, "tick elapsed_ms=%" PRIu64 " hash_index=%" PRIu64 " keepalives=[",
 	    tick->elapsed_ms, tick->hash_index);
-	for (uint32_t i = 0; i < tick->keepalives.count; i++)
-		buffer_print(text, "%s%" PRIu32, i ? " " : "", tick->keepalives.items[i].node);
+	for (uint32_t i = 0; i < tick->keepalives.count; i++) {
+		uint32_t id = tick->keepalives.items[i].node;
+		const char *name = names ? names->name(names->data, "node", id) : NULL;
+		if (name)
+			buffer_print(text, "%s%s", i ? " " : "", name);
+		else
+			buffer_print(text, "%s%" PRIu32, i ? " " : "", id);
+	}
 	buffer_print(text, "]");
 }
 
@@ -87,13 +94,14 @@ static json_t *brief_json(struct command *command)
 }
 
 /* The command is not whole any more afterwards. */
-static json_t *command_json(struct command *command, enum entry_detail detail)
+static json_t *command_json(
+    struct command *command, enum entry_detail detail, const struct record_names *names)
 {
 	struct buffer text = {0};
 	if (command->number == COMMAND_tick)
-		print_tick(&command->tick, &text);
+		print_tick(&command->tick, names, &text);
 	else
-		command_print(command, &text);
+		command_print_named(command, names, &text);
 	json_t *json = detail == ENTRY_BRIEF ? brief_json(command) : json_command(command);
 	json_object_set_new(json, "client", json_u64(command->client));
 	json_object_set_new(json, "sequence", json_u64(command->sequence));
@@ -101,13 +109,14 @@ static json_t *command_json(struct command *command, enum entry_detail detail)
 	return json;
 }
 
-json_t *entry_operation(const uint8_t *operation, size_t size, enum entry_detail detail)
+json_t *entry_operation(const uint8_t *operation, size_t size, enum entry_detail detail,
+    const struct record_names *names)
 {
 	struct command command;
 	int result = command_decode(&command, operation, size);
 	if (result)
 		return named("?", result == -ENOTSUP ? "(of a newer version)" : "(not a command)");
-	json_t *json = command_json(&command, detail);
+	json_t *json = command_json(&command, detail, names);
 	command_clear(&command);
 	return json;
 }
@@ -333,7 +342,7 @@ static void add_operation(struct scan *s, unsigned n)
 		if (!wanted)
 			return;
 	}
-	add(s, entry_operation(o->bytes, o->size, q->detail), o->size, n);
+	add(s, entry_operation(o->bytes, o->size, q->detail, s->source->names), o->size, n);
 	if (!tick)
 		return;
 	s->ticks = json_array_get(s->rows, json_array_size(s->rows) - 1);

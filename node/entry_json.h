@@ -22,6 +22,7 @@ struct entry_source {
 	uint64_t first, last;
 	uint64_t committed; /* up to here for certain */
 	const char *beyond; /* the state of what comes after that: "uncommitted", "unknown" */
+	const struct record_names *names; /* for people; NULL: there are ids alone */
 };
 
 enum entry_detail {
@@ -54,7 +55,9 @@ int entry_query_name(struct entry_query *query, const struct cluster *c, const c
 json_t *entry_list(
     const struct entry_source *source, const struct entry_query *query, uint64_t *searched_from);
 
-/* One operation as it stands in an entry: {"command", ..., "client", "sequence", "text"}. */
-json_t *entry_operation(const uint8_t *operation, size_t size, enum entry_detail detail);
+/* One operation as it stands in an entry: {"command", ..., "client", "sequence", "text"}. names
+ * may be NULL. */
+json_t *entry_operation(const uint8_t *operation, size_t size, enum entry_detail detail,
+    const struct record_names *names);
 
 #endif

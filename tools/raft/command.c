@@ -100,14 +100,26 @@ int raft_fail(const struct raft_call *call, int status, const struct err *err)
 	return status == -EHOSTDOWN ? CLI_UNREACHABLE : CLI_REFUSED;
 }
 
-void raft_show(const struct raft_call *call, const char *view, json_t *json)
+static void show(
+    const struct raft_call *call, const char *view, const json_t *seen, const json_t *json)
 {
 	if (call->json) {
 		json_dumpf(json, stdout, JSON_INDENT(2));
 		fputc('\n', stdout);
 	} else {
-		view_print(view, json, table_colours(stdout), stdout);
+		view_print(view, seen, table_colours(stdout), stdout);
 	}
 	fflush(stdout);
+}
+
+void raft_show(const struct raft_call *call, const char *view, json_t *json)
+{
+	show(call, view, json, json);
+	json_decref(json);
+}
+
+void raft_show_part(const struct raft_call *call, const char *view, const char *field, json_t *json)
+{
+	show(call, view, json_object_get(json, field), json);
 	json_decref(json);
 }

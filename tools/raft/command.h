@@ -39,6 +39,9 @@ int raft_fail(const struct raft_call *call, int status, const struct err *err);
 /* Print json, which is taken over: as it is, or the part of it that the view shows people. view
  * is a name in view.def. */
 void raft_show(const struct raft_call *call, const char *view, json_t *json);
+/* The same, but people see only this field of it, a list. */
+void raft_show_part(
+    const struct raft_call *call, const char *view, const char *field, json_t *json);
 
 /* RAFT commands, each in its own file. */
 #define RAFT(identifier, ...) int raft_##identifier(const struct raft_call *call);

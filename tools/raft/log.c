@@ -1,162 +1,169 @@
 /* pvc raft log --data DIR: the operations in the files. */
+#include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
-#include <string.h>
 
-#include "fsm/command.h"
+#include "node/entry_json.h"
+#include "node/json.h"
 #include "tools/cli.h"
-#include "tools/raft/entry.h"
 #include "tools/raft/source.h"
+#include "tools/replay.h"
 #include "tools/table.h"
 
 #define LAST_DEFAULT 20
 #define FOLLOW_MS    500
 
-/* Is this the name of something that stands in a log? */
-static bool is_type(const char *type)
+struct listing {
+	const struct raft_call *call;
+	struct source source;
+	struct replay replay; /* for the names; empty when the log leads to no value */
+	struct entry_query query;
+	uint64_t seen; /* the last entry that was shown */
+};
+
+static int entry_at(const void *data, uint64_t index, struct disk_entry *entry)
 {
-	for (unsigned number = 1; number < COMMAND_NUMBER_END; number++) {
-		const struct record *record = command_record(number);
-		if (record && !strcmp(record->name + strlen("command_"), type))
-			return true;
-	}
-	return !strcmp(type, "barrier") || !strcmp(type, "change");
+	return inspect_entry(data, index, entry);
 }
 
-/* Does the caller want to see it? */
-static bool is_wanted(const struct raft_call *call, const json_t *row)
+static json_t *rows(const struct listing *l)
 {
-	const char *type = raft_text(call, "type");
-	const json_t *operation = json_object_get(row, "operation");
-	return !type || !strcmp(type, json_string_value(json_object_get(operation, "command")));
+	struct inspect_status status;
+	struct record_names names = cluster_names(&l->replay.cluster);
+	uint64_t searched_from;
+	inspect_status(l->source.in, &status);
+	struct entry_source source = {
+	    .data = l->source.in,
+	    .entry = entry_at,
+	    .first = status.first,
+	    .last = status.last,
+	    .committed = replay_committed(l->source.in),
+	    .beyond = "unknown",
+	    .names = &names,
+	};
+	return entry_rows(&source, &l->query, &searched_from);
 }
 
-static json_t *entries_json(
-    const struct raft_call *call, const struct inspect *in, uint64_t from, uint64_t to)
+static void know_names(struct listing *l)
 {
-	json_t *rows = json_array();
-	struct disk_entry entry;
-	for (uint64_t i = from; i <= to && !inspect_entry(in, i, &entry); i++) {
-		size_t at = json_array_size(rows);
-		entry_rows(rows, i, &entry);
-		while (at < json_array_size(rows))
-			if (is_wanted(call, json_array_get(rows, at)))
-				at++;
-			else
-				json_array_remove(rows, at);
-	}
-	return rows;
-}
-
-/* The last ones are looked for from the end: a log may be long. */
-static json_t *last_json(
-    const struct raft_call *call, const struct inspect *in, uint64_t from, uint64_t to)
-{
-	uint64_t last = raft_number(call, "last"), wanted = last ? last : LAST_DEFAULT;
-	uint64_t span = wanted;
-	for (;;) {
-		uint64_t start = to - from >= span ? to - span + 1 : from;
-		json_t *rows = entries_json(call, in, start, to);
-		while (json_array_size(rows) > wanted)
-			json_array_remove(rows, 0);
-		if (json_array_size(rows) == wanted || start == from)
-			return rows;
-		json_decref(rows);
-		span *= 4;
-	}
+	struct err err;
+	replay_close(&l->replay);
+	if (replay_run(&l->replay, l->source.in, 0, &err))
+		cluster_init(&l->replay.cluster);
 }
 
 /* Lines without a heading, which more can follow. */
-static void print_lines(const struct raft_call *call, const json_t *rows)
+static void print_lines(const struct raft_call *call, const json_t *list)
 {
+	static const char *const columns[] = {"index", "term", "size"};
 	size_t i;
 	const json_t *row;
-	struct text_table *t = text_table_new(3);
-	text_table_align_right(t, 0);
-	json_array_foreach(rows, i, row)
+	struct text_table *t = text_table_new(4);
+	json_array_foreach(list, i, row)
 	{
 		char number[24];
-		const json_t *text = json_object_get(json_object_get(row, "operation"), "text");
 		if (call->json) {
 			json_dumpf(row, stdout, JSON_COMPACT);
 			fputc('\n', stdout);
 			continue;
 		}
-		snprintf(number, sizeof(number), "%" JSON_INTEGER_FORMAT,
-		    json_integer_value(json_object_get(row, "index")));
-		text_table_add(t, number);
-		snprintf(number, sizeof(number), "%" JSON_INTEGER_FORMAT,
-		    json_integer_value(json_object_get(row, "term")));
-		text_table_add(t, number);
-		text_table_add(t, json_string_value(text));
+		for (unsigned k = 0; k < 3; k++) {
+			text_table_align_right(t, k);
+			snprintf(number, sizeof(number), "%" JSON_INTEGER_FORMAT,
+			    json_integer_value(json_object_get(row, columns[k])));
+			text_table_add(t, number);
+		}
+		text_table_add(t,
+		    json_string_value(json_object_get(json_object_get(row, "operation"), "text")));
 	}
 	text_table_print(t, TABLE_PLAIN, stdout);
 	text_table_free(t);
 	fflush(stdout);
 }
 
+static void print_new(struct listing *l)
+{
+	struct inspect_status status;
+	inspect_status(l->source.in, &status);
+	json_t *list = rows(l);
+	print_lines(l->call, list);
+	json_decref(list);
+	l->seen = status.last;
+}
+
 /* Read all of it again and again: simple, and the node does not notice. */
-static int follow(const struct raft_call *call, struct source *source, uint64_t seen)
+static int follow(struct listing *l)
 {
 	struct err err;
+	print_new(l);
+	l->query.most = 0;
 	while (!ferror(stdout)) {
 		struct inspect_status status;
 		poll(NULL, 0, FOLLOW_MS);
-		int result = source_again(source, &err);
+		int result = source_again(&l->source, &err);
 		if (result)
-			return raft_fail(call, result, &err);
-		inspect_status(source->in, &status);
-		if (status.last < seen) {
+			return raft_fail(l->call, result, &err);
+		inspect_status(l->source.in, &status);
+		if (status.last < l->seen)
 			fprintf(stderr, "(entries after %" PRIu64 " were dropped)\n", status.last);
-			seen = status.last;
+		l->query.from = l->seen + 1;
+		if (status.last > l->seen) {
+			know_names(l);
+			print_new(l);
 		}
-		uint64_t from = seen < status.first ? status.first : seen + 1;
-		json_t *rows = entries_json(call, source->in, from, status.last);
-		print_lines(call, rows);
-		json_decref(rows);
-		seen = status.last;
+		l->seen = status.last;
 	}
 	return CLI_DONE;
 }
 
-static json_t *wanted_json(const struct raft_call *call, const struct inspect *in)
+static int show(const struct listing *l)
 {
 	struct inspect_status status;
-	uint64_t from = raft_number(call, "from"), to = raft_number(call, "to");
-	bool all = !raft_number(call, "last") && (from || to);
-	inspect_status(in, &status);
-	if (from < status.first)
-		from = status.first;
-	if (!to || to > status.last)
-		to = status.last;
-	if (from > to)
-		return json_array();
-	return all ? entries_json(call, in, from, to) : last_json(call, in, from, to);
+	inspect_status(l->source.in, &status);
+	json_t *list = rows(l);
+	raft_show_part(l->call, "raft log --data", "entries",
+	    json_pack("{s:s, s:o, s:o, s:o, s:o}", "schema", "raft-log/1", "first_index",
+		json_u64(status.first), "last_index", json_u64(status.last), "committed_index",
+		json_u64(replay_committed(l->source.in)), "entries", list));
+	return CLI_DONE;
+}
+
+static int ask(struct listing *l, struct err *err)
+{
+	const struct raft_call *call = l->call;
+	struct entry_query *q = &l->query;
+	q->from = raft_number(call, "from");
+	q->to = raft_number(call, "to");
+	q->most = raft_number(call, "last");
+	if (!q->most && !q->from && !q->to)
+		q->most = LAST_DEFAULT;
+	q->type = raft_text(call, "type");
+	q->ticks = q->type ? ENTRY_TICKS_APART : ENTRY_TICKS_TOGETHER;
+	if (q->type && !entry_type_known(q->type))
+		return err_set(
+		    err, -EINVAL, "there are no operations of the type '%.64s'", q->type);
+	return entry_query_name(
+	    q, &l->replay.cluster, raft_text(call, "node"), raft_text(call, "vm"), err);
 }
 
 int raft_log(const struct raft_call *call)
 {
-	struct source source;
-	struct inspect_status status;
+	struct listing l = {.call = call};
 	struct err err;
-	const char *type = raft_text(call, "type");
-	if (type && !is_type(type)) {
-		fprintf(stderr, "pvc raft log: there are no operations of the type '%s'\n", type);
-		return CLI_USAGE;
-	}
-	int result = source_open(&source, call, &err);
+	int result = source_open(&l.source, call, &err);
 	if (result)
 		return raft_fail(call, result, &err);
-	json_t *rows = wanted_json(call, source.in);
-	if (call->follow) {
-		print_lines(call, rows);
-		json_decref(rows);
-		inspect_status(source.in, &status);
-		result = follow(call, &source, status.last);
+	cluster_init(&l.replay.cluster);
+	know_names(&l);
+	result = ask(&l, &err);
+	if (result) {
+		int status = raft_fail(call, result, &err);
+		result = result == -EINVAL ? CLI_USAGE : status;
 	} else {
-		raft_show(call, "raft log --data", rows);
+		result = call->follow ? follow(&l) : show(&l);
 	}
-	source_close(&source);
+	replay_close(&l.replay);
+	source_close(&l.source);
 	return result;
 }

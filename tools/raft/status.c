@@ -3,11 +3,22 @@
 #include <stdio.h>
 
 #include "node/json.h"
+#include "raft/configuration.h"
 #include "raft/identity.h"
 #include "tools/cli.h"
-#include "tools/raft/entry.h"
 #include "tools/raft/source.h"
 #include "tools/replay.h"
+
+static json_t *members_json(const struct configuration *c)
+{
+	json_t *list = json_array();
+	for (unsigned i = 0; i < c->n; i++)
+		json_array_append_new(
+		    list, json_pack("{s:o, s:o, s:s}", "id", json_u64(c->members[i].id), "address",
+			      json_text(c->members[i].address), "role",
+			      state_name(member_role_names, c->members[i].role)));
+	return list;
+}
 
 static json_t *segments_json(const struct inspect *in)
 {
@@ -36,12 +47,10 @@ static json_t *torn_json(const struct inspect_status *status)
 {
 	if (!*status->torn_file)
 		return json_null();
-	struct buffer text = {0};
-	buffer_print(&text, "%s:%" PRIu64 ": %" PRIu64 " bytes", status->torn_file,
-	    status->torn_offset, status->torn_bytes);
 	return json_pack("{s:s, s:o, s:o, s:o}", "file", status->torn_file, "offset",
 	    json_u64(status->torn_offset), "bytes", json_u64(status->torn_bytes), "text",
-	    entry_text(&text));
+	    json_sprintf("%s:%" PRIu64 ": %" PRIu64 " bytes", status->torn_file,
+		status->torn_offset, status->torn_bytes));
 }
 
 /* The newest configuration: of an entry, or of the snapshot. Empty: there is none. */
@@ -85,13 +94,13 @@ int raft_status(const struct raft_call *call)
 	struct configuration c;
 	inspect_status(in, &s);
 	last_configuration(in, &s, &c);
-	json_t *json = json_object();
+	json_t *json = json_pack("{s:s}", "schema", "raft-status/1");
 	identity_json(&source, json);
 	json_t *log = json_pack("{s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:i, s:o, s:o, s:i, s:i}",
 	    "in_use", (int)s.in_use, "term", json_u64(s.term), "vote",
 	    s.vote ? json_u64(s.vote) : json_null(), "first_index", json_u64(s.first), "last_index",
 	    json_u64(s.last), "committed_index", json_u64(replay_committed(in)), "snapshot",
-	    snapshot_json(&s), "members", entry_members(&c), "segments_count", (int)s.segments,
+	    snapshot_json(&s), "members", members_json(&c), "segments_count", (int)s.segments,
 	    "segments", segments_json(in), "torn", torn_json(&s), "problems", (int)s.problems,
 	    "notes", (int)s.notes);
 	json_object_update(json, log);
