@@ -42,7 +42,7 @@ static json_t *rows(const struct listing *l)
 	    .beyond = "unknown",
 	    .names = &names,
 	};
-	return entry_rows(&source, &l->query, &searched_from);
+	return entry_list(&source, &l->query, &searched_from);
 }
 
 static void know_names(struct listing *l)
