@@ -62,11 +62,12 @@ void guest_answer_encode(const struct guest_answer *answer, struct buffer *out);
 int guest_answer_decode(const uint8_t *bytes, size_t size, struct guest_answer *answer);
 
 /* Ask the token's addresses, one after another until one can be reached, to be let in. Blocks
- * for at most timeout_ms in all. request->token and secret are taken from the token, time_s from the clock. Returns 0
- * with an answer that was checked (its CA is the token's); -EACCES: refused, err says why;
- * -EHOSTUNREACH: none could be reached; -EPROTO: who answered is not of this cluster, and
- * nothing was told to them; -EKEYEXPIRED: the same, and it may be that our clock is wrong; -EBADMSG: the answer makes no sense; -EPIPE: the request was sent but
- * not answered, so it may have been done: ask again with the same key. */
+ * for at most timeout_ms in all. request->token and secret are taken from the token, time_s from
+ * the clock. Returns 0 with an answer that was checked (its CA is the token's); -EACCES: refused,
+ * err says why; -EHOSTUNREACH: none could be reached; -EPROTO: who answered is not of this cluster,
+ * and nothing was told to them; -EKEYEXPIRED: the same, but our clock may be what is wrong;
+ * -EBADMSG: the answer makes no sense; -EPIPE: the request was sent, not answered, and may have
+ * been done: ask again with the same key. */
 int guest_join(const struct token *token, struct guest_request *request, unsigned timeout_ms,
     struct guest_answer *answer, struct err *err);
 

@@ -45,6 +45,7 @@ static const struct {
     {"stuck", YELLOW},
     {"unobservable", YELLOW},
     {"maintenance", YELLOW},
+    {"warning", YELLOW},
     {"dead", RED},
     {"fenced", RED},
     {"fail", RED},
