@@ -34,9 +34,11 @@ unsigned contacts_load(const char *directory, struct peers_member members[PEERS_
 	FILE *file = fopen(path, "re");
 	if (!file)
 		return 0;
-	while (n < PEERS_MEMBERS_MAX && fgets(line, sizeof(line), file))
+	while (n < PEERS_MEMBERS_MAX && fgets(line, sizeof(line), file)) {
+		members[n] = (struct peers_member){0};
 		if (sscanf(line, "%" SCNu64 " %127s", &members[n].id, members[n].address) == 2)
 			n++;
+	}
 	fclose(file);
 	return n;
 }

@@ -237,7 +237,10 @@ static int handshake(struct call *c, struct err *err)
 	}
 	if (rv < 0 || (rv = tls_peer(c->tls, &peer, err)) < 0) {
 		wire_send(c, NULL);
-		return err_wrap(err, -EPROTO, "%s: not the cluster of this token", c->address);
+		return err_wrap(err, -EPROTO,
+		    "%s: not the cluster of this token, or its CA is another since: make a new "
+		    "token",
+		    c->address);
 	}
 	if (strcmp(peer.cluster, c->token->cluster) != 0)
 		return err_set(err, -EPROTO, "%s: is of cluster %s, the token of %s", c->address,
@@ -284,20 +287,30 @@ static int answer_receive(struct call *c, struct err *err)
 	}
 }
 
+/* Is the CA that the token names among those that the answer brings? */
+static bool answer_trusted(const struct guest_answer *a, const char *fingerprint)
+{
+	struct identity_authority list[IDENTITY_AUTHORITIES_MAX];
+	struct identity_files files = {0};
+	bool found = false;
+	buffer_append(&files.ca_certificate, a->ca_certificate, strlen(a->ca_certificate));
+	unsigned n = identity_authorities(&files, list);
+	for (unsigned i = 0; i < n; i++)
+		found |= strcmp(list[i].fingerprint, fingerprint) == 0;
+	identity_files_close(&files);
+	return found;
+}
+
 static int answer_check(const struct call *c, struct err *err)
 {
 	const struct guest_answer *a = c->answer;
-	char fingerprint[IDENTITY_HEX_SIZE];
 	struct identity own;
 	if (a->refused[0])
 		return err_set(err, -EACCES, "%s", a->refused);
-	int rv =
-	    identity_fingerprint(a->ca_certificate, strlen(a->ca_certificate), fingerprint, err);
-	if (rv == 0)
-		rv = identity_read(a->certificate, strlen(a->certificate), &own, err);
+	int rv = identity_read(a->certificate, strlen(a->certificate), &own, err);
 	if (rv < 0)
 		return err_wrap(err, rv, "%s", c->address);
-	if (strcmp(fingerprint, c->token->fingerprint) != 0 ||
+	if (!answer_trusted(a, c->token->fingerprint) ||
 	    strcmp(own.cluster, c->token->cluster) != 0 || own.id != a->id ||
 	    strcmp(a->cluster, c->token->cluster) != 0)
 		return err_set(err, -EBADMSG, "%s: the answer contradicts itself", c->address);

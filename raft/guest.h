@@ -47,9 +47,9 @@ struct guest_answer { /* large: keep it on the heap */
 	uint64_t id;
 	char cluster[IDENTITY_UUID_SIZE];
 	char cluster_name[GUEST_NAME_SIZE];
-	char ca_certificate[GUEST_PEM_SIZE];
+	char ca_certificate[GUEST_PEM_SIZE]; /* all that are trusted, as in ca.crt */
 	char certificate[GUEST_PEM_SIZE];
-	char ca_key[GUEST_PEM_SIZE]; /* "" unless a coordinator */
+	char ca_key[GUEST_PEM_SIZE]; /* theirs; "" unless a coordinator */
 	uint32_t n_members;
 	struct guest_member members[GUEST_MEMBERS_MAX];
 };

@@ -2,26 +2,21 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include <openssl/bio.h>
 #include <openssl/crypto.h>
 #include <openssl/ec.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
-#include <openssl/pem.h>
 #include <openssl/rand.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 
-#define FILE_SIZE_MAX 65536
+#include "raft/pem.h"
 
 static int fail(struct err *err, const char *what)
 {
@@ -72,86 +67,6 @@ void identity_sha256_hex(const void *bytes, size_t size, char hex[IDENTITY_HEX_S
 int identity_equal(const void *a, const void *b, size_t size)
 {
 	return CRYPTO_memcmp(a, b, size) == 0;
-}
-
-void identity_wipe(struct buffer *b)
-{
-	if (b->data)
-		OPENSSL_cleanse(b->data, b->capacity);
-	buffer_close(b);
-}
-
-void identity_files_close(struct identity_files *files)
-{
-	buffer_close(&files->ca_certificate);
-	buffer_close(&files->certificate);
-	identity_wipe(&files->ca_key);
-	identity_wipe(&files->key);
-}
-
-/* --- PEM in and out --- */
-
-static void bio_drain(BIO *bio, struct buffer *out)
-{
-	char *data;
-	long size = BIO_get_mem_data(bio, &data);
-	buffer_append(out, data, (size_t)size);
-}
-
-static BIO *bio_of(const void *bytes, size_t size)
-{
-	BIO *bio = size > 0 && size <= INT_MAX ? BIO_new_mem_buf(bytes, (int)size) : NULL;
-	return bio;
-}
-
-/* A key with a pass phrase must not make a daemon ask for it on its terminal. */
-static int no_pass_phrase(char *buffer, int size, int writing, void *data)
-{
-	return -1;
-}
-
-static X509 *certificate_parse(const char *pem, size_t size)
-{
-	BIO *bio = bio_of(pem, size);
-	X509 *certificate = bio ? PEM_read_bio_X509(bio, NULL, no_pass_phrase, NULL) : NULL;
-	BIO_free(bio);
-	return certificate;
-}
-
-static X509_REQ *request_parse(const char *pem, size_t size)
-{
-	BIO *bio = bio_of(pem, size);
-	X509_REQ *request = bio ? PEM_read_bio_X509_REQ(bio, NULL, no_pass_phrase, NULL) : NULL;
-	BIO_free(bio);
-	return request;
-}
-
-static EVP_PKEY *key_parse(const struct buffer *pem)
-{
-	BIO *bio = bio_of(pem->data, pem->size);
-	EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, no_pass_phrase, NULL) : NULL;
-	BIO_free(bio);
-	return key;
-}
-
-static int certificate_print(X509 *certificate, struct buffer *out)
-{
-	BIO *bio = BIO_new(BIO_s_mem());
-	int ok = bio && PEM_write_bio_X509(bio, certificate);
-	if (ok)
-		bio_drain(bio, out);
-	BIO_free(bio);
-	return ok;
-}
-
-static int key_print(EVP_PKEY *key, struct buffer *out)
-{
-	BIO *bio = BIO_new(BIO_s_secmem());
-	int ok = bio && PEM_write_bio_PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL);
-	if (ok)
-		bio_drain(bio, out);
-	BIO_free(bio);
-	return ok;
 }
 
 /* --- Certificates --- */
@@ -232,8 +147,8 @@ int identity_ca_make(
 	EVP_PKEY *pair = EVP_EC_gen("P-256");
 	X509 *ca = pair ? certificate_new(pair, IDENTITY_CA_DAYS) : NULL;
 	int rv = 0;
-	if (!ca || !ca_fill(ca, pair, cluster) || !key_print(pair, &key_text) ||
-	    !certificate_print(ca, certificate))
+	if (!ca || !ca_fill(ca, pair, cluster) || !pem_key_print(pair, &key_text) ||
+	    !pem_certificate_print(ca, certificate))
 		rv = fail(err, "make the cluster's CA");
 	else
 		buffer_append(key, key_text.data, key_text.size);
@@ -246,29 +161,19 @@ int identity_ca_make(
 int identity_key_make(struct buffer *key, struct err *err)
 {
 	EVP_PKEY *pair = EVP_EC_gen("P-256");
-	int rv = pair && key_print(pair, key) ? 0 : fail(err, "make a key");
+	int rv = pair && pem_key_print(pair, key) ? 0 : fail(err, "make a key");
 	EVP_PKEY_free(pair);
 	return rv;
-}
-
-static int request_print(X509_REQ *request, struct buffer *out)
-{
-	BIO *bio = BIO_new(BIO_s_mem());
-	int ok = bio && PEM_write_bio_X509_REQ(bio, request);
-	if (ok)
-		bio_drain(bio, out);
-	BIO_free(bio);
-	return ok;
 }
 
 int identity_request_make(
     const struct buffer *key, const char *name, struct buffer *request, struct err *err)
 {
-	EVP_PKEY *pair = key_parse(key);
+	EVP_PKEY *pair = pem_key(key);
 	X509_REQ *r = X509_REQ_new();
 	int ok = pair && r && name_add(X509_REQ_get_subject_name(r), "CN", name) &&
 		 X509_REQ_set_pubkey(r, pair) && X509_REQ_sign(r, pair, EVP_sha256()) &&
-		 request_print(r, request);
+		 pem_request_print(r, request);
 	int rv = ok ? 0 : fail(err, "make a certificate request");
 	X509_REQ_free(r);
 	EVP_PKEY_free(pair);
@@ -316,14 +221,14 @@ static int signing_check(
 static int request_sign(const struct identity_signing *signing, X509_REQ *request,
     struct buffer *certificate, struct err *err)
 {
-	X509 *ca = certificate_parse(
+	X509 *ca = pem_certificate(
 	    (const char *)signing->ca_certificate->data, signing->ca_certificate->size);
-	EVP_PKEY *ca_key = key_parse(signing->ca_key);
+	EVP_PKEY *ca_key = pem_key(signing->ca_key);
 	int rv = signing_check(signing, ca, ca_key, err);
 	if (rv == 0) {
 		X509 *node = certificate_new(X509_REQ_get0_pubkey(request), signing->days);
 		if (!node || !node_fill(node, signing, ca, ca_key) ||
-		    !certificate_print(node, certificate))
+		    !pem_certificate_print(node, certificate))
 			rv = fail(err, "sign a certificate");
 		X509_free(node);
 	}
@@ -335,7 +240,7 @@ static int request_sign(const struct identity_signing *signing, X509_REQ *reques
 int identity_sign(const struct identity_signing *signing, const char *request, size_t size,
     struct buffer *certificate, struct err *err)
 {
-	X509_REQ *r = request_parse(request, size);
+	X509_REQ *r = pem_request(request, size);
 	int rv;
 	if (!r)
 		rv = fail(err, "read the certificate request");
@@ -406,7 +311,7 @@ static int certificate_read(X509 *certificate, struct identity *identity, struct
 
 int identity_read(const char *pem, size_t size, struct identity *identity, struct err *err)
 {
-	X509 *certificate = certificate_parse(pem, size);
+	X509 *certificate = pem_certificate(pem, size);
 	if (!certificate)
 		return fail(err, "read a certificate");
 	int rv = certificate_read(certificate, identity, err);
@@ -424,9 +329,28 @@ int identity_read_der(const uint8_t *der, size_t size, struct identity *identity
 	return rv;
 }
 
+static int time_parse(const ASN1_TIME *time, int64_t *seconds)
+{
+	struct tm parts;
+	if (!ASN1_TIME_to_tm(time, &parts))
+		return 0;
+	*seconds = timegm(&parts);
+	return 1;
+}
+
+int identity_validity(
+    const char *pem, size_t size, struct identity_validity *validity, struct err *err)
+{
+	X509 *certificate = pem_certificate(pem, size);
+	int ok = certificate && time_parse(X509_get0_notBefore(certificate), &validity->from_s) &&
+		 time_parse(X509_get0_notAfter(certificate), &validity->until_s);
+	X509_free(certificate);
+	return ok ? 0 : fail(err, "read a certificate's validity");
+}
+
 int identity_fingerprint(const char *pem, size_t size, char hex[IDENTITY_HEX_SIZE], struct err *err)
 {
-	X509 *certificate = certificate_parse(pem, size);
+	X509 *certificate = pem_certificate(pem, size);
 	uint8_t digest[32];
 	unsigned n = sizeof(digest);
 	if (!certificate || !X509_digest(certificate, EVP_sha256(), digest, &n)) {
@@ -441,8 +365,8 @@ int identity_fingerprint(const char *pem, size_t size, char hex[IDENTITY_HEX_SIZ
 int identity_incarnation(
     const char *pem, size_t size, char incarnation[IDENTITY_INCARNATION_SIZE], struct err *err)
 {
-	X509 *certificate = certificate_parse(pem, size);
-	X509_REQ *request = certificate ? NULL : request_parse(pem, size);
+	X509 *certificate = pem_certificate(pem, size);
+	X509_REQ *request = certificate ? NULL : pem_request(pem, size);
 	EVP_PKEY *key = certificate ? X509_get0_pubkey(certificate)
 			: request   ? X509_REQ_get0_pubkey(request)
 				    : NULL;
@@ -461,207 +385,4 @@ int identity_incarnation(
 	X509_free(certificate);
 	ERR_clear_error();
 	return rv;
-}
-
-/* --- Checking a whole set --- */
-
-static int chain_check(X509 *ca, X509 *node, struct err *err)
-{
-	X509_STORE *store = X509_STORE_new();
-	X509_STORE_CTX *context = X509_STORE_CTX_new();
-	int rv = 0;
-	if (!store || !context || !X509_STORE_add_cert(store, ca) ||
-	    !X509_STORE_CTX_init(context, store, node, NULL))
-		rv = fail(err, "check node.crt");
-	else if (X509_verify_cert(context) != 1)
-		rv = err_set(err, -EBADMSG, "node.crt is not valid for the CA in ca.crt: %s",
-		    X509_verify_cert_error_string(X509_STORE_CTX_get_error(context)));
-	X509_STORE_CTX_free(context);
-	X509_STORE_free(store);
-	return rv;
-}
-
-static int ca_key_check(const struct identity_files *files, X509 *ca, struct err *err)
-{
-	if (files->ca_key.size == 0)
-		return 0;
-	EVP_PKEY *key = key_parse(&files->ca_key);
-	int rv = 0;
-	if (!key || X509_check_private_key(ca, key) != 1)
-		rv = err_set(err, -EBADMSG, "ca.key is not the key of ca.crt");
-	EVP_PKEY_free(key);
-	return rv;
-}
-
-int identity_check(const struct identity_files *files, struct identity *identity, struct err *err)
-{
-	struct identity said;
-	X509 *ca =
-	    certificate_parse((const char *)files->ca_certificate.data, files->ca_certificate.size);
-	X509 *node =
-	    certificate_parse((const char *)files->certificate.data, files->certificate.size);
-	EVP_PKEY *key = key_parse(&files->key);
-	int rv;
-	if (!ca || !node || !key)
-		rv = err_set(err, -EBADMSG, "%s is not PEM of a %s",
-		    !ca	    ? "ca.crt"
-		    : !node ? "node.crt"
-			    : "node.key",
-		    !ca || !node ? "certificate" : "private key");
-	else if (X509_check_private_key(node, key) != 1)
-		rv = err_set(err, -EBADMSG, "node.key is not the key of node.crt");
-	else if ((rv = chain_check(ca, node, err)) == 0 &&
-		 (rv = certificate_read(node, &said, err)) == 0)
-		rv = ca_key_check(files, ca, err);
-	if (rv == 0 && identity)
-		*identity = said;
-	EVP_PKEY_free(key);
-	X509_free(node);
-	X509_free(ca);
-	ERR_clear_error();
-	return rv;
-}
-
-/* --- Files --- */
-
-enum need { OPTIONAL, REQUIRED };
-
-struct file {
-	const char *name;
-	mode_t forbidden; /* bits of its mode that must not be set */
-	enum need need;
-	struct buffer *content;
-};
-#define FILES 4
-
-static void files_list(struct identity_files *files, struct file list[FILES])
-{
-	list[0] = (struct file){"ca.crt", 0022, REQUIRED, &files->ca_certificate};
-	list[1] = (struct file){"ca.key", 0077, OPTIONAL, &files->ca_key};
-	list[2] = (struct file){"node.crt", 0022, REQUIRED, &files->certificate};
-	list[3] = (struct file){"node.key", 0077, REQUIRED, &files->key};
-}
-
-static int file_read_open(int fd, const struct file *f, const char *path, struct err *err)
-{
-	struct stat st;
-	if (fstat(fd, &st) < 0)
-		return err_set(err, -errno, "%s: %s", path, strerror(errno));
-	if (!S_ISREG(st.st_mode) || st.st_size <= 0 || st.st_size > FILE_SIZE_MAX)
-		return err_set(
-		    err, -EBADMSG, "%s: not a file of 1 to %d bytes", path, FILE_SIZE_MAX);
-	if (st.st_mode & f->forbidden)
-		return err_set(err, -EPERM, "%s: mode is %04o, must be %s", path,
-		    (unsigned)(st.st_mode & 07777), f->forbidden == 0077 ? "0600" : "0644");
-	uint8_t *bytes = must_alloc((size_t)st.st_size);
-	ssize_t n = read(fd, bytes, (size_t)st.st_size);
-	if (n == st.st_size)
-		buffer_append(f->content, bytes, (size_t)n);
-	OPENSSL_cleanse(bytes, (size_t)st.st_size);
-	free(bytes);
-	return n == st.st_size ? 0 : err_set(err, -EIO, "%s: cannot be read whole", path);
-}
-
-static int file_read(const char *directory, const struct file *f, struct err *err)
-{
-	char path[PATH_MAX];
-	snprintf(path, sizeof(path), "%s/%s", directory, f->name);
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0 && errno == ENOENT && f->need == OPTIONAL)
-		return 0;
-	if (fd < 0)
-		return err_set(err, -errno, "%s: %s", path, strerror(errno));
-	int rv = file_read_open(fd, f, path, err);
-	close(fd);
-	return rv;
-}
-
-int identity_load(
-    const char *directory, struct identity_files *files, struct identity *identity, struct err *err)
-{
-	struct file list[FILES];
-	*files = (struct identity_files){0};
-	files_list(files, list);
-	int rv = 0;
-	for (int i = 0; i < FILES && rv == 0; i++)
-		rv = file_read(directory, &list[i], err);
-	if (rv == 0) {
-		rv = identity_check(files, identity, err);
-		if (rv < 0)
-			err_wrap(err, rv, "%s", directory);
-	}
-	if (rv < 0)
-		identity_files_close(files);
-	return rv;
-}
-
-static int file_write(int dir, const struct file *f, struct err *err)
-{
-	mode_t mode = f->forbidden == 0077 ? 0600 : 0644;
-	int fd = openat(dir, f->name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
-	if (fd < 0)
-		return err_set(err, -errno, "%s: %s", f->name, strerror(errno));
-	int rv = 0;
-	ssize_t n = write(fd, f->content->data, f->content->size);
-	/* fchmod: the umask may have taken bits that must be there. */
-	if (n != (ssize_t)f->content->size || fchmod(fd, mode) < 0 || fsync(fd) < 0)
-		rv = err_set(err, n < 0 || errno ? -errno : -ENOSPC, "%s: cannot be written: %s",
-		    f->name, strerror(errno ? errno : ENOSPC));
-	close(fd);
-	return rv;
-}
-
-static int files_write(const char *directory, struct file list[FILES], struct err *err)
-{
-	int dir = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dir < 0)
-		return err_set(err, -errno, "%s", strerror(errno));
-	int rv = 0;
-	for (int i = 0; i < FILES && rv == 0; i++) {
-		/* Left over from an attempt that was cut short; nobody has read it. */
-		if (unlinkat(dir, list[i].name, 0) < 0 && errno != ENOENT)
-			rv = err_set(err, -errno, "%s: %s", list[i].name, strerror(errno));
-		errno = 0;
-		if (rv == 0 && list[i].content->size > 0)
-			rv = file_write(dir, &list[i], err);
-	}
-	if (rv == 0 && fsync(dir) < 0)
-		rv = err_set(err, -errno, "%s", strerror(errno));
-	close(dir);
-	return rv;
-}
-
-static int parent_sync(const char *directory)
-{
-	char parent[PATH_MAX];
-	snprintf(parent, sizeof(parent), "%s", directory);
-	char *slash = strrchr(parent, '/');
-	if (slash)
-		*slash = '\0';
-	int fd = open(!slash ? "." : parent[0] ? parent : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int rv = fd < 0 || fsync(fd) < 0 ? -errno : 0;
-	if (fd >= 0)
-		close(fd);
-	return rv;
-}
-
-int identity_save(const char *directory, const struct identity_files *files, struct err *err)
-{
-	char new[PATH_MAX];
-	struct file list[FILES];
-	files_list((struct identity_files *)files, list);
-	if (snprintf(new, sizeof(new), "%s.new", directory) >= (int)sizeof(new))
-		return err_set(err, -ENAMETOOLONG, "%s: the name is too long", directory);
-	if (access(directory, F_OK) == 0)
-		return err_set(
-		    err, -EEXIST, "%s: is there already, and is left as it is", directory);
-	if (mkdir(new, 0700) < 0 && errno != EEXIST)
-		return err_set(err, -errno, "%s: %s", new, strerror(errno));
-	int rv = files_write(new, list, err);
-	if (rv < 0)
-		return err_wrap(err, rv, "%s", new);
-	if (rename(new, directory) < 0)
-		return err_set(err, -errno, "%s: %s", directory, strerror(errno));
-	rv = parent_sync(directory);
-	return rv < 0 ? err_set(err, rv, "%s: %s", directory, strerror(-rv)) : 0;
 }

@@ -1,5 +1,5 @@
 /* Who a member is: the cluster's CA, the members' keys and certificates, and
- * the files that hold them. X.509 lives here and nowhere else.
+ * the files that hold them. X.509 lives here and in tls.c, nowhere else.
  *
  * A node's certificate says who it is in one place, a URI in its subject
  * alternative names: pvc:CLUSTER-UUID/node/ID. The subject (CN the node's
@@ -11,6 +11,7 @@
 #ifndef RAFT_IDENTITY_H
 #define RAFT_IDENTITY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -30,12 +31,33 @@ struct identity { /* what a node's certificate says */
 	char name[IDENTITY_NAME_SIZE];
 };
 
-/* The directory `identity/` of a data directory, as PEM. Owned: see identity_files_close(). */
+/* The directory `identity/` of a data directory, as PEM. Owned: see identity_files_close().
+ * While a rotation of the CA is under way there is more than one certificate in ca.crt, each as
+ * good as the others, and more than one key in ca.key, in any order. */
 struct identity_files {
 	struct buffer ca_certificate; /* ca.crt */
 	struct buffer ca_key; /* ca.key; empty: this node does not sign */
 	struct buffer certificate; /* node.crt */
 	struct buffer key; /* node.key */
+};
+
+enum identity_part { /* one of the files */
+	IDENTITY_CA_CERTIFICATE,
+	IDENTITY_CA_KEY,
+	IDENTITY_CERTIFICATE,
+	IDENTITY_KEY,
+};
+
+struct identity_validity { /* seconds since 1970 */
+	int64_t from_s, until_s;
+};
+
+#define IDENTITY_AUTHORITIES_MAX 8
+struct identity_authority { /* a CA of ca.crt */
+	char fingerprint[IDENTITY_HEX_SIZE];
+	struct identity_validity validity;
+	bool key; /* ca.key has its key */
+	bool signer; /* it signed node.crt */
 };
 
 /* Random numbers and digests. */
@@ -56,7 +78,7 @@ int identity_request_make(
     const struct buffer *key, const char *name, struct buffer *request, struct err *err);
 
 struct identity_signing {
-	const struct buffer *ca_certificate, *ca_key;
+	const struct buffer *ca_certificate, *ca_key; /* of one authority */
 	struct identity
 	    identity; /* of whom; nothing but the public key is taken from the request */
 	int days; /* from now; it also holds for the day before, for clocks that
@@ -67,6 +89,8 @@ struct identity_signing {
 int identity_sign(const struct identity_signing *signing, const char *request, size_t size,
     struct buffer *certificate, struct err *err);
 
+int identity_validity(
+    const char *pem, size_t size, struct identity_validity *validity, struct err *err);
 /* SHA-256 in hex of the first certificate in this PEM (its DER form, as
  * `openssl x509 -fingerprint -sha256` has it, without the colons). */
 int identity_fingerprint(
@@ -91,6 +115,22 @@ int identity_check(const struct identity_files *files, struct identity *identity
 /* Write them as DIRECTORY, which must not exist: all of it appears at once, and
  * is on the disk when this returns. -EEXIST: it is there, and was not touched. */
 int identity_save(const char *directory, const struct identity_files *files, struct err *err);
+/* Write one of the files of DIRECTORY anew, or remove it when it is empty. It is the old one or the
+ * new one at each instant, and the new one is on the disk when this returns. Blocks. */
+int identity_replace(const char *directory, const struct identity_files *files,
+    enum identity_part part, struct err *err);
+
+/* The authorities of ca.crt, in order: how many. */
+unsigned identity_authorities(
+    const struct identity_files *files, struct identity_authority list[IDENTITY_AUTHORITIES_MAX]);
+/* Append one of them alone: its certificate and, where it is here, its key, which may be NULL.
+ * -ENOENT: it is not in ca.crt. */
+int identity_authority_get(const struct identity_files *files, const char *fingerprint,
+    struct buffer *certificate, struct buffer *key);
+/* Take one out of files, in memory: its certificate and its key. */
+void identity_authority_drop(struct identity_files *files, const char *fingerprint);
+
+void identity_files_copy(struct identity_files *to, const struct identity_files *from);
 /* Wipes the keys from memory. */
 void identity_files_close(struct identity_files *files);
 /* Frees a buffer that held a secret, wiping it first. */

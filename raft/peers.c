@@ -7,9 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "raft/peers_channel.h"
-#include "raft/peers_listener.h"
-#include "raft/strangers.h"
+#include "raft/peers_core.h"
 
 #define DIAL_LIMIT_MS	 3000
 #define HANDSHAKE_MS	 5000
@@ -19,66 +17,6 @@
 #define RETRY_MAX_MS	 1000
 #define QUEUE_MAX	 (32u << 20)
 #define USER_TIMEOUT_MS	 2000
-
-enum link_kind {
-	LINK_DIALLED, /* by us, to a member; it is greeted with an empty frame */
-	LINK_UNKNOWN, /* accepted; has not said who it is */
-	LINK_MEMBER, /* accepted, from a member */
-	LINK_GUEST, /* accepted, from somebody who wants to join */
-};
-
-struct member;
-
-struct link { /* freed when its channel is gone */
-	struct channel channel;
-	struct peers *peers;
-	enum link_kind kind;
-	struct member *member; /* DIALLED, MEMBER; NULL once it lost its place there */
-	uint64_t guest; /* GUEST */
-	uint64_t welcomed_ms; /* DIALLED: when the other side took us in; 0: not yet */
-	char address[ENDPOINT_SIZE]; /* of the other side, in numbers */
-};
-
-struct member {
-	struct peers *peers;
-	struct peers_member who;
-	struct link *out, *in; /* the standing ones; out also while it is being dialled */
-	uv_timer_t timer; /* for the next dial */
-	uv_getaddrinfo_t query;
-	enum { MEMBER_IDLE, MEMBER_RESOLVING, MEMBER_OUTDATED } resolver;
-	enum { MEMBER_STAYS, MEMBER_LEAVES } fate;
-	/* Connections stood since its last loss: the next that breaks is news. */
-	enum { MEMBER_SILENT, MEMBER_ALIVE } life;
-	unsigned retry_ms;
-	unsigned attempt;
-	uint64_t since_ms, bytes_in, bytes_out, dropped;
-	char error[128];
-};
-
-struct peers {
-	uv_loop_t *loop;
-	struct peers_handlers handlers;
-	struct identity identity;
-	struct tls_context *tls;
-	unsigned user_timeout_ms, handshake_ms;
-	size_t queue_max;
-	struct listener listener;
-	uv_prepare_t flusher;
-	uv_idle_t awake; /* keeps the loop from sleeping on what was sent after the flusher ran */
-	enum { QUEUES_EMPTY, QUEUES_FILLED } queues;
-	enum { PEERS_OPEN, PEERS_CLOSING } state;
-	unsigned living; /* handles, members and links that are not gone yet */
-	void (*done)(void *data);
-	void *done_data;
-	struct member *members[PEERS_MEMBERS_MAX]; /* by id */
-	unsigned n_members;
-	struct link *unknown[PEERS_HALF_OPEN_MAX]; /* oldest first */
-	unsigned n_unknown;
-	struct link *guests[PEERS_GUESTS_MAX];
-	uint64_t last_guest;
-	struct strangers strangers;
-	struct channel_scratch scratch;
-};
 
 static void living_gone(struct peers *p)
 {
@@ -186,46 +124,14 @@ static void member_dead(struct member *m)
 
 /* --- Who is it? --- */
 
-static int peer_check(struct link *l, struct identity *peer, struct err *err)
-{
-	const struct peers *p = l->peers;
-	int rv = tls_peer(l->channel.tls, peer, err);
-	if (rv < 0)
-		return rv;
-	if (strcmp(peer->cluster, p->identity.cluster) != 0)
-		return err_set(err, -EPERM, "its certificate is of cluster %s", peer->cluster);
-	return 0;
-}
-
-static struct member *member_find(const struct peers *p, uint64_t id)
-{
-	unsigned low = 0, high = p->n_members;
-	while (low < high) {
-		unsigned middle = (low + high) / 2;
-		if (p->members[middle]->who.id < id)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low < p->n_members && p->members[low]->who.id == id ? p->members[low] : NULL;
-}
-
 static void dialled_opened(struct link *l)
 {
-	struct identity peer;
 	struct err err;
-	if (peer_check(l, &peer, &err) < 0) {
+	if (who_was_dialled(l, &err) < 0)
 		link_refuse(l, err.text);
-		return;
-	}
-	if (peer.id != l->member->who.id) {
-		err_set(&err, -EPERM, "dialled node %llu, but its certificate is of node %llu (%s)",
-		    (unsigned long long)l->member->who.id, (unsigned long long)peer.id, peer.name);
-		link_refuse(l, err.text);
-		return;
-	}
-	/* The other side has yet to accept our certificate. */
-	channel_limit(&l->channel, WELCOME_LIMIT_MS);
+	else
+		/* The other side has yet to accept our certificate. */
+		channel_limit(&l->channel, WELCOME_LIMIT_MS);
 }
 
 static void guest_opened(struct link *l)
@@ -263,24 +169,14 @@ static void member_accept(struct member *m, struct link *l)
 
 static void accepted_opened(struct link *l)
 {
-	struct identity peer;
+	struct member *m;
 	struct err err;
-	if (tls_purpose(l->channel.tls) == TLS_JOIN) {
+	if (tls_purpose(l->channel.tls) == TLS_JOIN)
 		guest_opened(l);
-		return;
-	}
-	if (peer_check(l, &peer, &err) < 0) {
+	else if (who_has_dialled(l, &m, &err) < 0)
 		link_refuse(l, err.text);
-		return;
-	}
-	struct member *m = member_find(l->peers, peer.id);
-	if (m) {
+	else
 		member_accept(m, l);
-		return;
-	}
-	err_set(
-	    &err, -EPERM, "node %llu (%s) is not a member", (unsigned long long)peer.id, peer.name);
-	link_refuse(l, err.text);
 }
 
 static void on_opened(struct channel *c)
@@ -582,17 +478,39 @@ static const struct peers_member *listed(
 	return NULL;
 }
 
-static void member_move(struct member *m, const char *address)
+static void member_move(struct member *m, const struct peers_member *who)
 {
-	if (strcmp(m->who.address, address) == 0)
+	bool same = strcmp(m->who.address, who->address) == 0;
+	m->who = *who;
+	if (same)
 		return;
-	snprintf(m->who.address, sizeof(m->who.address), "%s", address);
 	if (m->out)
 		link_close(m->out, CHANNEL_SAY_DONE);
 	if (m->resolver == MEMBER_RESOLVING)
 		m->resolver = MEMBER_OUTDATED;
 	m->retry_ms = 0;
 	uv_timer_start(&m->timer, on_dial, 0, 0);
+}
+
+void peers_given_out(struct peers *p, uint64_t next_id)
+{
+	p->next_id = next_id;
+}
+
+int peers_identity(struct peers *p, const struct identity_files *files, struct err *err)
+{
+	struct identity identity;
+	int rv = identity_check(files, &identity, err);
+	if (rv < 0)
+		return rv;
+	if (identity.id != p->identity.id || strcmp(identity.cluster, p->identity.cluster) != 0)
+		return err_set(err, -EINVAL, "the certificate is of another node");
+	struct tls_context *tls = tls_context_new(files, err);
+	if (!tls)
+		return -EPROTO;
+	tls_context_free(p->tls);
+	p->tls = tls;
+	return 0;
 }
 
 void peers_members(struct peers *p, const struct peers_member *members, unsigned n)
@@ -608,9 +526,9 @@ void peers_members(struct peers *p, const struct peers_member *members, unsigned
 	}
 	p->n_members = kept;
 	for (unsigned i = 0; i < n; i++) {
-		struct member *m = member_find(p, members[i].id);
+		struct member *m = peers_find(p, members[i].id);
 		if (m)
-			member_move(m, members[i].address);
+			member_move(m, &members[i]);
 		else if (members[i].id != p->identity.id && p->n_members < PEERS_MEMBERS_MAX)
 			member_new(p, &members[i]);
 	}
@@ -624,7 +542,7 @@ static void on_awake(uv_idle_t *idle)
 
 void peers_send(struct peers *p, uint64_t to, const void *bytes, size_t size)
 {
-	struct member *m = member_find(p, to);
+	struct member *m = peers_find(p, to);
 	assert(size <= PEERS_FRAME_MAX);
 	if (!m)
 		return;

@@ -68,14 +68,24 @@ int peers_open(struct peers **peers, const struct peers_options *options, struct
  * the death of this process, which it is about to be. */
 void peers_close(struct peers *peers, void (*done)(void *data), void *data);
 
+/* From now on we are these files: new connections show the new certificate and trust the new
+ * authorities, the standing ones go on. The id stays. Returns 0, or -errno with err and all is
+ * as it was. */
+int peers_identity(struct peers *peers, const struct identity_files *files, struct err *err);
+
 struct peers_member {
 	uint64_t id;
+	char name[IDENTITY_NAME_SIZE]; /* that its certificate must say; "": any */
 	char address[ENDPOINT_SIZE]; /* host:port */
 };
 /* From now on these are the members, ourselves among them or not: they may connect, and are
  * dialled until they answer. Connections with others are closed, with word that it is no death.
  * Call it again at each change; what stays the same is not disturbed. */
 void peers_members(struct peers *peers, const struct peers_member *members, unsigned n);
+
+/* Ids below next_id were given out: who shows one and is no member was removed, and is told of
+ * so. */
+void peers_given_out(struct peers *peers, uint64_t next_id);
 
 /* Send a frame. Copied, or dropped (and counted) when there is no connection or the queue is
  * full. size <= PEERS_FRAME_MAX. */

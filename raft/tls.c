@@ -3,25 +3,43 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <openssl/bio.h>
 #include <openssl/err.h>
-#include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 
+#include "raft/pem.h"
+
 #define CHAIN_SIZE_MAX 16384 /* bytes of certificates that a stranger can make us read */
 
+#define HOST_DIGITS   32 /* of a fingerprint, in the name that a guest asks for */
+#define HOST_SIZE     (HOST_DIGITS + sizeof(".pvc"))
+#define STAND_IN_DAYS 30
+
+/* Who joins may know another CA than the one that our certificate is of, while one is taking the
+ * other's place: it says which (SNI), and is shown one that we made for ourselves. */
+struct stand_in {
+	char host[HOST_SIZE];
+	X509 *certificate, *ca;
+};
+
 struct tls_context {
+	unsigned references;
 	SSL_CTX *ssl;
 	BIO_METHOD *bytes;
 	char fingerprint[IDENTITY_HEX_SIZE]; /* "" unless pinned */
+	EVP_PKEY *key; /* NULL when pinned */
+	struct stand_in stand_ins[IDENTITY_AUTHORITIES_MAX];
+	unsigned n_stand_ins;
 };
 
 struct tls {
 	SSL *ssl;
+	struct tls_context *context;
 	const uint8_t *fed; /* the caller's */
 	size_t fed_size;
 	struct buffer wire;
@@ -151,6 +169,7 @@ static int context_rules(SSL_CTX *ssl)
 static struct tls_context *context_new(struct err *err)
 {
 	struct tls_context *context = must_alloc(sizeof(*context));
+	context->references = 1;
 	context->bytes = bytes_method();
 	context->ssl = SSL_CTX_new(TLS_method());
 	if (context->bytes && context->ssl && context_rules(context->ssl))
@@ -160,20 +179,76 @@ static struct tls_context *context_new(struct err *err)
 	return NULL;
 }
 
-static X509 *certificate_parse(const struct buffer *pem)
+static void host_print(const char *fingerprint, char host[HOST_SIZE])
 {
-	BIO *bio = BIO_new_mem_buf(pem->data, (int)pem->size);
-	X509 *certificate = bio ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL;
-	BIO_free(bio);
-	return certificate;
+	snprintf(host, HOST_SIZE, "%.*s.pvc", HOST_DIGITS, fingerprint);
 }
 
-static EVP_PKEY *key_parse(const struct buffer *pem)
+static int host_choose(SSL *ssl, int *alert, void *data)
 {
-	BIO *bio = BIO_new_mem_buf(pem->data, (int)pem->size);
-	EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL) : NULL;
-	BIO_free(bio);
-	return key;
+	const struct tls_context *context = data;
+	const char *host = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+	for (unsigned i = 0; host && i < context->n_stand_ins; i++) {
+		const struct stand_in *s = &context->stand_ins[i];
+		if (strcmp(host, s->host) != 0)
+			continue;
+		STACK_OF(X509) *chain = sk_X509_new_null();
+		int ok = chain && sk_X509_push(chain, s->ca) &&
+			 SSL_use_cert_and_key(ssl, s->certificate, context->key, chain, 1);
+		sk_X509_free(chain);
+		return ok ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL;
+	}
+	return SSL_TLSEXT_ERR_OK;
+}
+
+/* A certificate of our own by an authority whose key we have. */
+static int stand_in_make(struct stand_in *s, const struct identity_files *files,
+    const char *fingerprint, struct err *err)
+{
+	struct buffer ca = {0}, key = {0}, request = {0}, certificate = {0};
+	struct identity_signing signing = {
+	    .ca_certificate = &ca, .ca_key = &key, .days = STAND_IN_DAYS};
+	const struct buffer *own = &files->certificate;
+	int rv = identity_authority_get(files, fingerprint, &ca, &key);
+	if (rv == 0)
+		rv = identity_read((const char *)own->data, own->size, &signing.identity, err);
+	if (rv == 0)
+		rv = identity_request_make(&files->key, signing.identity.name, &request, err);
+	if (rv == 0)
+		rv = identity_sign(
+		    &signing, (const char *)request.data, request.size, &certificate, err);
+	host_print(fingerprint, s->host);
+	s->certificate = pem_certificate((const char *)certificate.data, certificate.size);
+	s->ca = pem_certificate((const char *)ca.data, ca.size);
+	identity_wipe(&key);
+	buffer_close(&ca);
+	buffer_close(&request);
+	buffer_close(&certificate);
+	return s->certificate && s->ca ? 0 : err_wrap(err, -EPROTO, "set up TLS for guests");
+}
+
+/* Trust every authority; the one that signed our own certificate goes along with it, for those who
+ * only know its fingerprint. */
+static int authorities_set(
+    struct tls_context *context, const struct identity_files *files, struct err *err)
+{
+	struct identity_authority list[IDENTITY_AUTHORITIES_MAX];
+	unsigned n = identity_authorities(files, list);
+	int ok = n > 0, rv = 0;
+	for (unsigned i = 0; i < n && ok; i++) {
+		struct buffer pem = {0};
+		identity_authority_get(files, list[i].fingerprint, &pem, NULL);
+		X509 *ca = pem_certificate((const char *)pem.data, pem.size);
+		ok = ca && X509_STORE_add_cert(SSL_CTX_get_cert_store(context->ssl), ca) &&
+		     (!list[i].signer || SSL_CTX_add1_chain_cert(context->ssl, ca));
+		X509_free(ca);
+		buffer_close(&pem);
+	}
+	for (unsigned i = 0; i < n && ok && rv == 0; i++)
+		if (list[i].key && !list[i].signer)
+			rv = stand_in_make(&context->stand_ins[context->n_stand_ins++], files,
+			    list[i].fingerprint, err);
+	return ok ? rv : fail(err, "set up TLS with the cluster's CA");
 }
 
 struct tls_context *tls_context_new(const struct identity_files *files, struct err *err)
@@ -181,22 +256,22 @@ struct tls_context *tls_context_new(const struct identity_files *files, struct e
 	struct tls_context *context = context_new(err);
 	if (!context)
 		return NULL;
-	X509 *ca = certificate_parse(&files->ca_certificate);
-	X509 *own = certificate_parse(&files->certificate);
-	EVP_PKEY *key = key_parse(&files->key);
+	X509 *own = pem_certificate((const char *)files->certificate.data, files->certificate.size);
 	SSL_CTX *ssl = context->ssl;
-	/* The CA goes along with our own certificate, for those who only know its fingerprint. */
-	if (!ca || !own || !key || !X509_STORE_add_cert(SSL_CTX_get_cert_store(ssl), ca) ||
-	    !SSL_CTX_use_certificate(ssl, own) || !SSL_CTX_use_PrivateKey(ssl, key) ||
-	    !SSL_CTX_check_private_key(ssl) || !SSL_CTX_add1_chain_cert(ssl, ca)) {
-		fail(err, "set up TLS with our certificate");
-		tls_context_free(context);
-		context = NULL;
-	}
-	EVP_PKEY_free(key);
+	context->key = pem_key(&files->key);
+	int rv = 0;
+	if (!own || !context->key || !SSL_CTX_use_certificate(ssl, own) ||
+	    !SSL_CTX_use_PrivateKey(ssl, context->key) || !SSL_CTX_check_private_key(ssl))
+		rv = fail(err, "set up TLS with our certificate");
+	else
+		rv = authorities_set(context, files, err);
+	SSL_CTX_set_tlsext_servername_callback(ssl, host_choose);
+	SSL_CTX_set_tlsext_servername_arg(ssl, context);
 	X509_free(own);
-	X509_free(ca);
-	return context;
+	if (rv == 0)
+		return context;
+	tls_context_free(context);
+	return NULL;
 }
 
 struct tls_context *tls_context_new_pinned(
@@ -212,8 +287,13 @@ struct tls_context *tls_context_new_pinned(
 
 void tls_context_free(struct tls_context *context)
 {
-	if (!context)
+	if (!context || --context->references > 0)
 		return;
+	for (unsigned i = 0; i < context->n_stand_ins; i++) {
+		X509_free(context->stand_ins[i].certificate);
+		X509_free(context->stand_ins[i].ca);
+	}
+	EVP_PKEY_free(context->key);
 	SSL_CTX_free(context->ssl);
 	BIO_meth_free(context->bytes);
 	free(context);
@@ -229,6 +309,8 @@ struct tls *tls_new(struct tls_context *context, enum tls_side side, enum tls_pu
 	/* Out of memory: the same answer as must_alloc's. */
 	if (!tls->ssl || !bio)
 		abort();
+	tls->context = context;
+	context->references++;
 	BIO_set_data(bio, tls);
 	BIO_set_init(bio, 1);
 	SSL_set_bio(tls->ssl, bio, bio);
@@ -236,6 +318,10 @@ struct tls *tls_new(struct tls_context *context, enum tls_side side, enum tls_pu
 		SSL_set_accept_state(tls->ssl);
 		return tls;
 	}
+	char host[HOST_SIZE];
+	host_print(context->fingerprint, host);
+	if (context->fingerprint[0] && !SSL_set_tlsext_host_name(tls->ssl, host))
+		abort();
 	const unsigned char *protocol = protocols[purpose];
 	if (SSL_set_alpn_protos(tls->ssl, protocol, protocol[0] + 1u) != 0)
 		abort();
@@ -248,6 +334,7 @@ void tls_free(struct tls *tls)
 	if (!tls)
 		return;
 	SSL_free(tls->ssl);
+	tls_context_free(tls->context);
 	buffer_close(&tls->wire);
 	free(tls);
 }

@@ -27,9 +27,10 @@ struct tls_context *tls_context_new(const struct identity_files *files, struct e
  * this fingerprint, which the other side must send along. */
 struct tls_context *tls_context_new_pinned(
     const char fingerprint[IDENTITY_HEX_SIZE], struct err *err);
+/* Connections of it go on. */
 void tls_context_free(struct tls_context *context);
 
-/* The context must outlive it. purpose only counts for TLS_DIAL. */
+/* It keeps the context alive. purpose only counts for TLS_DIAL. */
 struct tls *tls_new(struct tls_context *context, enum tls_side side, enum tls_purpose purpose);
 void tls_free(struct tls *tls);
 

@@ -143,6 +143,67 @@ static void who_has_a_wrong_secret_is_told_so(void **state)
 	node_close(&node);
 }
 
+/* A token of before a rotation, at a node whose certificate is of the new CA already. */
+static struct join *join_with_an_old_token(
+    struct node *node, const struct authority *new, struct identity_files *files)
+{
+	struct err err;
+	node_open(node, 1);
+	*files = authority_admit(new, 1, authority.cluster, 30);
+	buffer_append(
+	    &files->ca_certificate, authority.certificate.data, authority.certificate.size);
+	buffer_append(&files->ca_key, authority.key.data, authority.key.size);
+	buffer_append(&files->ca_key, new->key.data, new->key.size);
+	authority_check(peers_identity(node->peers, files, &err), &err);
+	return join_new(peers_port(node->peers));
+}
+
+static void a_token_is_good_as_long_as_its_ca_is_trusted(void **state)
+{
+	struct node node;
+	struct authority new;
+	struct identity_files files;
+	authority_open(&new);
+	struct join *j = join_with_an_old_token(&node, &new, &files);
+	join_start(j);
+	WAIT_FOR(node.joined == 1);
+	struct guest_answer *answer = must_alloc(sizeof(*answer));
+	snprintf(answer->cluster, sizeof(answer->cluster), "%s", authority.cluster);
+	answer->id = 1;
+	pem_copy(answer->ca_certificate, &files.ca_certificate);
+	pem_copy(answer->certificate, &files.certificate);
+	assert_int_equal(peers_guest_answer(node.peers, node.guest, answer), 0);
+	WAIT_FOR(join_done(j));
+	if (j->result != 0)
+		fail_msg("%d: %s", j->result, j->err.text);
+	free(answer);
+	join_finish(j);
+	identity_files_close(&files);
+	authority_close(&new);
+	node_close(&node);
+}
+
+static void a_token_whose_ca_is_trusted_no_more_is_told_so_in_one_line(void **state)
+{
+	struct node node;
+	struct authority new;
+	struct identity_files files;
+	struct err err;
+	authority_open(&new);
+	struct join *j = join_with_an_old_token(&node, &new, &files);
+	identity_authority_drop(&files, authority.fingerprint);
+	assert_int_equal(peers_identity(node.peers, &files, &err), 0);
+	join_start(j);
+	WAIT_FOR(join_done(j));
+	assert_int_equal(j->result, -EPROTO);
+	assert_non_null(strstr(j->err.text, "or its CA is another since: make a new token"));
+	assert_int_equal(node.joined, 0);
+	join_finish(j);
+	identity_files_close(&files);
+	authority_close(&new);
+	node_close(&node);
+}
+
 static void a_secret_is_not_told_to_another_cluster(void **state)
 {
 	struct node node;
@@ -251,6 +312,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    ON_LOOP(who_has_the_secret_joins_and_can_open_its_peers),
 	    ON_LOOP(who_has_a_wrong_secret_is_told_so),
+	    ON_LOOP(a_token_is_good_as_long_as_its_ca_is_trusted),
+	    ON_LOOP(a_token_whose_ca_is_trusted_no_more_is_told_so_in_one_line),
 	    ON_LOOP(a_secret_is_not_told_to_another_cluster),
 	    ON_LOOP(a_secret_is_not_told_to_a_cluster_of_another_name),
 	    ON_LOOP(a_liar_that_shows_the_right_ca_beside_its_own_certificate_gets_nothing),

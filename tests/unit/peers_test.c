@@ -2,9 +2,12 @@
 #include <signal.h>
 #include <sys/wait.h>
 
+#include "raft/pem.h"
 #include "tests/unit/members.h"
 
 #define NODE_UNKNOWN 77
+#define NODE_RENAMED 3
+#define NODE_REMOVED 4
 
 /* --- Members --- */
 
@@ -427,6 +430,44 @@ static void certificate_that_has_expired(struct caller *c)
 	caller_shake(c, context_of(&authority, 2, -1), TLS_MEMBER);
 }
 
+/* Node 2's certificate, valid from tomorrow on. */
+static void certificate_that_is_not_yet_valid(struct caller *c)
+{
+	struct err err;
+	struct identity_files files = authority_admit(&authority, 2, authority.cluster, 30);
+	const struct buffer *pem = &files.certificate;
+	X509 *certificate = pem_certificate((const char *)pem->data, pem->size);
+	EVP_PKEY *key = pem_key(&authority.key);
+	assert_non_null(X509_time_adj_ex(X509_getm_notBefore(certificate), 1, 0, NULL));
+	assert_true(X509_sign(certificate, key, EVP_sha256()) > 0);
+	files.certificate.size = 0;
+	assert_true(pem_certificate_print(certificate, &files.certificate));
+	caller_shake(c, tls_context_new(&files, &err), TLS_MEMBER);
+	X509_free(certificate);
+	EVP_PKEY_free(key);
+	identity_files_close(&files);
+}
+
+/* Of the cluster's CA, for the id of a member, but in another's name. */
+static void certificate_in_the_name_of_another(struct caller *c)
+{
+	caller_shake(c, context_of(&authority, NODE_RENAMED, 30), TLS_MEMBER);
+}
+
+static void certificate_of_a_removed_member(struct caller *c)
+{
+	caller_shake(c, context_of(&authority, NODE_REMOVED, 30), TLS_MEMBER);
+}
+
+static void random_bytes(struct caller *c)
+{
+	uint8_t bytes[4096];
+	identity_random(bytes, sizeof(bytes));
+	bytes[0] |= 0x80; /* what OpenSSL takes for the beginning of a record is waited for */
+	turn();
+	(void)!send(c->fd, bytes, sizeof(bytes), MSG_NOSIGNAL);
+}
+
 static void plain_garbage(struct caller *c)
 {
 	static const char garbage[] = "GET / HTTP/1.1\r\nHost: raft\r\n\r\n";
@@ -470,6 +511,10 @@ static const struct {
     {certificate_of_no_member, "node 77 (node77) is not a member"},
     {certificate_of_another_cluster, "its certificate is of cluster "},
     {certificate_that_has_expired, "certificate has expired"},
+    {certificate_that_is_not_yet_valid, "certificate is not yet valid"},
+    {certificate_in_the_name_of_another, "node 3 (node3), but that node is three"},
+    {certificate_of_a_removed_member, "node 4 (node4) was removed from the cluster"},
+    {random_bytes, "TLS handshake: "},
     {plain_garbage, "TLS handshake: "},
     {a_huge_tls_record, "TLS handshake: "},
     {a_member_with_a_huge_frame, "a frame over the limit"},
@@ -482,10 +527,13 @@ static void each_kind_of_stranger_is_closed_with_one_word_about_it(void **state)
 	for (size_t i = 0; i < sizeof(strangers) / sizeof(strangers[0]); i++) {
 		struct node node;
 		struct caller c;
-		/* Member 2 is somewhere else, and not up. */
-		struct peers_member two = {.id = 2, .address = "127.0.0.1:1"};
+		/* They are somewhere else, and not up. */
+		const struct peers_member members[] = {
+		    {.id = 2, .address = "127.0.0.1:1", .name = "node2"},
+		    {.id = NODE_RENAMED, .address = "127.0.0.1:1", .name = "three"}};
 		node_open(&node, 1);
-		peers_members(node.peers, &two, 1);
+		peers_members(node.peers, members, 2);
+		peers_given_out(node.peers, NODE_REMOVED + 1);
 		caller_connect(&c, &node);
 		strangers[i].act(&c);
 		WAIT_FOR(!caller_turn(&c) && node.strangers > 0);
@@ -526,6 +574,47 @@ static void many_strangers_cost_few_words_and_no_memory(void **state)
 	node_close(&node);
 }
 
+/* A thousand that say nothing, while a member talks on; what the heap had at its highest. */
+static size_t silent_thousand(struct node *nodes)
+{
+	struct caller *crowd = must_alloc(1000 * sizeof(*crowd));
+	uint64_t received = nodes[0].received[2];
+	size_t highest = 0;
+	for (uint64_t i = 0; i < 1000; i++) {
+		caller_connect(&crowd[i], &nodes[0]);
+		turn();
+		size_t now = mallinfo2().uordblks;
+		highest = now > highest ? now : highest;
+		send_numbered(nodes[1].peers, 1, received + i);
+	}
+	WAIT_FOR(nodes[0].received[2] == received + 1000);
+	for (size_t i = 0; i < 1000; i++)
+		WAIT_FOR(recv(crowd[i].fd, &(char){0}, 1, MSG_DONTWAIT) == 0);
+	turns_for(20);
+	for (size_t i = 0; i < 1000; i++)
+		caller_close(&crowd[i]);
+	free(crowd);
+	return highest;
+}
+
+static void a_thousand_silent_connections_cost_no_memory(void **state)
+{
+	struct node nodes[2];
+	node_open(&nodes[0], 1);
+	node_open(&nodes[1], 2);
+	introduce(nodes, 2);
+	WAIT_FOR(all_connected(nodes, 2));
+	silent_thousand(nodes);
+	size_t before = mallinfo2().uordblks, highest = silent_thousand(nodes);
+	/* Each is closed, few words are lost on them, and what they cost at a time is bounded. */
+	assert_true(highest < before + PEERS_HALF_OPEN_MAX * (32u << 10));
+	assert_true(mallinfo2().uordblks < before + (32u << 10));
+	assert_in_range(nodes[0].strangers, 1, 20);
+	assert_int_equal(nodes[0].disorder, 0);
+	node_close(&nodes[0]);
+	node_close(&nodes[1]);
+}
+
 static void silent_crowds_do_not_keep_a_member_out(void **state)
 {
 	struct caller crowd[PEERS_HALF_OPEN_MAX + 40];
@@ -540,6 +629,112 @@ static void silent_crowds_do_not_keep_a_member_out(void **state)
 	WAIT_FOR(all_connected(nodes, 2));
 	for (size_t i = 0; i < sizeof(crowd) / sizeof(crowd[0]); i++)
 		caller_close(&crowd[i]);
+	node_close(&nodes[0]);
+	node_close(&nodes[1]);
+}
+
+/* --- Certificates that change --- */
+
+static void a_member_that_is_removed_is_cut_off_and_refused_from_then_on(void **state)
+{
+	struct node nodes[2];
+	node_open(&nodes[0], 1);
+	node_open(&nodes[1], 2);
+	introduce(nodes, 2);
+	WAIT_FOR(all_connected(nodes, 2));
+	struct peers_status status;
+	peers_given_out(nodes[0].peers, 3);
+	peers_members(nodes[0].peers, NULL, 0);
+	/* It does not know yet, and dials again and again. */
+	WAIT_FOR(nodes[0].strangers > 0);
+	assert_non_null(strstr(nodes[0].stranger, "node 2 (node2) was removed from the cluster"));
+	WAIT_FOR(peers_status(nodes[1].peers, &status, 1) == 1 && !status.sending);
+	assert_int_equal(nodes[0].lost[2] + nodes[1].lost[1], 0);
+	send_numbered(nodes[1].peers, 1, 0);
+	turns_for(50);
+	assert_int_equal(nodes[0].received[2], 0);
+	node_close(&nodes[0]);
+	node_close(&nodes[1]);
+}
+
+static void append(struct buffer *to, const struct buffer *from)
+{
+	buffer_append(to, from->data, from->size);
+}
+
+/* A certificate of this authority for a node; it trusts the other one as well. */
+static struct identity_files files_by(
+    const struct authority *by, uint64_t id, const struct authority *other)
+{
+	struct identity_files files = authority_admit(by, id, authority.cluster, 30);
+	append(&files.ca_certificate, &other->certificate);
+	return files;
+}
+
+static void a_new_certificate_is_shown_to_the_next_and_the_standing_go_on(void **state)
+{
+	struct node nodes[2];
+	struct peers_status status, after;
+	struct authority new;
+	struct caller c;
+	struct err err;
+	authority_open(&new);
+	node_open(&nodes[0], 1);
+	node_open(&nodes[1], 2);
+	introduce(nodes, 2);
+	WAIT_FOR(all_connected(nodes, 2));
+	assert_int_equal(peers_status(nodes[0].peers, &status, 1), 1);
+	struct identity_files files = files_by(&new, 1, &authority);
+	assert_int_equal(peers_identity(nodes[0].peers, &files, &err), 0);
+	send_numbered(nodes[1].peers, 1, 0);
+	WAIT_FOR(nodes[0].received[2] == 1);
+	assert_int_equal(peers_status(nodes[0].peers, &after, 1), 1);
+	assert_true(after.sending && after.receiving && after.since_ms == status.since_ms);
+	/* Somebody who trusts the new one alone is met by it. */
+	struct identity_files theirs = files_by(&authority, 7, &new);
+	theirs.ca_certificate.size = 0;
+	append(&theirs.ca_certificate, &new.certificate);
+	caller_connect(&c, &nodes[0]);
+	caller_shake(&c, tls_context_new(&theirs, &err), TLS_MEMBER);
+	WAIT_FOR(!caller_turn(&c) && nodes[0].strangers > 0);
+	assert_non_null(strstr(nodes[0].stranger, "node 7 (node7) is not a member"));
+	caller_close(&c);
+	/* What is not ours is not taken. */
+	struct identity_files wrong = files_by(&new, 3, &authority);
+	assert_int_equal(peers_identity(nodes[0].peers, &wrong, &err), -EINVAL);
+	identity_files_close(&wrong);
+	identity_files_close(&theirs);
+	identity_files_close(&files);
+	authority_close(&new);
+	node_close(&nodes[0]);
+	node_close(&nodes[1]);
+}
+
+static void members_of_two_authorities_meet_while_both_are_trusted(void **state)
+{
+	struct node nodes[2];
+	struct authority new;
+	struct err err;
+	authority_open(&new);
+	node_open(&nodes[0], 1);
+	node_open(&nodes[1], 2);
+	struct identity_files one = files_by(&new, 1, &authority);
+	struct identity_files two = files_by(&authority, 2, &new);
+	assert_int_equal(peers_identity(nodes[0].peers, &one, &err), 0);
+	assert_int_equal(peers_identity(nodes[1].peers, &two, &err), 0);
+	introduce(nodes, 2);
+	WAIT_FOR(all_connected(nodes, 2));
+	/* The old one is trusted no more: who still shows it stays out from now on. */
+	identity_authority_drop(&one, authority.fingerprint);
+	assert_int_equal(peers_identity(nodes[0].peers, &one, &err), 0);
+	peers_members(nodes[0].peers, NULL, 0);
+	introduce(nodes, 2);
+	WAIT_FOR(nodes[0].strangers > 0);
+	assert_non_null(strstr(nodes[0].stranger, "its certificate is refused"));
+	assert_false(all_connected(nodes, 2));
+	identity_files_close(&one);
+	identity_files_close(&two);
+	authority_close(&new);
 	node_close(&nodes[0]);
 	node_close(&nodes[1]);
 }
@@ -559,6 +754,10 @@ int main(void)
 	    ON_LOOP(a_stopped_member_fills_its_queue_and_no_more_and_goes_on_in_order),
 	    ON_LOOP(each_kind_of_stranger_is_closed_with_one_word_about_it),
 	    ON_LOOP(many_strangers_cost_few_words_and_no_memory),
+	    ON_LOOP(a_thousand_silent_connections_cost_no_memory),
+	    ON_LOOP(a_member_that_is_removed_is_cut_off_and_refused_from_then_on),
+	    ON_LOOP(a_new_certificate_is_shown_to_the_next_and_the_standing_go_on),
+	    ON_LOOP(members_of_two_authorities_meet_while_both_are_trusted),
 	    ON_LOOP(silent_crowds_do_not_keep_a_member_out),
 	};
 	return cmocka_run_group_tests(tests, authority_setup, authority_teardown);

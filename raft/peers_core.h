@@ -1,0 +1,78 @@
+/* What peers.c and peers_who.c share. Only for raft/peers*.c. */
+#ifndef RAFT_PEERS_CORE_H
+#define RAFT_PEERS_CORE_H
+
+#include "raft/peers.h"
+#include "raft/peers_channel.h"
+#include "raft/peers_listener.h"
+#include "raft/strangers.h"
+
+enum link_kind {
+	LINK_DIALLED, /* by us, to a member; it is greeted with an empty frame */
+	LINK_UNKNOWN, /* accepted; has not said who it is */
+	LINK_MEMBER, /* accepted, from a member */
+	LINK_GUEST, /* accepted, from somebody who wants to join */
+};
+
+struct member;
+
+struct link { /* freed when its channel is gone */
+	struct channel channel;
+	struct peers *peers;
+	enum link_kind kind;
+	struct member *member; /* DIALLED, MEMBER; NULL once it lost its place there */
+	uint64_t guest; /* GUEST */
+	uint64_t welcomed_ms; /* DIALLED: when the other side took us in; 0: not yet */
+	char address[ENDPOINT_SIZE]; /* of the other side, in numbers */
+};
+
+struct member {
+	struct peers *peers;
+	struct peers_member who;
+	struct link *out, *in; /* the standing ones; out also while it is being dialled */
+	uv_timer_t timer; /* for the next dial */
+	uv_getaddrinfo_t query;
+	enum { MEMBER_IDLE, MEMBER_RESOLVING, MEMBER_OUTDATED } resolver;
+	enum { MEMBER_STAYS, MEMBER_LEAVES } fate;
+	/* Connections stood since its last loss: the next that breaks is news. */
+	enum { MEMBER_SILENT, MEMBER_ALIVE } life;
+	unsigned retry_ms;
+	unsigned attempt;
+	uint64_t since_ms, bytes_in, bytes_out, dropped;
+	char error[128];
+};
+
+struct peers {
+	uv_loop_t *loop;
+	struct peers_handlers handlers;
+	struct identity identity;
+	struct tls_context *tls;
+	uint64_t next_id; /* no id from this on was ever given out; 0: not known */
+	unsigned user_timeout_ms, handshake_ms;
+	size_t queue_max;
+	struct listener listener;
+	uv_prepare_t flusher;
+	uv_idle_t awake; /* keeps the loop from sleeping on what was sent after the flusher ran */
+	enum { QUEUES_EMPTY, QUEUES_FILLED } queues;
+	enum { PEERS_OPEN, PEERS_CLOSING } state;
+	unsigned living; /* handles, members and links that are not gone yet */
+	void (*done)(void *data);
+	void *done_data;
+	struct member *members[PEERS_MEMBERS_MAX]; /* by id */
+	unsigned n_members;
+	struct link *unknown[PEERS_HALF_OPEN_MAX]; /* oldest first */
+	unsigned n_unknown;
+	struct link *guests[PEERS_GUESTS_MAX];
+	uint64_t last_guest;
+	struct strangers strangers;
+	struct channel_scratch scratch;
+};
+
+struct member *peers_find(const struct peers *p, uint64_t id); /* NULL: not a member */
+
+/* Whether the other side of a connection that has just been opened is whom we talk to:
+ * 0, or -errno with err for a log line. */
+int who_was_dialled(const struct link *l, struct err *err);
+int who_has_dialled(const struct link *l, struct member **member, struct err *err);
+
+#endif
