@@ -62,7 +62,9 @@ static void say_next(struct newcomer *n)
 	for (unsigned i = 0; i < c->coordinators_count; i++)
 		if (strcmp(c->coordinators[i], n->config.node) != 0)
 			newcomer_next(n, "pvc cluster token --node %s", c->coordinators[i]);
-	newcomer_next(n, "pvc cluster join TOKEN    (on each of those)");
+	newcomer_next(n, "%s",
+	    c->coordinators_count > 1 ? "pvc cluster join TOKEN    (on each of those)"
+				      : "pvc cluster token    (for each further node)");
 }
 
 static int run(struct newcomer *n)

@@ -186,6 +186,14 @@ static void show_plan(const struct newcomer *n)
 	text_table_free(t);
 }
 
+/* What was done beside the rest. */
+static void show_aside(const struct newcomer *n)
+{
+	const char *aside = text_of(n->said, "log_set_aside");
+	if (aside)
+		printf("A log that was there, and nobody's, is kept in %s.\n", aside);
+}
+
 static void show_next(const struct newcomer *n)
 {
 	const json_t *next = json_object_get(n->said, "next"), *one;
@@ -201,6 +209,9 @@ int newcomer_end(struct newcomer *n, int result, const char *headline)
 		json_object_set_new(n->said, "error", json_text(n->err.text));
 	else
 		json_object_set_new(n->said, "done", json_boolean(!n->plan));
+	if (n->founding.log_set_aside)
+		json_object_set_new(n->said, "log_set_aside",
+		    json_sprintf("%s/%s", n->founding.log, n->founding.aside));
 	if (n->json) {
 		json_dumpf(n->said, stdout, JSON_INDENT(2));
 		fputc('\n', stdout);
@@ -209,6 +220,7 @@ int newcomer_end(struct newcomer *n, int result, const char *headline)
 			show_plan(n);
 		if (*headline)
 			printf("\n%s\n", headline);
+		show_aside(n);
 		if (result >= 0)
 			show_next(n);
 		if (n->plan)

@@ -108,7 +108,7 @@ static bool is_known(const char *name)
 static void judge_content(const struct survey_report *report, const char *path)
 {
 	char strange[200] = "";
-	unsigned count = 0, ours = 0;
+	unsigned ours = 0;
 	DIR *directory = opendir(path);
 	const struct dirent *entry;
 	if (!directory) {
@@ -121,16 +121,15 @@ static void judge_content(const struct survey_report *report, const char *path)
 			strcmp(entry->d_name, "lost+found") != 0;
 		if (is_known(entry->d_name))
 			continue;
-		count++;
 		if (used + strlen(entry->d_name) + 3 < sizeof(strange))
 			snprintf(strange + used, sizeof(strange) - used, "%s%s", used ? ", " : "",
 			    entry->d_name);
 	}
 	closedir(directory);
-	if (count)
+	if (*strange)
 		survey_say(report, SURVEY_WARNING,
 		    "a directory of its own is better; these files are left alone",
-		    "%s has %u things that are not pvc's: %s", path, count, strange);
+		    "%s holds what is not pvc's: %s", path, strange);
 	else if (ours)
 		survey_say(report, SURVEY_OK, "",
 		    "%s was begun and never finished: this goes on with it", path);
