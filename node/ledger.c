@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "fsm/snapshot.h"
 #include "node/journal.h"
@@ -42,7 +44,10 @@ struct ledger {
 	struct wal *wal;
 	struct replica *replica;
 	struct replica *failed; /* the disk may still read its requests */
-	uv_async_t written; /* from the writer's thread */
+	/* From the writer's thread. Not uv_async_t: where the loop wakes before uv_async_send() has
+	 * returned it spins until it has, which is after nearly every write. */
+	int written_fd;
+	uv_poll_t written;
 	struct reopening reopening;
 	bool closing, reopen_under_way;
 	uint64_t reopen_ms; /* when to try again */
@@ -157,7 +162,8 @@ static void port_changed(void *data)
 static void wal_ready(void *data)
 {
 	struct ledger *l = data;
-	uv_async_send(&l->written);
+	/* It fails only where the loop has not looked for 2^64 writes. */
+	(void)eventfd_write(l->written_fd, 1);
 }
 
 static void write_done(void *data, uint64_t ticket, int status)
@@ -167,9 +173,11 @@ static void write_done(void *data, uint64_t ticket, int status)
 		replica_written(l->replica, ticket, status, now_ms());
 }
 
-static void written(uv_async_t *async)
+static void written(uv_poll_t *poll, int status, int events)
 {
-	struct ledger *l = async->data;
+	struct ledger *l = poll->data;
+	eventfd_t writes;
+	(void)eventfd_read(l->written_fd, &writes);
 	if (l->wal)
 		wal_collect(l->wal, write_done, l);
 }
@@ -210,7 +218,9 @@ static int make_replica(struct ledger *l, const struct disk_state *state, struct
 
 static void freed(uv_handle_t *handle)
 {
-	free(handle->data);
+	struct ledger *l = handle->data;
+	close(l->written_fd);
+	free(l);
 }
 
 /* With nobody who could call back any more. */
@@ -229,8 +239,12 @@ int ledger_open(struct ledger **ledger, const struct ledger_options *options, st
 	if (strlen(options->replica.address) >= REPLICA_ADDRESS_MAX)
 		return err_set(err, -EINVAL, "%s: an address has at most %d letters",
 		    options->replica.address, REPLICA_ADDRESS_MAX - 1);
+	int written_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (written_fd < 0)
+		return err_set(err, -errno, "eventfd: %s", strerror(errno));
 	struct ledger *l = must_alloc(sizeof(*l));
 	l->options = *options;
+	l->written_fd = written_fd;
 	snprintf(l->directory, sizeof(l->directory), "%s", options->directory);
 	snprintf(l->address, sizeof(l->address), "%s", options->replica.address);
 	l->reopening.options =
@@ -238,8 +252,9 @@ int ledger_open(struct ledger **ledger, const struct ledger_options *options, st
 	l->reopening.work.data = l;
 	while (!l->client)
 		identity_random(&l->client, sizeof(l->client));
-	uv_async_init(options->loop, &l->written, written);
+	uv_poll_init(options->loop, &l->written, written_fd);
 	l->written.data = l;
+	uv_poll_start(&l->written, UV_READABLE, written);
 	int result = wal_open(&l->wal, &l->reopening.options, &state, err);
 	if (!result)
 		result = make_replica(l, &state, err);
