@@ -53,7 +53,7 @@ bool authority_awaits(const struct cluster *c, const struct node *node)
 	switch (moving->state) {
 	case AUTHORITY_INCOMING:
 		return !authority_trusted(node, moving->id) ||
-		       (node->coordinator && !authority_held(node, moving->id));
+		       (node->mode == NODE_COORDINATOR && !authority_held(node, moving->id));
 	case AUTHORITY_OUTGOING:
 		return node->signer != active->id;
 	default:

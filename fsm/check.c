@@ -32,8 +32,13 @@ static int check_nodes(const struct cluster *c, struct err *err)
 			return err_set(err, -EBADMSG, "two nodes are named %s", node->name);
 		if (node->last.count > 1)
 			return err_set(err, -EBADMSG, "%s has two last keepalives", node->name);
-		if (node->coordinator == (node->coordinator_state == COORDINATOR_CLIENT))
-			return err_set(err, -EBADMSG, "%s: coordinator and client", node->name);
+		if ((node->mode == NODE_COORDINATOR) ==
+		    (node->coordinator_state == COORDINATOR_CLIENT))
+			return err_set(err, -EBADMSG, "%s: a %s is %s", node->name,
+			    state_name(node_mode_names, node->mode),
+			    state_name(coordinator_state_names, node->coordinator_state));
+		if (node->mode == NODE_WITNESS && node->hypervisor)
+			return err_set(err, -EBADMSG, "%s: a witness runs VMs", node->name);
 		bool holds = node->coordinator_state == COORDINATOR_PRIMARY ||
 			     node->coordinator_state == COORDINATOR_TAKEOVER;
 		holders += holds;

@@ -13,6 +13,7 @@ static struct node *node_new(struct cluster *c, const char *name, const char *ad
 	node->id = c->settings.next_node++;
 	snprintf(node->name, sizeof(node->name), "%s", name);
 	snprintf(node->address, sizeof(node->address), "%s", address);
+	node->seen_ms = c->settings.time_ms;
 	change_settings(c);
 	change_insert(c, &c->nodes, node);
 	return node;
@@ -34,7 +35,7 @@ int apply_found(struct cluster *c, struct command_found *command, struct err *er
 	s->next_node = s->next_vm = s->next_token = s->next_authority = 1;
 	struct node *node = node_new(c, command->node, command->address);
 	memcpy(node->incarnation, command->incarnation, sizeof(node->incarnation));
-	node->coordinator = true;
+	node->mode = NODE_COORDINATOR;
 	node->coordinator_state = COORDINATOR_SECONDARY;
 	return (int)node->id;
 }
@@ -112,9 +113,9 @@ int apply_join(struct cluster *c, struct command_join *command, struct err *err)
 	change_remove(c, &c->tokens, token);
 	struct node *node = node_new(c, command->name, command->address);
 	memcpy(node->incarnation, command->incarnation, sizeof(node->incarnation));
-	node->coordinator = command->coordinator;
-	node->hypervisor = command->hypervisor;
-	if (node->coordinator)
+	node->mode = command->mode;
+	node->hypervisor = command->hypervisor && command->mode != NODE_WITNESS;
+	if (node->mode == NODE_COORDINATOR)
 		node->coordinator_state = COORDINATOR_SECONDARY;
 	return (int)node->id;
 }

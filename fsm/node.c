@@ -55,7 +55,7 @@ int apply_node_hello(struct cluster *c, struct command_node_hello *command, stru
 	memcpy(node->arch, command->arch, sizeof(node->arch));
 	node->schema_min = command->schema_min;
 	node->schema_max = command->schema_max;
-	node->hypervisor = command->hypervisor;
+	node->hypervisor = command->hypervisor && node->mode != NODE_WITNESS;
 	node->daemon_state = DAEMON_INIT;
 	node->seen_ms = c->settings.time_ms;
 	change_touch(c, &c->nodes, node);

@@ -31,7 +31,7 @@ static void set_step(struct cluster *c, const char *step)
 int apply_takeover(struct cluster *c, struct command_takeover *command, struct err *err)
 {
 	struct node *node = cluster_node(c, command->node);
-	if (!node || !node->coordinator)
+	if (!node || node->mode != NODE_COORDINATOR)
 		return err_set(err, -EINVAL, "node %" PRIu32 " is no coordinator", command->node);
 	if (command->epoch <= c->primary.epoch)
 		return err_set(err, -ESTALE, "epoch %" PRIu64 " is not newer than %" PRIu64,
@@ -107,8 +107,9 @@ int apply_primary_want(struct cluster *c, struct command_primary_want *command, 
 	struct node *node = cluster_node(c, command->node);
 	if (!node)
 		return err_set(err, -ENOENT, "there is no node %" PRIu32, command->node);
-	if (!node->coordinator)
-		return err_set(err, -EINVAL, "%s is no coordinator", node->name);
+	if (node->mode != NODE_COORDINATOR)
+		return err_set(err, -EINVAL, "%s is no coordinator but a %s", node->name,
+		    state_name(node_mode_names, node->mode));
 	if (c->primary.node == node->id && c->primary.state == COORDINATOR_PRIMARY)
 		return 0;
 	if (node->last.count && node_silence_ms(c, node) > PRIMARY_SILENCE_MS)

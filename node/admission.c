@@ -19,7 +19,7 @@ static void add_addresses(const struct cluster *c, struct token *token)
 	cluster_each(c->nodes, struct node, node)
 	{
 		/* Only a coordinator has the CA's key. */
-		if (!node->coordinator || token->n_addresses == TOKEN_ADDRESSES_MAX)
+		if (node->mode != NODE_COORDINATOR || token->n_addresses == TOKEN_ADDRESSES_MAX)
 			continue;
 		snprintf(
 		    token->addresses[token->n_addresses++], ENDPOINT_SIZE, "%s", node->address);
@@ -94,7 +94,7 @@ static void welcome(
 	snprintf(answer->cluster_name, sizeof(answer->cluster_name), "%s", c->settings.name);
 	copy_pem(answer->ca_certificate, &j->admission->files->ca_certificate);
 	copy_pem(answer->certificate, certificate);
-	if (node->coordinator)
+	if (node->mode == NODE_COORDINATOR)
 		copy_pem(answer->ca_key, &j->admission->files->ca_key);
 	cluster_each(c->nodes, struct node, other)
 	{
@@ -142,6 +142,13 @@ static int clock_check(uint64_t guest_s, struct err *err)
 	    apart_s / 3600, guest_s > own_s ? "ahead of" : "behind");
 }
 
+static enum node_mode mode_wanted(const struct guest_request *request)
+{
+	if (request->wants & GUEST_WITNESS)
+		return NODE_WITNESS;
+	return request->wants & GUEST_COORDINATOR ? NODE_COORDINATOR : NODE_HYPERVISOR;
+}
+
 void admission_joined(
     const struct admission *a, uint64_t guest, const struct guest_request *request)
 {
@@ -153,7 +160,7 @@ void admission_joined(
 	snprintf(join->name, sizeof(join->name), "%s", request->name);
 	snprintf(join->address, sizeof(join->address), "%s", request->address);
 	identity_sha256_hex(request->secret, sizeof(request->secret), join->hash);
-	join->coordinator = request->wants & GUEST_COORDINATOR;
+	join->mode = mode_wanted(request);
 	join->hypervisor = request->wants & GUEST_HYPERVISOR;
 	int result = clock_check(request->time_s, &err);
 	if (!result)

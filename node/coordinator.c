@@ -112,7 +112,7 @@ static void wish_turn(struct coordinator *co, const struct cluster *c,
     const struct standing *standing, uint64_t now_ms, struct coordinator_turn *turn)
 {
 	const struct node *wanted = cluster_node(c, c->primary.wanted);
-	if (!wanted || wanted->id == standing->id || !wanted->coordinator)
+	if (!wanted || wanted->id == standing->id || wanted->mode != NODE_COORDINATOR)
 		return;
 	if (co->transfer_ms && now_ms - co->transfer_ms < TRANSFER_AGAIN_MS)
 		return;
@@ -131,7 +131,8 @@ void coordinator_turn(struct coordinator *co, const struct cluster *c,
 	bool mine = c->primary.node == standing->id && c->primary.epoch == standing->term;
 	if (standing->leader && mine)
 		primary_turn(co, c, standing, options, holding, now_ms, turn);
-	else if (standing->leader && me->coordinator && c->primary.epoch < standing->term)
+	else if (standing->leader && me->mode == NODE_COORDINATOR &&
+		 c->primary.epoch < standing->term)
 		tell_takeover(co, standing, turn, now_ms);
 	if (!turn->hold && !turn->propose)
 		let_go_turn(co, c, standing, holding, now_ms, turn);

@@ -187,10 +187,10 @@ void operation_cluster_member_list(struct operation_turn *turn)
 	cluster_each(c->nodes, struct node, node)
 	{
 		json_array_append_new(list,
-		    json_pack("{s:o, s:I, s:o, s:b, s:o, s:s, s:s, s:o}", "name",
+		    json_pack("{s:o, s:I, s:o, s:s, s:o, s:s, s:s, s:o}", "name",
 			json_text(node->name), "id", (json_int_t)node->id, "address",
-			json_text(node->address), "coordinator", (int)node->coordinator, "role",
-			role_json(log, node->id), "daemon_state",
+			json_text(node->address), "mode", state_name(node_mode_names, node->mode),
+			"role", role_json(log, node->id), "daemon_state",
 			state_name(daemon_state_names, node->daemon_state), "coordinator_state",
 			state_name(coordinator_state_names, node->coordinator_state), "certificate",
 			json_text(node->incarnation)));

@@ -35,7 +35,7 @@ static json_t *node_json(const struct cluster *c, const struct node *node)
 	struct memory m;
 	memory_of(c, node, &m);
 	json_t *json = json_pack("{s:o, s:I, s:s, s:s, s:s, s:s}", "name", json_text(node->name),
-	    "id", (json_int_t)node->id, "mode", node->coordinator ? "coordinator" : "hypervisor",
+	    "id", (json_int_t)node->id, "mode", state_name(node_mode_names, node->mode),
 	    "daemon_state", state_name(daemon_state_names, node->daemon_state), "coordinator_state",
 	    state_name(coordinator_state_names, node->coordinator_state), "domain_state",
 	    state_name(domain_state_names, node->domain_state));
@@ -118,7 +118,8 @@ static const struct node *successor(const struct cluster *c, const struct node *
 	const struct node *best = NULL;
 	cluster_each(c->nodes, struct node, node)
 	{
-		if (node == old || !node->coordinator || node->daemon_state != DAEMON_RUN)
+		if (node == old || node->mode != NODE_COORDINATOR ||
+		    node->daemon_state != DAEMON_RUN)
 			continue;
 		if (!best || node_silence_ms(c, node) < node_silence_ms(c, best))
 			best = node;

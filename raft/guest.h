@@ -25,6 +25,7 @@
 enum guest_wants { /* bits; others are ignored */
 	GUEST_COORDINATOR = 1,
 	GUEST_HYPERVISOR = 2,
+	GUEST_WITNESS = 4, /* and neither of the others */
 };
 
 struct guest_request {

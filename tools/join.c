@@ -83,8 +83,9 @@ static void make_request(struct joining *j)
 	snprintf(ask->address, sizeof(ask->address), "%.127s", n->peer);
 	snprintf(ask->request, sizeof(ask->request), "%.*s", (int)j->request.size,
 	    (char *)j->request.data);
-	ask->wants = (newcomer_is_coordinator(n) ? GUEST_COORDINATOR : 0) |
-		     (n->config.functions.enable_hypervisor ? GUEST_HYPERVISOR : 0);
+	ask->wants = n->config.mode == MODE_WITNESS ? GUEST_WITNESS : 0;
+	ask->wants |= (newcomer_is_coordinator(n) ? GUEST_COORDINATOR : 0) |
+		      (n->config.functions.enable_hypervisor ? GUEST_HYPERVISOR : 0);
 }
 
 /* Of who was not let in nothing stays; of who cannot know, all, to ask again. */

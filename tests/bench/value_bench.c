@@ -291,7 +291,7 @@ static void join(struct load *l, uint32_t id)
 	snprintf(join->name, sizeof(join->name), "hv%u", id);
 	snprintf(join->address, sizeof(join->address), "10.0.0.%u:1248", id);
 	snprintf(join->incarnation, sizeof(join->incarnation), "%048x", id * 2654435761u);
-	join->coordinator = id <= 5;
+	join->mode = id <= 5 ? NODE_COORDINATOR : NODE_HYPERVISOR;
 	join->hypervisor = true;
 	say(l, &token);
 	say(l, &command);

@@ -37,7 +37,7 @@ static void apply(struct cluster *c, struct command command)
 static void prepare_node(struct cluster *c, unsigned number)
 {
 	struct command token = {.number = COMMAND_token, .token = {.valid_ms = 1000000}};
-	struct command join = {.number = COMMAND_join, .join = {.coordinator = number < 3}};
+	struct command join = {.number = COMMAND_join, .join = {.mode = number < 3}};
 	snprintf(token.token.hash, sizeof(token.token.hash), "%064u", number);
 	memcpy(join.join.hash, token.token.hash, sizeof(join.join.hash));
 	snprintf(join.join.name, sizeof(join.join.name), "n%u", number);

@@ -57,7 +57,7 @@ static void node_up(uint32_t node)
 
 static int join(const char *name, const char *incarnation, const char *hash)
 {
-	struct command command = {.number = COMMAND_join, .join = {.coordinator = true}};
+	struct command command = {.number = COMMAND_join, .join = {.mode = NODE_COORDINATOR}};
 	snprintf(command.join.name, sizeof(command.join.name), "%s", name);
 	snprintf(command.join.address, sizeof(command.join.address), "%s:7000", name);
 	snprintf(command.join.incarnation, sizeof(command.join.incarnation), "%s", incarnation);

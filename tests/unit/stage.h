@@ -129,7 +129,7 @@ static inline void stage_tick(
 static inline void stage_node(struct stage *s, uint32_t id, const char *name)
 {
 	struct command token = {.number = COMMAND_token, .token = {.valid_ms = 1000}};
-	struct command join = {.number = COMMAND_join, .join = {.coordinator = true}};
+	struct command join = {.number = COMMAND_join, .join = {.mode = NODE_COORDINATOR}};
 	if (id > 1) {
 		memset(token.token.hash, '0', 64);
 		memset(join.join.hash, '0', 64);

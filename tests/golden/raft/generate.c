@@ -156,7 +156,7 @@ static void found(struct generator *g)
 		.address = "10.0.0.2:1248",
 		.incarnation = "two",
 		.hash = SECRET_HASH,
-		.coordinator = true,
+		.mode = NODE_COORDINATOR,
 		.hypervisor = true}};
 	g->members.n = 0;
 	configuration_set(&g->members, 1, "10.0.0.1:1248", MEMBER_VOTER);
