@@ -97,6 +97,13 @@ static void uri_default(struct config *c, struct config_problems *p)
 		    c->system.configuration.directories.dynamic_directory);
 }
 
+/* A witness has a vote and nothing else, whatever the file says. */
+static void mode_settle(struct config *c)
+{
+	if (c->mode == MODE_WITNESS)
+		c->functions = (struct config_functions){0};
+}
+
 /* Where each group around a key is, outermost first. */
 struct trail {
 	struct config_step groups[CONFIG_DEPTH_MAX];
@@ -164,6 +171,7 @@ int config_parse(
 	node_default(c, &p);
 	uri_default(c, &p);
 	config_rules_check(c, &p);
+	mode_settle(c);
 	int status = config_problems_print(&p, file_name, problems);
 	config_problems_close(&p);
 	return status;
@@ -248,6 +256,11 @@ int config_check(const char *path)
 	struct config *c = must_alloc(sizeof(*c));
 	struct buffer problems = {0}, text = {0};
 	int status = config_load(c, path, &problems);
+	if (status == 0 && c->mode == MODE_WITNESS)
+		buffer_print(&text,
+		    "# %s is a witness: it votes, and runs no VMs, no networking, no storage,\n"
+		    "# no API and no services; what is said of them here is not used there.\n",
+		    c->node);
 	if (status == 0)
 		config_print(c, &text);
 	fwrite(problems.data, 1, problems.size, stderr);

@@ -55,9 +55,10 @@
  * PVC_CONFIG_FILE, else CONFIG_PATH. */
 const char *config_path(const char *path);
 
-/* Parse text. Every problem found is a line "FILE:LINE:COLUMN: what is wrong"
- * appended to problems, in the order of the file. Returns 0, or -EINVAL when
- * there was a problem; c then holds defaults where the text was not right. */
+/* Parse text; a witness gets all functions off, whatever it says of them. Every problem
+ * found is a line "FILE:LINE:COLUMN: what is wrong" appended to problems, in the order of
+ * the file. Returns 0, or -EINVAL when there was a problem; c then holds defaults where
+ * the text was not right. */
 int config_parse(struct config *c, const char *file_name, const char *text, size_t size,
     struct buffer *problems);
 

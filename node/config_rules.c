@@ -142,9 +142,18 @@ static void check_unique(
 			}
 }
 
+static void check_mode(const struct config *c, struct config_problems *p)
+{
+	for (unsigned i = 0; i < c->cluster.coordinators_count && c->mode == MODE_WITNESS; i++)
+		if (!strcmp(c->cluster.coordinators[i], c->node) && !refused(p, &c->mode))
+			config_problem_at(p, &c->mode,
+			    "%s cannot be a witness and one of 'cluster.coordinators'", c->node);
+}
+
 void config_rules_check(const struct config *c, struct config_problems *p)
 {
 	const struct config_networking *own = &c->system.configuration.networking;
+	check_mode(c, p);
 	check_raft(&c->raft, p);
 	check_hypervisor(&c->hypervisor, p);
 	check_networks(c, p);

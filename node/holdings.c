@@ -8,7 +8,7 @@
 
 struct holdings {
 	struct holdings_options options;
-	struct guard *guard;
+	struct guard *guard; /* NULL: there is nothing to hold */
 	struct services *services;
 	struct address addresses[GUARD_ADDRESSES_MAX];
 	unsigned address_count, service_count;
@@ -48,11 +48,18 @@ static void log_address(struct holdings *h, const struct guard_address_status *a
 	}
 }
 
+static void guard_look(const struct holdings *h, struct guard_status *status)
+{
+	*status = (struct guard_status){.released = true};
+	if (h->guard)
+		guard_status(h->guard, status);
+}
+
 static void guard_changed(void *data)
 {
 	struct holdings *h = data;
 	struct guard_status status;
-	guard_status(h->guard, &status);
+	guard_look(h, &status);
 	for (unsigned i = 0; i < status.count && i < GUARD_ADDRESSES_MAX; i++) {
 		if (status.addresses[i].state == h->logged[i])
 			continue;
@@ -93,8 +100,11 @@ static void services_changed(void *data)
 	h->options.changed(h->options.data);
 }
 
+/* Of the primary: a witness never is it. */
 static unsigned service_specs(const struct config *config, struct service_spec specs[SERVICES_MAX])
 {
+	if (config->mode == MODE_WITNESS)
+		return 0;
 	for (unsigned i = 0; i < config->services_count; i++) {
 		const struct config_service *s = &config->services[i];
 		specs[i] = (struct service_spec){
@@ -130,7 +140,9 @@ int holdings_open(
 	    .changed = guard_changed,
 	    .data = h,
 	};
-	int result = guard_open(&h->guard, options->loop, &guard, err);
+	int result = 0;
+	if (h->address_count || h->service_count)
+		result = guard_open(&h->guard, options->loop, &guard, err);
 	if (!result)
 		result = services_open(&h->services, options->loop, specs, h->service_count, err);
 	if (result) {
@@ -148,17 +160,20 @@ int holdings_open(
 void holdings_close(struct holdings *h)
 {
 	services_close(h->services);
-	guard_close(h->guard);
+	if (h->guard)
+		guard_close(h->guard);
 	free(h);
 }
 
 void holdings_take(struct holdings *h, uint64_t lease_until_ms)
 {
-	guard_lease(h->guard, lease_until_ms);
+	if (h->guard)
+		guard_lease(h->guard, lease_until_ms);
 	if (h->wanted)
 		return;
 	h->wanted = true;
-	guard_hold(h->guard, h->addresses, h->address_count);
+	if (h->guard)
+		guard_hold(h->guard, h->addresses, h->address_count);
 	services_want(h->services, SERVICES_RUNNING);
 }
 
@@ -178,11 +193,12 @@ void holdings_drop(struct holdings *h)
 	if (h->wanted) {
 		h->wanted = false;
 		services_want(h->services, SERVICES_STOPPED);
-		guard_release(h->guard);
+		if (h->guard)
+			guard_release(h->guard);
 	}
 	/* The lease that was stored last goes on being enforced until nothing is left. */
-	guard_status(h->guard, &status);
-	if (status.released && all_stopped(h))
+	guard_look(h, &status);
+	if (h->guard && status.released && all_stopped(h))
 		guard_lease(h->guard, 0);
 }
 
@@ -204,7 +220,7 @@ void holdings_status(const struct holdings *h, struct holding *holding)
 {
 	struct guard_status status;
 	*holding = (struct holding){.addresses_wanted = h->address_count};
-	guard_status(h->guard, &status);
+	guard_look(h, &status);
 	holding->addresses_gone = !h->wanted && (status.released || !h->address_count);
 	holding->services_gone = !h->wanted && all_stopped(h);
 	holding->addresses_held = h->wanted ? status.held : 0;
@@ -232,7 +248,7 @@ bool holdings_failing(const struct holdings *h, char text[HOLDINGS_TEXT_MAX])
 bool holdings_addresses_failing(const struct holdings *h, char text[HOLDINGS_TEXT_MAX])
 {
 	struct guard_status status;
-	guard_status(h->guard, &status);
+	guard_look(h, &status);
 	*text = 0;
 	for (unsigned i = 0; i < status.count && h->wanted && !*text; i++) {
 		const struct guard_address_status *a = &status.addresses[i];
