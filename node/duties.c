@@ -63,7 +63,7 @@ static struct agent_options agent_options(const struct config *config, uint32_t 
 	    .shutdown_timeout_ms = (uint64_t)intervals->vm_shutdown_timeout * 1000,
 	    /* Any other leader's lease, were its clock an eighth slower than ours. */
 	    .lease_ms = lease_ms + lease_ms / 8,
-	    .hypervisor = config->functions.enable_hypervisor && config->mode == MODE_NODE,
+	    .hypervisor = config->functions.enable_hypervisor,
 	};
 }
 
@@ -228,13 +228,23 @@ static void turn_members(struct duties *d, const struct cluster *c, uint64_t now
 	struct replica_member members[REPLICA_MEMBERS_MAX];
 	if (!d->standing.leader || now - d->member_ms < MEMBER_AGAIN_MS)
 		return;
-	unsigned n =
-	    replica_members(ledger_replica(d->options.ledger), members, REPLICA_MEMBERS_MAX);
-	struct member_change change = members_change(c, members, n, d->standing.id);
+	struct replica *replica = ledger_replica(d->options.ledger);
+	struct members_view view = {
+	    .cluster = c,
+	    .members = members,
+	    .n = replica_members(replica, members, REPLICA_MEMBERS_MAX),
+	    .self = d->standing.id,
+	    .now_ms = now,
+	    .replace_after_ms = (uint64_t)d->options.config->raft.replace_after * 1000,
+	};
+	struct member_change change = members_change(&view);
 	if (change.type == MEMBER_CHANGE_NONE)
 		return;
 	d->member_ms = now;
-	ledger_change_member(d->options.ledger, &change);
+	if (change.type == MEMBER_CHANGE_LEAD)
+		replica_transfer(replica, change.id, now);
+	else
+		ledger_change_member(d->options.ledger, &change);
 }
 
 static bool disk_failed(const struct node *node)
@@ -247,29 +257,33 @@ static bool disk_failed(const struct node *node)
 	return false;
 }
 
-/* Who is to lead instead: not one that would give the lead back. 0: nobody. */
-static uint32_t well_successor(const struct cluster *c, uint32_t self)
+/* To one that would not give the lead back, if it votes. Begun? */
+static bool lead_handed_on(struct duties *d, struct replica *replica, uint64_t now)
 {
+	const struct cluster *c = d->options.context->cluster;
 	cluster_each(c->nodes, struct node, node)
 	{
-		if (node->id != self && node->coordinator && node->daemon_state == DAEMON_RUN &&
-		    node_silence_ms(c, node) <= HEALTH_SILENCE_MS && !disk_failed(node))
-			return node->id;
+		if (node->id == d->standing.id || node->mode != NODE_COORDINATOR ||
+		    node->daemon_state != DAEMON_RUN || disk_failed(node) ||
+		    node_silence_ms(c, node) > HEALTH_SILENCE_MS)
+			continue;
+		if (!replica_transfer(replica, node->id, now))
+			return true;
 	}
-	return 0;
+	return false;
 }
 
 static void turn_leave(struct duties *d, uint64_t now)
 {
 	struct replica *replica = ledger_replica(d->options.ledger);
-	uint32_t to =
-	    d->disk_error ? well_successor(d->options.context->cluster, d->standing.id) : 0;
-	if (!(d->stopping || to) || !replica || d->standing.leader_id != d->standing.id)
+	bool ill = d->disk_error != 0;
+	if (!(d->stopping || ill) || !replica || d->standing.leader_id != d->standing.id)
 		return;
 	if (now - d->transfer_ms < TRANSFER_AGAIN_MS)
 		return;
 	d->transfer_ms = now;
-	replica_transfer(replica, to, now);
+	if (!lead_handed_on(d, replica, now) && d->stopping)
+		replica_transfer(replica, 0, now);
 }
 
 /* How the services are goes to everybody with the keepalive. */

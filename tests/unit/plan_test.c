@@ -11,7 +11,6 @@
 #include "fsm/change.h"
 #include "node/agent.h"
 #include "node/coordinator.h"
-#include "node/members.h"
 #include "node/plan.h"
 
 static struct cluster c;
@@ -26,7 +25,7 @@ static struct node *add_node(uint32_t id)
 {
 	struct node *node = must_alloc(sizeof(*node));
 	node->id = id;
-	node->coordinator = true;
+	node->mode = NODE_COORDINATOR;
 	node->coordinator_state = COORDINATOR_SECONDARY;
 	snprintf(node->name, sizeof(node->name), "hv%u", id);
 	snprintf(node->address, sizeof(node->address), "hv%u:7000", id);
@@ -462,29 +461,6 @@ static void a_wish_hands_leadership_on(void **state)
 	assert_int_equal(turn.transfer_to, 0);
 }
 
-/* Membership. */
-
-static void raft_s_members_follow_the_value_one_change_at_a_time(void **state)
-{
-	struct replica_member members[3] = {{.id = 1, .role = MEMBER_VOTER}};
-	struct member_change change = members_change(&c, members, 1, 1);
-	assert_int_equal(change.type, MEMBER_CHANGE_SET);
-	assert_int_equal(change.id, 2);
-	assert_int_equal(change.role, MEMBER_STANDBY);
-	members[1] = (struct replica_member){.id = 2, .role = MEMBER_STANDBY};
-	change = members_change(&c, members, 2, 1);
-	assert_int_equal(change.role, MEMBER_VOTER);
-	members[1].role = MEMBER_VOTER;
-	assert_int_equal(members_change(&c, members, 2, 1).type, MEMBER_CHANGE_NONE);
-	members[2] = (struct replica_member){.id = 9, .role = MEMBER_VOTER};
-	change = members_change(&c, members, 3, 1);
-	assert_int_equal(change.type, MEMBER_CHANGE_REMOVE);
-	assert_int_equal(change.id, 9);
-	assert_int_equal(members_change(&c, members, 3, 9).type, MEMBER_CHANGE_NONE);
-	c.settings.schema = 0;
-	assert_int_equal(members_change(&c, members, 3, 1).type, MEMBER_CHANGE_NONE);
-}
-
 #define TEST(name)	 cmocka_unit_test_setup_teardown(name, begin, end)
 #define AGENT_TEST(name) cmocka_unit_test_setup_teardown(name, begin_agent, end_agent)
 
@@ -516,7 +492,6 @@ int main(void)
 	    TEST(a_step_is_told_again_in_another_epoch_and_when_it_does_not_show),
 	    TEST(who_must_let_go_says_so_once_nothing_is_held),
 	    TEST(a_wish_hands_leadership_on),
-	    TEST(raft_s_members_follow_the_value_one_change_at_a_time),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

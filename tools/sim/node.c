@@ -133,7 +133,7 @@ static void agent_start(struct sim_node *n)
 	    .keepalive_interval_ms = WORLD_KEEPALIVE_MS,
 	    .shutdown_timeout_ms = SHUTDOWN_MS,
 	    .lease_ms = WORLD_LEASE_WAIT_MS,
-	    .hypervisor = true,
+	    .hypervisor = !world_is_witness(n->world, n->id),
 	};
 	agent_init(&n->agent, &options);
 	n->agent.host = (struct host){
@@ -270,13 +270,22 @@ static void turn_members(struct sim_node *n, const struct standing *standing, ui
 	struct replica_member members[REPLICA_MEMBERS_MAX];
 	if (!standing->leader || now_ms - n->member_ms < MEMBER_AGAIN_MS)
 		return;
-	unsigned count = replica_members(n->replica, members, REPLICA_MEMBERS_MAX);
-	struct member_change change = members_change(&n->value, members, count, n->raft_id);
+	struct members_view view = {
+	    .cluster = &n->value,
+	    .members = members,
+	    .n = replica_members(n->replica, members, REPLICA_MEMBERS_MAX),
+	    .self = n->raft_id,
+	    .now_ms = now_ms,
+	    .replace_after_ms = n->world->options.replace_after_ms,
+	};
+	struct member_change change = members_change(&view);
 	if (change.type == MEMBER_CHANGE_NONE)
 		return;
 	n->member_ms = now_ms;
 	uint64_t request = (uint64_t)REQUEST_MEMBER << 56, deadline_ms = now_ms + MEMBER_TIMEOUT_MS;
-	if (change.type == MEMBER_CHANGE_SET)
+	if (change.type == MEMBER_CHANGE_LEAD)
+		replica_transfer(n->replica, change.id, now_ms);
+	else if (change.type == MEMBER_CHANGE_SET)
 		replica_member_set(n->replica, request, change.id, change.address, change.role,
 		    deadline_ms, now_ms);
 	else

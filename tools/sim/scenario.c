@@ -31,7 +31,7 @@ static void shift(struct step *step, unsigned n)
 
 static int parse_head(struct scenario *s, const struct step *step)
 {
-	static const char *const words[] = {"nodes", "coordinators", NULL};
+	static const char *const words[] = {"nodes", "coordinators", "witness", NULL};
 	if (s->count)
 		return step_bad(s, step, "how many nodes there are stands before the first step");
 	for (unsigned i = 0; i < step->count; i += 2) {
@@ -44,6 +44,8 @@ static int parse_head(struct scenario *s, const struct step *step)
 			s->nodes = (unsigned)n;
 		else if (!strcmp(step->words[i], "coordinators"))
 			s->coordinators = (unsigned)n;
+		else if (!strcmp(step->words[i], "witness"))
+			s->witnesses |= 1u << n;
 		else
 			return step_unknown(s, step, step->words[i], words);
 	}
@@ -116,6 +118,9 @@ static int scenario_read(struct scenario *s)
 	}
 	if (s->coordinators > s->nodes)
 		s->coordinators = s->nodes;
+	if (!result && s->witnesses >> s->nodes >> 1)
+		return err_set(&s->problem, -EINVAL, "%s: a witness is one of the %u nodes",
+		    s->path, s->nodes);
 	return result;
 }
 
@@ -134,7 +139,7 @@ static bool is_up(const struct scenario *s)
 		if (!node || node->daemon_state != DAEMON_RUN || !node->last.count)
 			return false;
 	}
-	return status.voters == s->coordinators;
+	return status.voters == world_voters_wanted(&s->world);
 }
 
 static int bring_up(struct scenario *s)
@@ -257,6 +262,7 @@ int scenario_play(const char *path, uint64_t seed, bool json)
 		    .nodes = s.nodes,
 		    .founders = s.nodes,
 		    .coordinators = s.coordinators,
+		    .witnesses = s.witnesses,
 		    .drift_ppm_max = WORLD_DRIFT_PPM,
 		    .delay_ms_max = 3,
 		    .patience_ms = PATIENCE_MS};

@@ -2,6 +2,7 @@
  * plays it and as the stories in tests/sim/ are.
  *
  *   nodes 5 coordinators 3             first line; 3 and 3 when there is none
+ *   nodes 3 coordinators 2 witness 3   the same, and node 3 votes and runs nothing
  *   vm 101 node=1 memory=512 state=start
  *   at 10s power 3 off                 or on; without `at`, when the line before it is done
  *   at 10s network 3 off               cut from everybody; on: mended
@@ -18,6 +19,7 @@
  *   expect primary 2                   or: primary, no-primary
  *   expect node 3 fenced               what the cluster says of its daemon
  *   expect node 5 current              it knows what the primary knows
+ *   expect node 5 voter                or: standby; its part in the log
  *   expect fence                       or: no-fence; somebody was declared off
  *
  * Nodes are named by their numbers. Times count from when the cluster is up.

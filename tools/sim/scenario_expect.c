@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "raft/configuration.h"
 #include "tools/sim/scenario_step.h"
 
 struct found {
@@ -89,27 +90,50 @@ static int expect_no_primary(struct scenario *s, const struct step *step, struct
 }
 
 /* Of the node that knows most. */
-static const struct cluster *newest(const struct world *w)
+static const struct sim_node *newest(const struct world *w)
 {
-	const struct cluster *c = &w->nodes[1]->value;
+	const struct sim_node *n = w->nodes[1];
 	for (unsigned i = 2; i <= w->node_count; i++)
-		if (w->nodes[i]->value.index > c->index)
-			c = &w->nodes[i]->value;
-	return c;
+		if (w->nodes[i]->value.index > n->value.index)
+			n = w->nodes[i];
+	return n;
+}
+
+/* As the log of the node that knows most has it. */
+static const char *role_of(const struct world *w, const struct sim_node *n)
+{
+	struct replica_member members[REPLICA_MEMBERS_MAX];
+	const struct sim_node *by = newest(w);
+	unsigned count =
+	    by->replica ? replica_members(by->replica, members, REPLICA_MEMBERS_MAX) : 0;
+	for (unsigned i = 0; i < count; i++)
+		if (members[i].id == n->raft_id)
+			return state_name(member_role_names, members[i].role);
+	return "no member";
+}
+
+static int expect_role(
+    struct scenario *s, const struct sim_node *n, const char *role, struct found *f)
+{
+	const char *is = role_of(&s->world, n);
+	found_set(f, !strcmp(is, role), "it is %s", is);
+	return 0;
 }
 
 static int expect_node(struct scenario *s, const struct step *step, struct found *f)
 {
-	const char *words[16] = {"current"}, *state = step_word(step, 3);
+	const char *words[18] = {"current", "voter", "standby"}, *state = step_word(step, 3);
 	const struct sim_node *n = step_node(s, step, 2);
-	const struct cluster *c = newest(&s->world);
+	const struct cluster *c = &newest(&s->world)->value;
 	bool known = !strcmp(state, "current");
 	if (!n)
 		return -EINVAL;
 	for (unsigned i = 0; daemon_state_names[i] && i < 14; i++) {
 		known |= !strcmp(state, daemon_state_names[i]);
-		words[i + 1] = daemon_state_names[i];
+		words[i + 3] = daemon_state_names[i];
 	}
+	if (!strcmp(state, "voter") || !strcmp(state, "standby"))
+		return expect_role(s, n, state, f);
 	if (!known)
 		return step_unknown(s, step, state, words);
 	if (!strcmp(state, "current")) {

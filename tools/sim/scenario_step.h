@@ -26,6 +26,7 @@ struct scenario {
 	unsigned count;
 	uint64_t until_ms;
 	unsigned nodes, coordinators;
+	uint32_t witnesses; /* as world_options */
 	struct world world;
 	uint64_t base_ms; /* when the cluster was up */
 	struct asked **asked; /* owned; by order of asking */

@@ -4,12 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "node/members.h"
 #include "tools/sim/node.h"
 #include "tools/sim/request.h"
 #include "tools/sim/verify.h"
 
-#define JOIN_AGAIN_MS 2000
-#define EVENTS_MAX    100000 /* within a second; some hundreds are usual */
+#define JOIN_AGAIN_MS	 2000
+#define REPLACE_AFTER_MS 600000 /* as raft.replace_after */
+#define EVENTS_MAX	 100000 /* within a second; some hundreds are usual */
 
 /* splitmix64: small, good enough, the same everywhere. */
 uint64_t world_random(struct world *w, uint64_t below)
@@ -78,6 +80,26 @@ static void found(struct world *w)
 	sim_node_settle(first);
 }
 
+bool world_is_witness(const struct world *w, unsigned node)
+{
+	return w->options.witnesses >> node & 1;
+}
+
+static enum node_mode mode_of(const struct world *w, unsigned node)
+{
+	if (world_is_witness(w, node))
+		return NODE_WITNESS;
+	return node <= w->options.coordinators ? NODE_COORDINATOR : NODE_HYPERVISOR;
+}
+
+unsigned world_voters_wanted(const struct world *w)
+{
+	unsigned eligible = 0;
+	for (unsigned i = 1; i <= w->options.nodes; i++)
+		eligible += mode_of(w, i) != NODE_HYPERVISOR;
+	return members_voters_wanted(eligible);
+}
+
 /* As `pvc cluster token` and `pvc cluster join` do it, asked of anybody who is there. */
 static void join(struct world *w, unsigned node, uint64_t number, void *bytes)
 {
@@ -91,8 +113,8 @@ static void join(struct world *w, unsigned node, uint64_t number, void *bytes)
 	snprintf(command.join.address, sizeof(command.join.address), "sim:%u", node);
 	snprintf(command.join.incarnation, sizeof(command.join.incarnation), "sim-%u", node);
 	snprintf(command.join.hash, sizeof(command.join.hash), "%064u", node);
-	command.join.coordinator = node <= w->options.coordinators;
-	command.join.hypervisor = true;
+	command.join.mode = mode_of(w, node);
+	command.join.hypervisor = !world_is_witness(w, node);
 	if (sim_node_serves(by)) {
 		request_propose(by, &token, REQUEST_NONE, 0);
 		request_propose(by, &command, REQUEST_JOIN, node);
@@ -109,6 +131,8 @@ void world_join(struct world *w, unsigned node)
 void world_init(struct world *w, const struct world_options *options)
 {
 	*w = (struct world){.options = *options, .random = options->seed, .verify = verify_new()};
+	if (!w->options.replace_after_ms)
+		w->options.replace_after_ms = REPLACE_AFTER_MS;
 	for (unsigned i = 1; i <= options->nodes; i++)
 		sim_node_add(w);
 	found(w);

@@ -33,6 +33,7 @@ struct world_options {
 	uint64_t seed;
 	unsigned nodes;
 	unsigned coordinators; /* the first so many */
+	uint32_t witnesses; /* a bit for each node that is one, and then no coordinator */
 	unsigned founders; /* nodes up to this one join at the start, the others by world_join() */
 	unsigned drop_permille, double_permille; /* of messages */
 	unsigned late_permille; /* of messages: they take up to LATE_MS_MAX (network.c) */
@@ -41,6 +42,7 @@ struct world_options {
 	bool quiet; /* no trace */
 	bool printed; /* the trace goes to standard output, line by line */
 	size_t snapshot_log_bytes; /* 0: raft/replica.h's */
+	uint64_t replace_after_ms; /* of silence, until a voter is gone for good; 0: ten minutes */
 	unsigned patience_ms; /* how long a daemon waits for the answer to a proposal */
 };
 
@@ -104,6 +106,10 @@ void world_trace(struct world *w, unsigned node, const char *format, ...)
 
 /* Something that must never be. The first one counts. */
 void world_fail(struct world *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+bool world_is_witness(const struct world *w, unsigned node);
+/* How many of the log's members will vote once all of them have joined. */
+unsigned world_voters_wanted(const struct world *w);
 
 /* The node that is primary in the newest value there is, whose leader it is and that holds
  * the floating address; 0: none. */
