@@ -13,7 +13,7 @@
 
 bool trust_may_sign(const struct node *node)
 {
-	return node->coordinator;
+	return node->mode == NODE_COORDINATOR;
 }
 
 void trust_read(const struct identity_files *files, struct trust_held *held)

@@ -48,7 +48,8 @@ static void three_nodes(void)
 	    .incarnation = "i1", .schema = 1);
 	for (unsigned i = 2; i <= 3; i++) {
 		struct command token = {.number = COMMAND_token, .token = {.valid_ms = 1000}};
-		struct command join = {.number = COMMAND_join, .join = {.coordinator = i == 2}};
+		struct command join = {.number = COMMAND_join,
+		    .join = {.mode = i == 2 ? NODE_COORDINATOR : NODE_HYPERVISOR}};
 		memcpy(token.token.hash, hash, 65);
 		memcpy(join.join.hash, hash, 65);
 		snprintf(join.join.name, sizeof(join.join.name), "hv%u", i);
