@@ -24,7 +24,11 @@
 #define REPLICA_ADDRESS_MAX   128 /* bytes, with the zero behind it */
 #define REPLICA_OPERATION_MAX (2u << 20) /* bytes of one operation */
 #define REPLICA_SNAPSHOT_MAX  (256u << 20) /* bytes of a snapshot taken from another */
-#define REPLICA_MESSAGE_MAX   (3u << 20) /* bytes of one message: none given to send is larger */
+/* Terms of one generation. Elections never get to its end: a recovery (recover.h) begins the next
+ * one. A member in a term of a later generation than its last entry has heard of a recovery that
+ * its log does not have: it is never elected, and so follows. */
+#define REPLICA_GENERATION  UINT64_C(1000000000)
+#define REPLICA_MESSAGE_MAX (3u << 20) /* bytes of one message: none given to send is larger */
 
 enum replica_role {
 	REPLICA_FOLLOWER = 1,

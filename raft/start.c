@@ -169,6 +169,10 @@ int core_start(struct replica *r, const struct disk_state *s, struct err *err)
 		term = newest;
 		vote = 0;
 	}
+	if (starts_alone(r) && term / REPLICA_GENERATION > newest / REPLICA_GENERATION)
+		return err_set(err, -EBADMSG,
+		    "the others have gone on without this member, by a recovery in term %llu",
+		    (unsigned long long)term);
 	if (starts_alone(r)) { /* see take_own_term() in step.c */
 		term++;
 		vote = r->options.id;

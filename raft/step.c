@@ -309,18 +309,51 @@ static void take_own_term(struct replica *r)
 	writes_vote(r);
 }
 
+static struct raft_server *own_server(struct replica *r)
+{
+	const struct raft_configuration *c = &r->raft.configuration;
+	for (unsigned i = 0; i < c->n; i++)
+		if (c->servers[i].id == r->options.id)
+			return &c->servers[i];
+	return NULL;
+}
+
+/* See REPLICA_GENERATION. */
+static bool outdated(const struct replica *r)
+{
+	uint64_t last_term = core_term_of(r, entries_last(&r->log));
+	return r->raft.current_term / REPLICA_GENERATION > last_term / REPLICA_GENERATION;
+}
+
+/* For libraft's next event this member has a role that its configuration does not give it.
+ * Returns the one it has. */
+static int own_role_set(struct replica *r, int role)
+{
+	struct raft_server *self = own_server(r);
+	int before = self ? self->role : role;
+	if (self)
+		self->role = role;
+	return before;
+}
+
 void core_timeout(struct replica *r)
 {
 	bool due = r->raft.state == RAFT_FOLLOWER && r->now_ms >= raft_timeout(&r->raft);
+	bool behind = outdated(r);
 	const struct member *self = core_member(r, r->options.id);
+	bool votes = self && self->role == MEMBER_VOTER && !behind;
 	/* A voter forgets its leader by becoming a candidate, others never would; but
 	 * see vote_as_voter(). */
-	if (due && (!self || self->role != MEMBER_VOTER))
+	if (due && !votes)
 		r->raft.follower_state.current_leader.id = 0;
-	if (due && sole_voter(r) && !r->installing && r->raft.last_stored == entries_last(&r->log))
+	if (due && votes && sole_voter(r) && !r->installing &&
+	    r->raft.last_stored == entries_last(&r->log))
 		take_own_term(r);
 	struct raft_event event = {.type = RAFT_TIMEOUT};
+	int role = behind ? own_role_set(r, RAFT_STANDBY) : 0;
 	int code = core_step(r, &event);
+	if (behind)
+		own_role_set(r, role);
 	if (code != 0)
 		core_fail(r, "libraft: %s", raft_strerror(code));
 }
@@ -330,17 +363,9 @@ void core_timeout(struct replica *r)
  * asks the configuration here, so for this one message that says what the candidate says. */
 static void vote_as_voter(struct replica *r, struct raft_message *m)
 {
-	const struct raft_configuration *c = &r->raft.configuration;
-	struct raft_server *self = NULL;
-	for (unsigned i = 0; i < c->n; i++)
-		if (c->servers[i].id == r->options.id)
-			self = &c->servers[i];
-	int role = self ? self->role : RAFT_VOTER;
-	if (self)
-		self->role = RAFT_VOTER;
+	int role = own_role_set(r, RAFT_VOTER);
 	receive(r, m->request_vote.candidate_id, m);
-	if (self)
-		self->role = role;
+	own_role_set(r, role);
 }
 
 static void receive_vote_request(struct replica *r, uint64_t from, const struct message *m)

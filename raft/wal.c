@@ -14,12 +14,10 @@
 #include "raft/directory.h"
 #include "raft/writer.h"
 
-#define SEGMENT_BYTES (8u << 20)
-#define RESERVE_BYTES (16u << 20)
-#define GROUP_BYTES   (1u << 20) /* appends that go into one batch */
-#define GROUP_MAX     256
-#define TIMES_MAX     1024
-#define ASIDE_MAX     10000
+#define GROUP_BYTES (1u << 20) /* appends that go into one batch */
+#define GROUP_MAX   256
+#define TIMES_MAX   1024
+#define ASIDE_MAX   10000
 
 struct waiting {
 	struct disk_request request;
@@ -70,7 +68,7 @@ static int system_sync(void *data, int fd)
 	return result < 0 ? -errno : 0;
 }
 
-static const struct wal_files system_files = {.write = system_write, .sync = system_sync};
+const struct wal_files wal_system_files = {.write = system_write, .sync = system_sync};
 
 static uint64_t now_us(void)
 {
@@ -245,7 +243,7 @@ static int directory_lock(int fd, int *lock_fd, struct err *err)
 	return err_set(err, result, "%s", result == -EBUSY ? "in use" : strerror(-result));
 }
 
-static int directory_open(const char *directory, int *fd, int *lock_fd, struct err *err)
+int wal_lock(const char *directory, int *fd, int *lock_fd, struct err *err)
 {
 	*fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (*fd < 0)
@@ -308,16 +306,16 @@ int wal_open(
 	struct wal *wal = must_alloc(sizeof(*wal));
 	wal->options = *options;
 	if (!wal->options.segment_bytes)
-		wal->options.segment_bytes = SEGMENT_BYTES;
+		wal->options.segment_bytes = WAL_SEGMENT_BYTES;
 	if (!wal->options.reserve_bytes)
-		wal->options.reserve_bytes = RESERVE_BYTES;
+		wal->options.reserve_bytes = WAL_RESERVE_BYTES;
 	if (!wal->options.files)
-		wal->options.files = &system_files;
+		wal->options.files = &wal_system_files;
 	wal->fd = wal->lock_fd = -1;
 	wal->shared = must_alloc(sizeof(*wal->shared));
 	pthread_mutex_init(&wal->shared->lock, NULL);
 	pthread_cond_init(&wal->shared->wake, NULL);
-	int result = directory_open(options->directory, &wal->fd, &wal->lock_fd, err);
+	int result = wal_lock(options->directory, &wal->fd, &wal->lock_fd, err);
 	if (result == 0)
 		result = wal_load(wal, err);
 	if (result == 0)
@@ -419,7 +417,7 @@ int wal_set_aside(const char *directory, char name[256], struct err *err)
 	struct aside a = {.from = -1, .to = -1};
 	int lock_fd = -1;
 	name[0] = '\0';
-	int result = directory_open(directory, &a.from, &lock_fd, err);
+	int result = wal_lock(directory, &a.from, &lock_fd, err);
 	if (result < 0)
 		return result;
 	a.to = aside_create(a.from, name, err);

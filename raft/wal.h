@@ -22,11 +22,17 @@ struct wal_files {
 	int (*sync)(void *data, int fd); /* contents; of a directory: its names */
 };
 
+extern const struct wal_files wal_system_files;
+
+#define WAL_SEGMENT_BYTES (8u << 20)
+#define WAL_RESERVE_BYTES (16u << 20)
+
 struct wal_options {
 	const char *directory; /* must exist */
-	uint64_t segment_bytes; /* 0: 8 MiB, zero-filled ahead */
-	uint64_t reserve_bytes; /* 0: 16 MiB ballast, given back when the disk is full, so that a
-				   member can still write its vote and leave in order */
+	uint64_t segment_bytes; /* 0: WAL_SEGMENT_BYTES, zero-filled ahead */
+	uint64_t reserve_bytes; /* 0: WAL_RESERVE_BYTES of ballast, given back when the disk is
+				   full, so that a member can still write its vote and leave in
+				   order */
 	/* From the writer's thread: something is to be collected by wal_collect(). */
 	void (*ready)(void *data);
 	void *data;
@@ -51,6 +57,9 @@ struct disk wal_disk(struct wal *wal);
 /* Tickets finished since the last call, in order: calls done for each, in the caller's thread. */
 void wal_collect(
     struct wal *wal, void (*done)(void *data, uint64_t ticket, int status), void *data);
+
+/* Take the directory's lock and nothing else; closing lock_fd gives it back. -EBUSY: in use. */
+int wal_lock(const char *directory, int *fd, int *lock_fd, struct err *err);
 
 /* Rename the directory's raft files into "DIRECTORY/corrupt-N/" and return that last part,
  * "corrupt-N". A crash on the way leaves a directory that is refused, never a part that is taken
