@@ -117,6 +117,7 @@ static void stirred(void *data)
 }
 
 _Static_assert(REPLICA_MESSAGE_MAX <= PEERS_FRAME_MAX, "what raft says must fit into a frame");
+_Static_assert(FORWARD_MESSAGE_MAX <= PEERS_FRAME_MAX, "and what nodes ask each other");
 
 static void send_to(void *data, uint64_t to, const uint8_t *bytes, size_t size)
 {

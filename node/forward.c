@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "node/json.h"
+
 struct waiting {
 	uint64_t number; /* 0: free */
 	uint64_t node;
@@ -50,7 +52,8 @@ void forward_free(struct forward *f)
 	free(f);
 }
 
-static void send_json(struct forward *f, uint64_t to, uint8_t mark, uint64_t number, json_t *json)
+/* 0, or -EMSGSIZE when it is too large for a frame and was not sent. */
+static int send_json(struct forward *f, uint64_t to, uint8_t mark, uint64_t number, json_t *json)
 {
 	struct buffer bytes = {0};
 	char *text = json_dumps(json, JSON_COMPACT);
@@ -59,9 +62,12 @@ static void send_json(struct forward *f, uint64_t to, uint8_t mark, uint64_t num
 	buffer_append_u8(&bytes, mark);
 	buffer_append_u64(&bytes, number);
 	buffer_append(&bytes, text, strlen(text));
-	f->options.send(f->options.data, to, bytes.data, bytes.size);
+	bool fits = bytes.size <= FORWARD_MESSAGE_MAX;
+	if (fits)
+		f->options.send(f->options.data, to, bytes.data, bytes.size);
 	free(text);
 	buffer_close(&bytes);
+	return fits ? 0 : -EMSGSIZE;
 }
 
 static struct waiting *waiting_free(struct forward *f)
@@ -96,14 +102,26 @@ void forward_ask(struct forward *f, uint32_t node, const struct operation_call *
 
 /* The other side. */
 
+static int send_answer(const struct asked *a, json_t *json)
+{
+	int result = send_json(a->forward, a->from, FORWARD_ANSWER_MARK, a->number, json);
+	json_decref(json);
+	return result;
+}
+
+static json_t *refusal(int status, const char *message)
+{
+	return json_pack("{s:i, s:o}", "status", status, "message", json_text(message));
+}
+
 static void answered(void *data, int status, json_t *result, const struct err *err)
 {
 	struct asked *a = data;
-	json_t *json = status < 0 ? json_pack("{s:i, s:s}", "status", status, "message", err->text)
+	json_t *json = status < 0 ? refusal(status, err->text)
 				  : json_pack("{s:i, s:o}", "status", 0, "result",
 					result ? result : json_null());
-	send_json(a->forward, a->from, FORWARD_ANSWER_MARK, a->number, json);
-	json_decref(json);
+	if (send_answer(a, json))
+		send_answer(a, refusal(-EMSGSIZE, "the answer is too large: ask for less"));
 	free(a);
 }
 

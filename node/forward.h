@@ -13,6 +13,7 @@
 #define FORWARD_ANSWER_MARK   0x41
 #define FORWARD_UNDER_WAY_MAX 64
 #define FORWARD_TIMEOUT_MS    5000
+#define FORWARD_MESSAGE_MAX   (3u << 20) /* bytes: none given to send is larger */
 
 struct forward;
 

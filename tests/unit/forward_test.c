@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -141,6 +142,27 @@ static void too_many_questions_are_refused_at_once(void **state)
 	assert_int_equal(status, -EAGAIN);
 }
 
+static void add_large_fact(unsigned number)
+{
+	struct fact *fact = must_alloc(sizeof(*fact));
+	snprintf(fact->key, sizeof(fact->key), "%u", number);
+	fact->value.size = BLOB_MAX;
+	fact->value.data = must_alloc(BLOB_MAX);
+	memset(fact->value.data, 'x', BLOB_MAX);
+	table_insert(&value.facts, fact);
+}
+
+static void an_answer_that_no_frame_holds_is_said_to_be_too_large(void **state)
+{
+	for (unsigned i = 0; i < FORWARD_MESSAGE_MAX / BLOB_MAX; i++)
+		add_large_fact(i);
+	ask("fact list");
+	deliver(1);
+	assert_true(wires[2].bytes.size <= FORWARD_MESSAGE_MAX);
+	deliver(2);
+	assert_int_equal(status, -EMSGSIZE);
+}
+
 static void any_bytes_are_survived(void **state)
 {
 	ask("vm list");
@@ -168,6 +190,7 @@ int main(void)
 	    TEST(an_answer_that_does_not_come_is_given_up),
 	    TEST(only_the_node_that_was_asked_can_answer),
 	    TEST(too_many_questions_are_refused_at_once),
+	    TEST(an_answer_that_no_frame_holds_is_said_to_be_too_large),
 	    TEST(any_bytes_are_survived),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
