@@ -70,12 +70,14 @@ __attribute__((format(printf, 5, 6))) static void find(struct directory *d, enum
 /* The whole file into memory that the caller frees. */
 static int file_read(struct directory *d, int fd, const char *name, struct buffer *out)
 {
-	int file = openat(fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	int file = openat(fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (file < 0)
 		return -errno;
 	struct stat st;
 	int result = fstat(file, &st) < 0 ? -errno : 0;
-	if (result == 0 && (!S_ISREG(st.st_mode) || (uint64_t)st.st_size > FILE_SIZE_MAX))
+	if (result == 0 && !S_ISREG(st.st_mode))
+		result = -EINVAL;
+	if (result == 0 && (uint64_t)st.st_size > FILE_SIZE_MAX)
 		result = -EFBIG;
 	if (result == 0) {
 		out->capacity = (size_t)st.st_size;

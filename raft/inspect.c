@@ -124,6 +124,23 @@ int inspect_segment(const struct inspect *in, unsigned n, struct inspect_segment
 	return 0;
 }
 
+int inspect_snapshot(const struct inspect *in, unsigned n, struct inspect_snapshot *snapshot)
+{
+	const struct directory *d = &in->directory;
+	if (n >= d->snapshots_n)
+		return -ENOENT;
+	const struct directory_snapshot *s = &d->snapshots[n];
+	*snapshot = (struct inspect_snapshot){
+	    .index = s->index,
+	    .term = s->term,
+	    .file_bytes = s->file_size,
+	    .valid = s->valid,
+	    .counts = d->has_snapshot && !strcmp(s->name, d->snapshot_name),
+	};
+	memcpy(snapshot->name, s->name, sizeof(snapshot->name));
+	return 0;
+}
+
 int inspect_entry(const struct inspect *in, uint64_t index, struct disk_entry *entry)
 {
 	const struct directory *d = &in->directory;
@@ -131,6 +148,24 @@ int inspect_entry(const struct inspect *in, uint64_t index, struct disk_entry *e
 		return -ENOENT;
 	*entry = d->entries[index - d->first];
 	return 0;
+}
+
+int inspect_where(
+    const struct inspect *in, uint64_t index, char name[INSPECT_NAME_MAX], uint64_t *offset)
+{
+	const struct directory *d = &in->directory;
+	struct disk_entry entry;
+	if (inspect_entry(in, index, &entry))
+		return -ENOENT;
+	for (unsigned i = 0; i < d->segments_n; i++) {
+		const struct directory_segment *s = &d->segments[i];
+		if (!s->bytes || entry.data < s->bytes || entry.data > s->bytes + s->size)
+			continue;
+		memcpy(name, s->name, INSPECT_NAME_MAX);
+		*offset = (uint64_t)(entry.data - s->bytes) - SEGMENT_ENTRY_SIZE;
+		return 0;
+	}
+	return -ENOENT;
 }
 
 unsigned inspect_verify(const struct inspect *in,

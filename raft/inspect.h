@@ -47,8 +47,22 @@ struct inspect_segment {
 /* The n-th by age, from 0. 0, or -ENOENT behind the last. */
 int inspect_segment(const struct inspect *in, unsigned n, struct inspect_segment *segment);
 
+struct inspect_snapshot {
+	char name[INSPECT_NAME_MAX];
+	uint64_t index, term;
+	uint64_t file_bytes;
+	bool valid; /* it checks */
+	bool counts; /* it is the one that the log goes on from */
+};
+/* The n-th snapshot's file, the newest is 0. 0, or -ENOENT behind the last. */
+int inspect_snapshot(const struct inspect *in, unsigned n, struct inspect_snapshot *snapshot);
+
 /* The entry at index. 0, or -ENOENT outside first to last. Data is the inspect's. */
 int inspect_entry(const struct inspect *in, uint64_t index, struct disk_entry *entry);
+
+/* The file that the entry stands in, and at which offset of it. 0, or -ENOENT. */
+int inspect_where(
+    const struct inspect *in, uint64_t index, char name[INSPECT_NAME_MAX], uint64_t *offset);
 
 struct inspect_finding {
 	bool problem; /* damage; else a trace that a crash may leave */

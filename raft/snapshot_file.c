@@ -9,7 +9,7 @@
 #define SNAPSHOT_MAGIC	0x70616e7374667270ull /* "prftsnap" */
 #define SNAPSHOT_FORMAT 1
 #define CHUNK_MAX	(1u << 20) /* bytes of data in one chunk */
-#define CHUNK_HEADER	8
+#define DATA_MAX	(1ull << 30) /* more is no value of ours */
 
 static void chunk_encode(const uint8_t *data, uint32_t size, struct buffer *out)
 {
@@ -88,18 +88,22 @@ static int header_decode(const uint8_t *bytes, size_t size, struct snapshot_file
 		return err_set(err, -EBADMSG, "checksum of the header does not match");
 	if (format != SNAPSHOT_FORMAT)
 		return err_set(err, -EBADMSG, "format %u is not known", format);
+	if (h->data_size > DATA_MAX)
+		return err_set(err, -EBADMSG, "%llu bytes of data: no snapshot is that large",
+		    (unsigned long long)h->data_size);
 	if (h->body_size != size - SNAPSHOT_HEADER_SIZE)
 		return err_set(err, -EBADMSG, "%zu bytes follow the header instead of %llu",
 		    size - SNAPSHOT_HEADER_SIZE, (unsigned long long)h->body_size);
 	return 0;
 }
 
-static int chunk_decode(struct reader *r, struct buffer *data, struct err *err)
+/* most: bytes of data that may still come. */
+static int chunk_decode(struct reader *r, uint64_t most, struct buffer *data, struct err *err)
 {
 	uint32_t size = reader_u32(r);
 	uint32_t packed_size = reader_u32(r);
 	const uint8_t *packed = reader_bytes(r, packed_size);
-	if (!packed || size == 0 || size > CHUNK_MAX || packed_size > size)
+	if (!packed || size == 0 || size > CHUNK_MAX || packed_size > size || size > most)
 		return err_set(err, -EBADMSG, "a chunk of impossible size");
 	if (packed_size == size) {
 		buffer_append(data, packed, size);
@@ -133,7 +137,7 @@ int snapshot_file_decode(const uint8_t *bytes, size_t size, struct snapshot_file
 	s->configuration = reader_bytes(&r, s->configuration_size);
 	for (uint32_t i = 0; i < h.chunks && !r.failed; i++) {
 		*offset = r.at;
-		result = chunk_decode(&r, data, err);
+		result = chunk_decode(&r, h.data_size - data->size, data, err);
 		if (result < 0)
 			return result;
 	}
