@@ -116,32 +116,26 @@ struct verifier {
 	const struct inspect *in;
 	void (*found)(void *data, const struct inspect_finding *finding);
 	void *data;
+	uint64_t offset; /* of what is being told */
 	unsigned problems;
 };
 
 static void say(struct verifier *v, const char *file, bool problem, const char *text)
 {
-	struct inspect_finding finding = {.problem = problem, .file = file, .text = text};
+	struct inspect_finding finding = {
+	    .problem = problem, .file = file, .offset = v->offset, .text = text};
 	v->found(v->data, &finding);
 	v->problems += problem;
-}
-
-/* The youngest segment that has the index has the entry. */
-static void file_of(const struct inspect *in, uint64_t index, char name[INSPECT_NAME_MAX])
-{
-	struct inspect_segment s;
-	snprintf(name, INSPECT_NAME_MAX, "log");
-	for (unsigned i = 0; !inspect_segment(in, i, &s); i++)
-		if (!s.stale && s.start <= index && index <= s.last)
-			memcpy(name, s.name, INSPECT_NAME_MAX);
 }
 
 static void say_of_entry(struct verifier *v, uint64_t index, bool problem, const char *what)
 {
 	char file[INSPECT_NAME_MAX], text[200];
-	file_of(v->in, index, file);
+	if (inspect_where(v->in, index, file, &v->offset))
+		snprintf(file, sizeof(file), "log");
 	snprintf(text, sizeof(text), "entry %" PRIu64 ": %s", index, what);
 	say(v, file, problem, text);
+	v->offset = 0;
 }
 
 static void verify_operations(struct verifier *v, uint64_t index, const struct disk_entry *entry)

@@ -139,7 +139,7 @@ static int ask(struct listing *l, struct err *err)
 	if (!q->most && !q->from && !q->to)
 		q->most = LAST_DEFAULT;
 	q->type = raft_text(call, "type");
-	q->ticks = q->type ? ENTRY_TICKS_APART : ENTRY_TICKS_TOGETHER;
+	q->ticks = q->type || call->json ? ENTRY_TICKS_APART : ENTRY_TICKS_TOGETHER;
 	if (q->type && !entry_type_known(q->type))
 		return err_set(
 		    err, -EINVAL, "there are no operations of the type '%.64s'", q->type);

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "node/json.h"
 #include "tools/client.h"
 
 static bool is_directory(const char *path)
@@ -94,4 +95,31 @@ void source_close(struct source *s)
 {
 	inspect_close(s->in);
 	s->in = NULL;
+}
+
+uint64_t source_configuration(const struct source *s, uint64_t index, struct configuration *c)
+{
+	struct inspect_status status;
+	struct disk_entry entry;
+	c->n = 0;
+	inspect_status(s->in, &status);
+	for (uint64_t i = index; i && !inspect_entry(s->in, i, &entry); i--)
+		if (entry.type == DISK_CHANGE && !configuration_decode(entry.data, entry.size, c))
+			return i;
+	const struct disk_snapshot *d = status.snapshot;
+	if (d && !configuration_decode(d->configuration, d->configuration_size, c))
+		return d->configuration_index;
+	c->n = 0;
+	return 0;
+}
+
+json_t *source_members(const struct configuration *c)
+{
+	json_t *list = json_array();
+	for (unsigned i = 0; i < c->n; i++)
+		json_array_append_new(
+		    list, json_pack("{s:o, s:o, s:s}", "id", json_u64(c->members[i].id), "address",
+			      json_text(c->members[i].address), "role",
+			      state_name(member_role_names, c->members[i].role)));
+	return list;
 }

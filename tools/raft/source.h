@@ -2,6 +2,7 @@
 #ifndef TOOLS_RAFT_SOURCE_H
 #define TOOLS_RAFT_SOURCE_H
 
+#include "raft/configuration.h"
 #include "raft/inspect.h"
 #include "tools/raft/command.h"
 
@@ -22,5 +23,11 @@ int source_open_at(struct source *s, const char *directory, struct err *err);
 /* Read it again. On failure the old contents stay. */
 int source_again(struct source *s, struct err *err);
 void source_close(struct source *s);
+
+/* The newest configuration at index: of an entry, or of the snapshot. Returns the index at which
+ * it was made, 0 when there is none. */
+uint64_t source_configuration(const struct source *s, uint64_t index, struct configuration *c);
+/* [{"id", "address", "role"}] */
+json_t *source_members(const struct configuration *c);
 
 #endif

@@ -3,22 +3,10 @@
 #include <stdio.h>
 
 #include "node/json.h"
-#include "raft/configuration.h"
 #include "raft/identity.h"
 #include "tools/cli.h"
 #include "tools/raft/source.h"
 #include "tools/replay.h"
-
-static json_t *members_json(const struct configuration *c)
-{
-	json_t *list = json_array();
-	for (unsigned i = 0; i < c->n; i++)
-		json_array_append_new(
-		    list, json_pack("{s:o, s:o, s:s}", "id", json_u64(c->members[i].id), "address",
-			      json_text(c->members[i].address), "role",
-			      state_name(member_role_names, c->members[i].role)));
-	return list;
-}
 
 static json_t *segments_json(const struct inspect *in)
 {
@@ -53,20 +41,6 @@ static json_t *torn_json(const struct inspect_status *status)
 		status->torn_offset, status->torn_bytes));
 }
 
-/* The newest configuration: of an entry, or of the snapshot. Empty: there is none. */
-static void last_configuration(
-    const struct inspect *in, const struct inspect_status *status, struct configuration *c)
-{
-	struct disk_entry entry;
-	c->n = 0;
-	for (uint64_t i = status->last; i && !inspect_entry(in, i, &entry); i--)
-		if (entry.type == DISK_CHANGE && !configuration_decode(entry.data, entry.size, c))
-			return;
-	const struct disk_snapshot *s = status->snapshot;
-	if (!s || configuration_decode(s->configuration, s->configuration_size, c))
-		c->n = 0;
-}
-
 /* Whose directory it is, as far as its certificate is there. */
 static void identity_json(const struct source *source, json_t *json)
 {
@@ -93,17 +67,18 @@ int raft_status(const struct raft_call *call)
 	struct inspect_status s;
 	struct configuration c;
 	inspect_status(in, &s);
-	last_configuration(in, &s, &c);
+	source_configuration(&source, s.last, &c);
 	json_t *json = json_pack("{s:s}", "schema", "raft-status/1");
 	identity_json(&source, json);
 	json_t *log = json_pack("{s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:i, s:o, s:o, s:i, s:i}",
 	    "in_use", (int)s.in_use, "term", json_u64(s.term), "vote",
 	    s.vote ? json_u64(s.vote) : json_null(), "first_index", json_u64(s.first), "last_index",
 	    json_u64(s.last), "committed_index", json_u64(replay_committed(in)), "snapshot",
-	    snapshot_json(&s), "members", members_json(&c), "segments_count", (int)s.segments,
+	    snapshot_json(&s), "members", source_members(&c), "segments_count", (int)s.segments,
 	    "segments", segments_json(in), "torn", torn_json(&s), "problems", (int)s.problems,
 	    "notes", (int)s.notes);
 	json_object_update(json, log);
+	json_object_set_new(json, "snapshot_index", json_u64(s.snapshot ? s.snapshot->index : 0));
 	json_object_set_new(json, "bytes", json_u64(s.bytes));
 	json_decref(log);
 	raft_show(call, "raft status --data", json);
