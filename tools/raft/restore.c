@@ -311,8 +311,10 @@ static const char *member_name(const struct restore *r, uint64_t id)
 
 static void say_next_alone(const struct restore *r)
 {
-	puts(
-	    "It is alone, with a certificate of a new authority. For each other node of the value:");
+	puts("It is alone, with a certificate of a new authority.");
+	if (r->image.cluster.nodes.count == 1)
+		return;
+	puts("For each other node of the value:");
 	cluster_each(r->image.cluster.nodes, struct node, node)
 	{
 		if (node == r->node)
