@@ -1,4 +1,4 @@
-/* The nodes of the cluster: found, token, join, leave. */
+/* The nodes of the cluster: found, token, join, what they are, leave. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -67,29 +67,26 @@ int apply_token(struct cluster *c, struct command_token *command, struct err *er
 	return (int)token->id;
 }
 
-/* The token that this join may use up, or NULL with err. */
-static struct join_token *token_for(
-    struct cluster *c, struct command_join *command, struct err *err)
+/* The token that this join may use up. */
+static int token_for(const struct cluster *c, const struct command_join *command,
+    struct join_token **found, struct err *err)
 {
 	cluster_each(c->tokens, struct join_token, token)
 	{
 		if (strcmp(token->hash, command->hash) != 0)
 			continue;
-		if (token->expires_ms <= c->settings.time_ms) {
-			err_set(err, -ETIME,
+		if (token->expires_ms <= c->settings.time_ms)
+			return err_set(err, -ETIME,
 			    "the join token has expired: make a new one with pvc cluster token");
-			return NULL;
-		}
-		if (*token->name && strcmp(token->name, command->name) != 0) {
-			err_set(err, -EPERM, "the join token is for node %s, not %s", token->name,
-			    command->name);
-			return NULL;
-		}
-		return token;
+		if (*token->name && strcmp(token->name, command->name) != 0)
+			return err_set(err, -EPERM, "the join token is for node %s, not %s",
+			    token->name, command->name);
+		*found = token;
+		return 0;
 	}
-	err_set(err, -EPERM,
-	    "the join token is not known: it was used, has expired, or is of another cluster");
-	return NULL;
+	return err_set(err, -EPERM,
+	    "the join token is not known: it was used, has expired, was altered, or is of another "
+	    "cluster");
 }
 
 int apply_join(struct cluster *c, struct command_join *command, struct err *err)
@@ -100,9 +97,10 @@ int apply_join(struct cluster *c, struct command_join *command, struct err *err)
 		return (int)same->id;
 	if (!*command->name || !*command->address || !*command->incarnation)
 		return err_set(err, -EINVAL, "a node needs a name, an address and a certificate");
-	struct join_token *token = token_for(c, command, err);
-	if (!token)
-		return -EPERM;
+	struct join_token *token = NULL;
+	int result = token_for(c, command, &token, err);
+	if (result)
+		return result;
 	if (same)
 		return err_set(err, -EEXIST,
 		    "there is a node %s already: give this machine another name (pvc.node), or, if "
@@ -120,17 +118,108 @@ int apply_join(struct cluster *c, struct command_join *command, struct err *err)
 	return (int)node->id;
 }
 
+/* A new primary begins once nobody is in `relinquish` (primary.h): no node may vanish from
+ * there while it can still hold an address. */
+static int check_role_free(const struct cluster *c, const struct node *node, struct err *err)
+{
+	if (node->coordinator_state == COORDINATOR_PRIMARY ||
+	    node->coordinator_state == COORDINATOR_TAKEOVER)
+		return err_set(err, -EBUSY, "%s is the primary: first pvc node secondary %s",
+		    node->name, node->name);
+	if (node->coordinator_state == COORDINATOR_RELINQUISH &&
+	    c->primary.state != COORDINATOR_PRIMARY)
+		return err_set(err, -EBUSY,
+		    "%s has not let go of the primary's role yet: ask again when %s is the primary",
+		    node->name,
+		    cluster_node(c, c->primary.node) ? cluster_node(c, c->primary.node)->name
+						     : "another");
+	return 0;
+}
+
+static int check_leaves(const struct cluster *c, const struct node *node, struct err *err)
+{
+	int result = check_role_free(c, node, err);
+	if (result)
+		return result;
+	cluster_each(c->vms, struct vm, vm) if (vm->node == node->id) return err_set(err, -EBUSY,
+	    node->daemon_state == DAEMON_RUN
+		? "%s still owns the VM %s: first pvc vm move %s NODE"
+		: "%s still owns the VM %s: first pvc vm move %s NODE, or, if the machine is off, "
+		  "pvc node fenced %s --by-hand",
+	    node->name, vm->name, vm->name, node->name);
+	return 0;
+}
+
 int apply_leave(struct cluster *c, struct command_leave *command, struct err *err)
 {
 	struct node *node = cluster_node(c, command->node);
 	if (!node)
 		return err_set(err, -ENOENT, "there is no node %" PRIu32, command->node);
-	if (node->coordinator_state == COORDINATOR_PRIMARY ||
-	    node->coordinator_state == COORDINATOR_TAKEOVER)
+	int result = check_leaves(c, node, err);
+	if (!result)
+		change_remove(c, &c->nodes, node);
+	return result;
+}
+
+static void set_mode(struct cluster *c, struct node *node, enum node_mode mode)
+{
+	if (node->mode == mode)
+		return;
+	node->mode = mode;
+	node->coordinator_state =
+	    mode == NODE_COORDINATOR ? COORDINATOR_SECONDARY : COORDINATOR_CLIENT;
+	change_touch(c, &c->nodes, node);
+}
+
+static bool only_coordinator(const struct cluster *c, const struct node *node)
+{
+	cluster_each(c->nodes, struct node,
+	    other) if (other != node && other->mode == NODE_COORDINATOR) return false;
+	return true;
+}
+
+int apply_node_mode(struct cluster *c, struct command_node_mode *command, struct err *err)
+{
+	int result = 0;
+	struct node *node = cluster_node(c, command->node);
+	if (!node)
+		return err_set(err, -ENOENT, "there is no node %" PRIu32, command->node);
+	if (node->mode == NODE_WITNESS || command->mode == NODE_WITNESS)
+		return err_set(err, -EINVAL,
+		    "%s: what joined as a witness stays one, and nothing else becomes one",
+		    node->name);
+	if (command->mode == NODE_HYPERVISOR && node->mode == NODE_COORDINATOR) {
+		if (only_coordinator(c, node))
+			return err_set(err, -EBUSY,
+			    "%s is the only coordinator: first pvc cluster member promote NODE",
+			    node->name);
+		result = check_role_free(c, node, err);
+	}
+	if (!result)
+		set_mode(c, node, command->mode);
+	return result;
+}
+
+int apply_replace(struct cluster *c, struct command_replace *command, struct err *err)
+{
+	struct node *old = cluster_node(c, command->node);
+	struct node *new = cluster_node(c, command->successor);
+	if (!old || !new)
+		return err_set(err, -ENOENT, "there is no node %" PRIu32,
+		    old ? command->successor : command->node);
+	if (old == new)
+		return err_set(err, -EINVAL, "%s cannot take its own place", old->name);
+	if (old->mode != NODE_COORDINATOR)
+		return err_set(err, -EINVAL,
+		    "%s is no coordinator but a %s: pvc cluster member remove %s", old->name,
+		    state_name(node_mode_names, old->mode), old->name);
+	if (new->mode == NODE_WITNESS)
 		return err_set(
-		    err, -EBUSY, "%s is the primary: give the role away first", node->name);
-	cluster_each(c->vms, struct vm, vm) if (vm->node == node->id) return err_set(
-	    err, -EBUSY, "%s still owns the VM %s", node->name, vm->name);
-	change_remove(c, &c->nodes, node);
+		    err, -EINVAL, "%s is a witness and cannot be a coordinator", new->name);
+	int result = check_leaves(c, old, err);
+	if (result)
+		return result;
+	set_mode(c, new, NODE_COORDINATOR);
+	change_remove(c, &c->nodes, old);
 	return 0;
 }

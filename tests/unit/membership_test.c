@@ -1,0 +1,283 @@
+/* Who is in the cluster and what as: the value's rules of joining, promotion and leaving. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "fsm/check.h"
+#include "fsm/cluster.h"
+#include "fsm/primary.h"
+
+#define HASH_SIZE 65
+
+static struct cluster c;
+static struct err err;
+
+/* As client 0: what is refused must not even leave a session behind. */
+static int apply(struct command command)
+{
+	struct buffer bytes = {0};
+	struct err wrong = {{0}};
+	err = wrong;
+	uint64_t hash = c.hash;
+	command_encode(&command, &bytes);
+	int result = cluster_apply(&c, c.index + 1, bytes.data, bytes.size, &err);
+	buffer_close(&bytes);
+	if (check_cluster(&c, &wrong))
+		fail_msg("%s", wrong.text);
+	if (result < 0 && c.hash != hash)
+		fail_msg("refused (%s), and the value has changed", err.text);
+	return result;
+}
+
+#define APPLY(name, ...) apply((struct command){.number = COMMAND_##name, .name = {__VA_ARGS__}})
+
+static void assert_refused(int result, int expected, const char *text)
+{
+	assert_int_equal(result, expected);
+	assert_string_equal(err.text, text);
+	assert_null(strchr(err.text, '\n'));
+}
+
+/* The secret's hash, all of one digit. */
+static void token(char digit, const char *name, uint64_t valid_ms)
+{
+	struct command command = {.number = COMMAND_token, .token = {.valid_ms = valid_ms}};
+	memset(command.token.hash, digit, HASH_SIZE - 1);
+	snprintf(command.token.name, sizeof(command.token.name), "%s", name);
+	assert_true(apply(command) > 0);
+}
+
+static int join(const char *name, char digit, enum node_mode mode)
+{
+	struct command command = {
+	    .number = COMMAND_join, .join = {.mode = mode, .hypervisor = true}};
+	memset(command.join.hash, digit, HASH_SIZE - 1);
+	snprintf(command.join.name, sizeof(command.join.name), "%s", name);
+	snprintf(command.join.address, sizeof(command.join.address), "%s:7000", name);
+	snprintf(command.join.incarnation, sizeof(command.join.incarnation), "disk of %s", name);
+	return apply(command);
+}
+
+static void add(const char *name, enum node_mode mode)
+{
+	token('0', "", 60000);
+	assert_true(join(name, '0', mode) > 0);
+}
+
+/* hv1 the primary and hv2, coordinators; hv3, a hypervisor; w4, a witness. */
+static int begin(void **state)
+{
+	cluster_init(&c);
+	assert_int_equal(APPLY(found, .name = "lab", .uuid = "u", .node = "hv1",
+			     .address = "hv1:7000", .incarnation = "i1", .schema = 1),
+	    1);
+	add("hv2", NODE_COORDINATOR);
+	add("hv3", NODE_HYPERVISOR);
+	add("w4", NODE_WITNESS);
+	assert_int_equal(APPLY(takeover, .node = 1, .epoch = 2), 0);
+	assert_int_equal(APPLY(primary, .node = 1, .epoch = 2), 0);
+	return 0;
+}
+
+static int end(void **state)
+{
+	cluster_close(&c);
+	return 0;
+}
+
+static enum node_mode mode_of(uint32_t id)
+{
+	return cluster_node(&c, id)->mode;
+}
+
+static int run(uint32_t node)
+{
+	APPLY(node_hello, .node = node, .hypervisor = true);
+	return APPLY(node_state, .node = node, .state = DAEMON_RUN);
+}
+
+static void keepalive(uint32_t node)
+{
+	struct keepalive k = {.node = node, .memory_total_mib = 4096, .sightings_known = true};
+	struct command command = {.number = COMMAND_tick, .tick = {.elapsed_ms = 1000}};
+	command.tick.keepalives.items = &k;
+	command.tick.keepalives.count = 1;
+	assert_int_equal(apply(command), 0);
+}
+
+static int define(const char *name, uint32_t node)
+{
+	struct command command = {.number = COMMAND_vm_define,
+	    .vm_define = {.memory_mib = 1024, .vcpus = 1, .node = node}};
+	snprintf(command.vm_define.name, sizeof(command.vm_define.name), "%s", name);
+	snprintf(command.vm_define.uuid, sizeof(command.vm_define.uuid), "uuid-%s", name);
+	return apply(command);
+}
+
+/* Tokens. */
+
+static void a_token_that_has_expired_says_so(void **state)
+{
+	token('a', "", 1000);
+	APPLY(tick, .elapsed_ms = 1000);
+	assert_refused(join("hv5", 'a', NODE_HYPERVISOR), -ETIME,
+	    "the join token has expired: make a new one with pvc cluster token");
+}
+
+static const char unknown[] =
+    "the join token is not known: it was used, has expired, was altered, or is of another cluster";
+
+static void a_token_that_was_used_lets_nobody_else_in(void **state)
+{
+	token('a', "", 60000);
+	assert_int_equal(join("hv5", 'a', NODE_HYPERVISOR), 5);
+	assert_refused(join("hv6", 'a', NODE_HYPERVISOR), -EPERM, unknown);
+}
+
+static void a_token_for_another_node_says_for_which(void **state)
+{
+	token('a', "hv9", 60000);
+	assert_refused(
+	    join("hv5", 'a', NODE_HYPERVISOR), -EPERM, "the join token is for node hv9, not hv5");
+	assert_int_equal(join("hv9", 'a', NODE_HYPERVISOR), 5);
+}
+
+static void a_token_that_was_altered_or_is_of_another_cluster_is_not_known(void **state)
+{
+	token('a', "", 60000);
+	assert_refused(join("hv5", 'b', NODE_HYPERVISOR), -EPERM, unknown);
+	assert_int_equal(c.tokens.count, 1);
+}
+
+/* What a node is. */
+
+static void a_witness_runs_no_vm_and_is_never_the_primary(void **state)
+{
+	assert_int_equal(run(4), 0);
+	keepalive(4);
+	assert_false(cluster_node(&c, 4)->hypervisor);
+	assert_refused(
+	    define("web1", 4), -EINVAL, "w4 runs no VMs (enable_hypervisor is off there)");
+	assert_int_equal(APPLY(takeover, .node = 4, .epoch = 3), -EINVAL);
+	assert_refused(
+	    APPLY(primary_want, .node = 4), -EINVAL, "w4 is no coordinator but a witness");
+	assert_int_equal(c.primary.node, 1);
+}
+
+static void a_hypervisor_becomes_a_coordinator_and_one_again(void **state)
+{
+	assert_int_equal(APPLY(node_mode, .node = 3, .mode = NODE_COORDINATOR), 0);
+	assert_int_equal(mode_of(3), NODE_COORDINATOR);
+	assert_int_equal(cluster_node(&c, 3)->coordinator_state, COORDINATOR_SECONDARY);
+	assert_int_equal(APPLY(node_mode, .node = 3, .mode = NODE_COORDINATOR), 0);
+	assert_int_equal(APPLY(node_mode, .node = 3, .mode = NODE_HYPERVISOR), 0);
+	assert_int_equal(mode_of(3), NODE_HYPERVISOR);
+	assert_int_equal(cluster_node(&c, 3)->coordinator_state, COORDINATOR_CLIENT);
+	assert_int_equal(APPLY(takeover, .node = 3, .epoch = 3), -EINVAL);
+}
+
+static void a_witness_stays_one_and_nothing_becomes_one(void **state)
+{
+	static const char text[] =
+	    "w4: what joined as a witness stays one, and nothing else becomes one";
+	assert_refused(APPLY(node_mode, .node = 4, .mode = NODE_COORDINATOR), -EINVAL, text);
+	assert_int_equal(APPLY(node_mode, .node = 3, .mode = NODE_WITNESS), -EINVAL);
+	assert_int_equal(APPLY(node_mode, .node = 9, .mode = NODE_COORDINATOR), -ENOENT);
+}
+
+static void the_primary_keeps_its_part(void **state)
+{
+	static const char text[] = "hv1 is the primary: first pvc node secondary hv1";
+	assert_refused(APPLY(node_mode, .node = 1, .mode = NODE_HYPERVISOR), -EBUSY, text);
+	assert_refused(APPLY(leave, .node = 1), -EBUSY, text);
+	assert_refused(APPLY(replace, .node = 1, .successor = 3), -EBUSY, text);
+}
+
+static void the_only_coordinator_stays_one(void **state)
+{
+	assert_int_equal(APPLY(takeover, .node = 2, .epoch = 3), 0);
+	assert_int_equal(APPLY(primary, .node = 2, .epoch = 3), 0);
+	assert_int_equal(APPLY(leave, .node = 1), 0);
+	assert_refused(APPLY(node_mode, .node = 2, .mode = NODE_HYPERVISOR), -EBUSY,
+	    "hv2 is the only coordinator: first pvc cluster member promote NODE");
+}
+
+/* Its successor would begin while it still holds an address. */
+static void who_has_not_let_go_of_the_role_does_not_vanish(void **state)
+{
+	static const char text[] =
+	    "hv1 has not let go of the primary's role yet: ask again when hv2 "
+	    "is the primary";
+	assert_int_equal(APPLY(takeover, .node = 2, .epoch = 3), 0);
+	assert_refused(APPLY(leave, .node = 1), -EBUSY, text);
+	assert_refused(APPLY(node_mode, .node = 1, .mode = NODE_HYPERVISOR), -EBUSY, text);
+	assert_refused(APPLY(replace, .node = 1, .successor = 3), -EBUSY, text);
+	assert_false(primary_may_begin(&c, 2));
+	assert_int_equal(APPLY(primary, .node = 2, .epoch = 3), 0);
+	assert_int_equal(APPLY(leave, .node = 1), 0);
+}
+
+static void who_owns_a_vm_does_not_leave(void **state)
+{
+	assert_int_equal(run(3), 0);
+	keepalive(3);
+	assert_int_equal(define("web1", 3), 1);
+	assert_refused(APPLY(leave, .node = 3), -EBUSY,
+	    "hv3 still owns the VM web1: first pvc vm move web1 NODE");
+	assert_int_equal(APPLY(node_state, .node = 3, .state = DAEMON_STOP), 0);
+	assert_refused(APPLY(leave, .node = 3), -EBUSY,
+	    "hv3 still owns the VM web1: first pvc vm move web1 NODE, or, if the machine is off, "
+	    "pvc node fenced hv3 --by-hand");
+	assert_int_equal(APPLY(vm_report, .node = 3, .vm = 1, .observed = OBSERVED_SHUTOFF,
+			     .generation = cluster_vm(&c, 1)->generation),
+	    0);
+	assert_int_equal(APPLY(vm_undefine, .vm = 1), 0);
+	assert_int_equal(APPLY(leave, .node = 3), 0);
+}
+
+static void one_takes_the_place_of_another_in_one_step(void **state)
+{
+	assert_int_equal(APPLY(replace, .node = 2, .successor = 3), 0);
+	assert_null(cluster_node(&c, 2));
+	assert_int_equal(mode_of(3), NODE_COORDINATOR);
+	assert_int_equal(cluster_node(&c, 3)->coordinator_state, COORDINATOR_SECONDARY);
+}
+
+static void not_everybody_takes_the_place_of_everybody(void **state)
+{
+	assert_refused(
+	    APPLY(replace, .node = 2, .successor = 2), -EINVAL, "hv2 cannot take its own place");
+	assert_refused(APPLY(replace, .node = 2, .successor = 4), -EINVAL,
+	    "w4 is a witness and cannot be a coordinator");
+	assert_refused(APPLY(replace, .node = 4, .successor = 3), -EINVAL,
+	    "w4 is no coordinator but a witness: pvc cluster member remove w4");
+	assert_refused(APPLY(replace, .node = 2, .successor = 9), -ENOENT, "there is no node 9");
+	assert_refused(APPLY(replace, .node = 8, .successor = 3), -ENOENT, "there is no node 8");
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    TEST(a_token_that_has_expired_says_so),
+	    TEST(a_token_that_was_used_lets_nobody_else_in),
+	    TEST(a_token_for_another_node_says_for_which),
+	    TEST(a_token_that_was_altered_or_is_of_another_cluster_is_not_known),
+	    TEST(a_witness_runs_no_vm_and_is_never_the_primary),
+	    TEST(a_hypervisor_becomes_a_coordinator_and_one_again),
+	    TEST(a_witness_stays_one_and_nothing_becomes_one),
+	    TEST(the_primary_keeps_its_part),
+	    TEST(the_only_coordinator_stays_one),
+	    TEST(who_has_not_let_go_of_the_role_does_not_vanish),
+	    TEST(who_owns_a_vm_does_not_leave),
+	    TEST(one_takes_the_place_of_another_in_one_step),
+	    TEST(not_everybody_takes_the_place_of_everybody),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
