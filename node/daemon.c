@@ -192,7 +192,7 @@ static void add_member(
 			return;
 	if (*n == PEERS_MEMBERS_MAX)
 		return;
-	members[*n].id = id;
+	members[*n] = (struct peers_member){.id = id};
 	snprintf(members[*n].address, sizeof(members[0].address), "%s", address);
 	(*n)++;
 }
