@@ -1,6 +1,8 @@
 /* pvc: what it is is said by its name or its first words. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "node/operation.h"
 #include "tools/applet.h"
@@ -27,7 +29,18 @@ static const struct applet *applet_find(int argc, char **argv, int *used)
 	return NULL;
 }
 
-int main(int argc, char **argv)
+/* Whoever starts us may have closed some: what we open must not take their place, where all
+ * that we start would write into it. */
+static void standard_files_hold(void)
+{
+	int fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO)
+		fd = open("/dev/null", O_RDWR);
+	if (fd >= 0)
+		close(fd);
+}
+
+static int run(int argc, char **argv)
 {
 	int used = 0;
 	char *slash = argc > 0 ? strrchr(argv[0], '/') : NULL;
@@ -39,4 +52,14 @@ int main(int argc, char **argv)
 	if (applet)
 		return applet->run(argc - used, argv + used);
 	return cli_main(argc, argv);
+}
+
+int main(int argc, char **argv)
+{
+	standard_files_hold();
+	int status = run(argc, argv);
+	if (!fflush(stdout) && !ferror(stdout))
+		return status;
+	fputs("pvc: not all of it could be written to standard output\n", stderr);
+	return status ? status : CLI_REFUSED;
 }
