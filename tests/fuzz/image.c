@@ -1,0 +1,70 @@
+/* Any bytes as a saved snapshot: refused with a reason, or a value that is sound. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fsm/check.h"
+#include "raft/checksum.h"
+#include "tools/raft/image.h"
+
+#define SEAL_SIZE 40
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void check(int right)
+{
+	if (!right)
+		abort();
+}
+
+static void look(const uint8_t *data, size_t size)
+{
+	struct image image;
+	struct buffer bytes = {0};
+	struct err err = {""};
+	buffer_append(&bytes, data, size);
+	int result = image_decode(&image, &bytes, &err);
+	check(bytes.data == NULL);
+	if (result) {
+		check(*err.text != 0);
+		return;
+	}
+	check(check_cluster(&image.cluster, &err) == 0);
+	check(image.configuration.n > 0 && image.file.snapshot.index > 0);
+	image_close(&image);
+}
+
+static void put(uint8_t *at, uint64_t value, unsigned bytes)
+{
+	for (unsigned i = 0; i < bytes; i++)
+		at[i] = (uint8_t)(value >> (8 * i));
+}
+
+/* Let checksums, the size of the body and a seal be right, so that the rest is reached. */
+static void mend(struct buffer *b)
+{
+	uint8_t digest[32];
+	bool sealed = b->size >= SNAPSHOT_HEADER_SIZE + SEAL_SIZE &&
+		      !memcmp(b->data + b->size - SEAL_SIZE, "prftseal", 8);
+	size_t end = sealed ? b->size - SEAL_SIZE : b->size;
+	if (end < SNAPSHOT_HEADER_SIZE)
+		return;
+	size_t body = end - SNAPSHOT_HEADER_SIZE;
+	put(b->data + 72, body, 8);
+	put(b->data + 80, checksum(0, b->data + SNAPSHOT_HEADER_SIZE, body), 4);
+	put(b->data + 84, checksum(0, b->data, SNAPSHOT_HEADER_SIZE - 4), 4);
+	identity_sha256(b->data, end, digest);
+	if (sealed)
+		memcpy(b->data + end + 8, digest, sizeof(digest));
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct buffer mended = {0};
+	look(data, size);
+	buffer_append(&mended, data, size);
+	mend(&mended);
+	look(mended.data, mended.size);
+	buffer_close(&mended);
+	return 0;
+}
