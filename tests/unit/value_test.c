@@ -66,6 +66,30 @@ static int lose(void **state)
 	return 0;
 }
 
+/* Whoever gives the value a table must give it to value_parts() as well. */
+static void every_part_of_a_snapshot_is_a_part_of_the_value(void **state)
+{
+	struct cluster *c = *state;
+	struct value_part parts[VALUE_PARTS_MAX];
+	struct buffer whole = {0}, sum = {0};
+	set_fact(c, "key", "value");
+	snapshot_encode(c, &whole);
+	unsigned n = value_parts(c, parts);
+	for (unsigned i = 0; i < n; i++) {
+		const struct table *t = parts[i].table;
+		if (t)
+			buffer_append_varint(&sum, t->count);
+		else
+			record_encode(parts[i].record, parts[i].object, &sum);
+		for (uint32_t k = 0; t && k < t->count; k++)
+			record_encode(t->record, t->items[k], &sum);
+	}
+	assert_int_equal(sum.size, whole.size - 28);
+	assert_memory_equal(sum.data, whole.data + 28, sum.size);
+	buffer_close(&whole);
+	buffer_close(&sum);
+}
+
 static void assert_part(struct cluster *c, const char *path, const char *wanted)
 {
 	struct err err = {""};
@@ -162,6 +186,8 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(a_part_is_found_by_name_id_and_key, found, lose),
 	    cmocka_unit_test_setup_teardown(
 		a_path_that_leads_nowhere_says_how_far_it_leads, found, lose),
+	    cmocka_unit_test_setup_teardown(
+		every_part_of_a_snapshot_is_a_part_of_the_value, found, lose),
 	    cmocka_unit_test(items_of_lists_are_matched_by_what_they_are_called),
 	    cmocka_unit_test(differences_are_told_in_the_order_of_the_value),
 	    cmocka_unit_test_setup_teardown(
