@@ -61,8 +61,9 @@ static ssize_t system_write(void *data, int fd, const void *bytes, size_t size, 
 
 static int system_sync(void *data, int fd)
 {
-	/* Of a directory, fdatasync() may leave out the names. Not by fstat(): a file that is looked
-	 * at gets new times with the next write, and they cost a third of what the write does. */
+	/* Of a directory, fdatasync() may leave out the names. Not by fstat(): a file that is
+	 * looked at gets new times with the next write, and they cost a third of what the write
+	 * does. */
 	int flags = fcntl(fd, F_GETFL);
 	int result = flags < 0 ? -1 : flags & O_DIRECTORY ? fsync(fd) : fdatasync(fd);
 	return result < 0 ? -errno : 0;
