@@ -1,4 +1,5 @@
-/* The nodes of the cluster: found, token, join, what they are, leave. */
+#include "fsm/membership.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -136,7 +137,7 @@ static int check_role_free(const struct cluster *c, const struct node *node, str
 	return 0;
 }
 
-static int check_leaves(const struct cluster *c, const struct node *node, struct err *err)
+int node_may_leave(const struct cluster *c, const struct node *node, struct err *err)
 {
 	int result = check_role_free(c, node, err);
 	if (result)
@@ -155,7 +156,7 @@ int apply_leave(struct cluster *c, struct command_leave *command, struct err *er
 	struct node *node = cluster_node(c, command->node);
 	if (!node)
 		return err_set(err, -ENOENT, "there is no node %" PRIu32, command->node);
-	int result = check_leaves(c, node, err);
+	int result = node_may_leave(c, node, err);
 	if (!result)
 		change_remove(c, &c->nodes, node);
 	return result;
@@ -178,48 +179,59 @@ static bool only_coordinator(const struct cluster *c, const struct node *node)
 	return true;
 }
 
-int apply_node_mode(struct cluster *c, struct command_node_mode *command, struct err *err)
+int node_may_become(
+    const struct cluster *c, const struct node *node, enum node_mode mode, struct err *err)
 {
-	int result = 0;
-	struct node *node = cluster_node(c, command->node);
-	if (!node)
-		return err_set(err, -ENOENT, "there is no node %" PRIu32, command->node);
-	if (node->mode == NODE_WITNESS || command->mode == NODE_WITNESS)
+	if (node->mode == NODE_WITNESS || mode == NODE_WITNESS)
 		return err_set(err, -EINVAL,
 		    "%s: what joined as a witness stays one, and nothing else becomes one",
 		    node->name);
-	if (command->mode == NODE_HYPERVISOR && node->mode == NODE_COORDINATOR) {
-		if (only_coordinator(c, node))
-			return err_set(err, -EBUSY,
-			    "%s is the only coordinator: first pvc cluster member promote NODE",
-			    node->name);
-		result = check_role_free(c, node, err);
-	}
+	if (mode == node->mode || mode == NODE_COORDINATOR)
+		return 0;
+	if (only_coordinator(c, node))
+		return err_set(err, -EBUSY,
+		    "%s is the only coordinator: first pvc cluster member promote NODE",
+		    node->name);
+	return check_role_free(c, node, err);
+}
+
+int apply_node_mode(struct cluster *c, struct command_node_mode *command, struct err *err)
+{
+	struct node *node = cluster_node(c, command->node);
+	if (!node)
+		return err_set(err, -ENOENT, "there is no node %" PRIu32, command->node);
+	int result = node_may_become(c, node, command->mode, err);
 	if (!result)
 		set_mode(c, node, command->mode);
 	return result;
 }
 
+int node_may_be_replaced(
+    const struct cluster *c, const struct node *node, const struct node *successor, struct err *err)
+{
+	if (node == successor)
+		return err_set(err, -EINVAL, "%s cannot take its own place", node->name);
+	if (node->mode != NODE_COORDINATOR)
+		return err_set(err, -EINVAL,
+		    "%s is no coordinator but a %s: pvc cluster member remove %s", node->name,
+		    state_name(node_mode_names, node->mode), node->name);
+	if (successor->mode == NODE_WITNESS)
+		return err_set(
+		    err, -EINVAL, "%s is a witness and cannot be a coordinator", successor->name);
+	return node_may_leave(c, node, err);
+}
+
 int apply_replace(struct cluster *c, struct command_replace *command, struct err *err)
 {
-	struct node *old = cluster_node(c, command->node);
-	struct node *new = cluster_node(c, command->successor);
-	if (!old || !new)
+	struct node *node = cluster_node(c, command->node);
+	struct node *successor = cluster_node(c, command->successor);
+	if (!node || !successor)
 		return err_set(err, -ENOENT, "there is no node %" PRIu32,
-		    old ? command->successor : command->node);
-	if (old == new)
-		return err_set(err, -EINVAL, "%s cannot take its own place", old->name);
-	if (old->mode != NODE_COORDINATOR)
-		return err_set(err, -EINVAL,
-		    "%s is no coordinator but a %s: pvc cluster member remove %s", old->name,
-		    state_name(node_mode_names, old->mode), old->name);
-	if (new->mode == NODE_WITNESS)
-		return err_set(
-		    err, -EINVAL, "%s is a witness and cannot be a coordinator", new->name);
-	int result = check_leaves(c, old, err);
+		    node ? command->successor : command->node);
+	int result = node_may_be_replaced(c, node, successor, err);
 	if (result)
 		return result;
-	set_mode(c, new, NODE_COORDINATOR);
-	change_remove(c, &c->nodes, old);
+	set_mode(c, successor, NODE_COORDINATOR);
+	change_remove(c, &c->nodes, node);
 	return 0;
 }

@@ -26,7 +26,7 @@ __attribute__((format(printf, 3, 4))) static void say(
 	h->count++;
 }
 
-static bool member_well(const struct cluster *c, uint64_t id)
+bool health_member_well(const struct cluster *c, uint64_t id)
 {
 	const struct node *node = id <= UINT32_MAX ? cluster_node(c, (uint32_t)id) : NULL;
 	/* Before its first keepalive a node is given the benefit of the doubt. */
@@ -43,7 +43,7 @@ unsigned health_failure_tolerance(const struct cluster *c, const struct health_l
 		if (log->members[i].role != MEMBER_VOTER)
 			continue;
 		voters++;
-		well += member_well(c, log->members[i].id);
+		well += health_member_well(c, log->members[i].id);
 	}
 	unsigned majority = voters / 2 + 1;
 	return well > majority ? well - majority : 0;
@@ -112,7 +112,7 @@ static void judge_vm(const struct cluster *c, const struct vm *vm, struct health
 	else if (vm->state == VM_START && !vm->node)
 		say(h, HEALTH_CRITICAL, "VM %s waits for a place: %.100s", vm->name,
 		    vm->failed_reason);
-	else if (vm->state == VM_START && owner && !member_well(c, owner->id))
+	else if (vm->state == VM_START && owner && !health_member_well(c, owner->id))
 		say(h, HEALTH_CRITICAL, "VM %s is on %s, which is not well", vm->name, owner->name);
 	else if (vm->state == VM_START && vm->observed != OBSERVED_RUNNING && *vm->failed_reason)
 		say(h, HEALTH_CRITICAL, "VM %s does not start: %.100s", vm->name,

@@ -29,6 +29,9 @@ struct health_log {
 	struct replica_member members[REPLICA_MEMBERS_MAX];
 };
 
+/* Was a member of the log heard lately, as far as the value knows? */
+bool health_member_well(const struct cluster *c, uint64_t id);
+
 /* How many more voters may fail before nothing can be agreed on: voters that were not
  * heard lately have failed already. */
 unsigned health_failure_tolerance(const struct cluster *c, const struct health_log *log);

@@ -273,6 +273,7 @@ static void turn_end(struct operation_turn *turn, int status, json_t *result, co
 	operation_done done = turn->done;
 	void *data = turn->done_data;
 	json_decref(turn->arguments);
+	json_decref(turn->facts);
 	free(turn);
 	done(data, status, result, err);
 }
@@ -320,13 +321,19 @@ static const char *log_reason(int status)
 	}
 }
 
+static json_t *said(const struct operation_turn *turn)
+{
+	json_t *json = json_pack("{s:o}", "message", json_text(turn->message));
+	if (turn->facts)
+		json_object_update(json, turn->facts);
+	return json;
+}
+
 static void proposed(void *data, int result, uint64_t index, const struct err *err)
 {
 	struct operation_turn *turn = data;
 	if (result >= 0) {
-		turn_answer(turn, turn->finish
-				      ? turn->finish(turn, result)
-				      : json_pack("{s:o}", "message", json_text(turn->message)));
+		turn_answer(turn, turn->finish ? turn->finish(turn, result) : said(turn));
 		return;
 	}
 	struct err own;
@@ -373,8 +380,14 @@ bool argument_given(const json_t *arguments, const char *name)
 
 struct node *argument_node(const struct context *context, const json_t *arguments, struct err *err)
 {
+	return argument_node_of(context, arguments, "node", err);
+}
+
+struct node *argument_node_of(
+    const struct context *context, const json_t *arguments, const char *argument, struct err *err)
+{
 	const struct cluster *c = context->cluster;
-	const char *name = argument_text(arguments, "node");
+	const char *name = argument_text(arguments, argument);
 	struct node *found = cluster_node_named(c, name);
 	struct guess guess = guess_of(name);
 	if (found)

@@ -9,8 +9,7 @@
 #include "node/operation_turn.h"
 #include "raft/configuration.h"
 
-/* How the log stands. The caller frees it. */
-static struct health_log *log_of(const struct context *context)
+struct health_log *turn_log(const struct context *context)
 {
 	struct replica *r = context->replica(context->data);
 	struct health_log *log = must_alloc(sizeof(*log));
@@ -95,7 +94,7 @@ void operation_status(struct operation_turn *turn)
 {
 	const struct context *context = turn->context;
 	const struct cluster *c = context->cluster;
-	struct health_log *log = log_of(context);
+	struct health_log *log = turn_log(context);
 	struct health *health = must_alloc(sizeof(*health));
 	health_judge(c, log, context->now_ms(context->data), health);
 	json_t *json = json_object();
@@ -139,66 +138,6 @@ void operation_maintenance_off(struct operation_turn *turn)
 	turn_propose(turn, &command);
 }
 
-static json_t *token_made(struct operation_turn *turn, int result)
-{
-	return json_pack("{s:o}", "token", json_text(turn->message));
-}
-
-void operation_cluster_token(struct operation_turn *turn)
-{
-	const struct context *context = turn->context;
-	struct command command = {.number = COMMAND_token};
-	struct context_token token;
-	struct err err;
-	const char *name = argument_text(turn->arguments, "node");
-	int status = 0;
-	if (!context->token)
-		status = err_set(&err, -ENODATA, "no certificates here to make a token from");
-	else if (name && strlen(name) >= sizeof(command.token.name))
-		status = err_set(&err, -EINVAL, "a node's name has at most 63 letters");
-	else
-		status = context->token(context->data, &token, &err);
-	if (status) {
-		turn_refuse(turn, status, &err);
-		return;
-	}
-	if (name)
-		memcpy(command.token.name, name, strlen(name));
-	memcpy(command.token.hash, token.hash, sizeof(command.token.hash));
-	command.token.valid_ms = argument_duration_ms(turn->arguments, "expire");
-	turn_say(turn, "%s", token.text);
-	turn->finish = token_made;
-	turn_propose(turn, &command);
-}
-
-static json_t *role_json(const struct health_log *log, uint32_t id)
-{
-	for (unsigned i = 0; i < log->members_count; i++)
-		if (log->members[i].id == id)
-			return json_string(state_name(member_role_names, log->members[i].role));
-	return json_null();
-}
-
-void operation_cluster_member_list(struct operation_turn *turn)
-{
-	const struct cluster *c = turn->context->cluster;
-	struct health_log *log = log_of(turn->context);
-	json_t *list = json_array();
-	cluster_each(c->nodes, struct node, node)
-	{
-		json_array_append_new(list,
-		    json_pack("{s:o, s:I, s:o, s:s, s:o, s:s, s:s, s:o}", "name",
-			json_text(node->name), "id", (json_int_t)node->id, "address",
-			json_text(node->address), "mode", state_name(node_mode_names, node->mode),
-			"role", role_json(log, node->id), "daemon_state",
-			state_name(daemon_state_names, node->daemon_state), "coordinator_state",
-			state_name(coordinator_state_names, node->coordinator_state), "certificate",
-			json_text(node->incarnation)));
-	}
-	free(log);
-	turn_answer(turn, list);
-}
-
 void operation_raft_members(struct operation_turn *turn)
 {
 	const struct context *context = turn->context;
@@ -208,7 +147,7 @@ void operation_raft_members(struct operation_turn *turn)
 		turn_refuse(turn, -EIO, &err);
 		return;
 	}
-	struct health_log *log = log_of(context);
+	struct health_log *log = turn_log(context);
 	uint64_t now_ms = context->now_ms(context->data);
 	json_t *list = json_array();
 	for (unsigned i = 0; i < log->members_count; i++) {
@@ -298,18 +237,5 @@ void operation_fact_remove(struct operation_turn *turn)
 	struct command command = {.number = COMMAND_fact};
 	memcpy(command.fact.key, fact->key, sizeof(fact->key));
 	turn_say(turn, "%s is removed", fact->key);
-	turn_propose(turn, &command);
-}
-
-void operation_cluster_member_remove(struct operation_turn *turn)
-{
-	struct err err;
-	const struct node *node = argument_node(turn->context, turn->arguments, &err);
-	if (!node) {
-		turn_refuse(turn, -ENOENT, &err);
-		return;
-	}
-	struct command command = {.number = COMMAND_leave, .leave = {.node = node->id}};
-	turn_say(turn, "%s is no member of the cluster any more", node->name);
 	turn_propose(turn, &command);
 }

@@ -5,6 +5,7 @@
 #ifndef NODE_OPERATION_TURN_H
 #define NODE_OPERATION_TURN_H
 
+#include "node/health.h"
 #include "node/operation.h"
 
 /* How long a proposal may take; after that it is unknown whether it was done. */
@@ -21,6 +22,7 @@ struct operation_turn {
 	json_t *(*finish)(struct operation_turn *turn, int result);
 	char message[ERR_TEXT_MAX];
 	uint32_t about; /* for finish: the id of what it is about */
+	json_t *facts; /* go with the message into a proposal's answer; owned, NULL: none */
 };
 
 void turn_answer(struct operation_turn *turn, json_t *result); /* takes the reference */
@@ -38,6 +40,8 @@ bool argument_given(const json_t *arguments, const char *name);
 
 /* What an argument names, or NULL with "there is no VM web9 (did you mean 'web1'?)". */
 struct node *argument_node(const struct context *context, const json_t *arguments, struct err *err);
+struct node *argument_node_of(const struct context *context, const json_t *arguments,
+    const char *argument, struct err *err);
 struct vm *argument_vm(const struct context *context, const json_t *arguments, struct err *err);
 
 void progress_set(struct operation_progress *p, int state, const char *format, ...)
@@ -45,6 +49,9 @@ void progress_set(struct operation_progress *p, int state, const char *format, .
 
 /* The replica, or NULL with err while the log is not open. */
 struct replica *turn_replica(const struct context *context, struct err *err);
+
+/* How the log stands. The caller frees it. */
+struct health_log *turn_log(const struct context *context);
 
 /* A node's name as JSON; null for 0, "node 7" for one that is not in the value. */
 json_t *node_name_json(const struct cluster *c, uint64_t id);
@@ -57,6 +64,8 @@ const char *node_name(const struct cluster *c, uint32_t id); /* "-" for none */
 void progress_node_primary(
     const struct context *context, const json_t *arguments, struct operation_progress *p);
 void progress_node_secondary(
+    const struct context *context, const json_t *arguments, struct operation_progress *p);
+void progress_cluster_member(
     const struct context *context, const json_t *arguments, struct operation_progress *p);
 void progress_vm_start(
     const struct context *context, const json_t *arguments, struct operation_progress *p);

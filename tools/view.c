@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CELL_MAX 512
+#define CELL_MAX 1280 /* a command with a join token in it is the longest */
 
 enum format {
 	FORMAT_NONE,

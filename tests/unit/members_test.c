@@ -7,63 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "fsm/change.h"
 #include "node/members.h"
-
-#define NOW_MS	   1000000
-#define REPLACE_MS 600000
-
-/* A cluster in a line, a word for each node, from id 1 on; the leader is node 1 unless one is
- * marked. c coordinator, h hypervisor, w witness, x no node of the value; then V voter, S stand-by,
- * nothing: no member; then - silent for a moment, ! silent for good, f silent and fenced,
- * * leads. */
-static struct cluster c;
-static struct replica_member members[16];
-static unsigned n;
-static uint64_t leader;
-
-static void add_node(uint32_t id, const char *word)
-{
-	struct node *node = must_alloc(sizeof(*node));
-	node->id = id;
-	node->mode = *word == 'c'   ? NODE_COORDINATOR
-		     : *word == 'w' ? NODE_WITNESS
-				    : NODE_HYPERVISOR;
-	node->daemon_state = strchr(word, 'f') ? DAEMON_FENCED : DAEMON_RUN;
-	node->seen_ms = c.settings.time_ms - (strchr(word, '!') ? REPLACE_MS : 5000);
-	snprintf(node->address, sizeof(node->address), "n%u:7000", id);
-	change_insert(&c, &c.nodes, node);
-}
-
-static void add_word(uint32_t id, const char *word)
-{
-	bool silent = strpbrk(word, "-!f") != NULL;
-	if (*word != 'x')
-		add_node(id, word);
-	if (strchr(word, '*'))
-		leader = id;
-	if (!strpbrk(word, "VS"))
-		return;
-	members[n++] = (struct replica_member){
-	    .id = id,
-	    .role = strchr(word, 'V') ? MEMBER_VOTER : MEMBER_STANDBY,
-	    .heard_ms = NOW_MS - (silent ? MEMBERS_TOUCH_MS + 1 : 10 * id),
-	};
-}
-
-static void make(const char *line)
-{
-	char text[128], *rest = NULL;
-	uint32_t id = 0;
-	cluster_init(&c);
-	c.settings.schema = 1;
-	c.settings.time_ms = 10 * REPLACE_MS;
-	n = 0;
-	leader = 1;
-	snprintf(text, sizeof(text), "%s", line);
-	for (char *word = strtok_r(text, " ", &rest); word; word = strtok_r(NULL, " ", &rest))
-		add_word(++id, word);
-}
+#include "tests/unit/seating.h"
 
 /* "vote 4", "stand by 3", "remove 5", "lead 2", "nothing". */
 static void say(char text[32])
@@ -72,8 +17,8 @@ static void say(char text[32])
 	    .members = members,
 	    .n = n,
 	    .self = leader,
-	    .now_ms = NOW_MS,
-	    .replace_after_ms = REPLACE_MS};
+	    .now_ms = SEATING_NOW_MS,
+	    .replace_after_ms = SEATING_REPLACE_MS};
 	struct member_change change = members_change(&view);
 	static const char *const words[] = {"nothing", "", "remove", "lead"};
 	const char *word = words[change.type];
@@ -88,7 +33,7 @@ static void say(char text[32])
 static void expect(const char *line, const char *expected)
 {
 	char text[32];
-	make(line);
+	seating_make(line);
 	say(text);
 	cluster_close(&c);
 	if (strcmp(text, expected) != 0)
@@ -118,7 +63,7 @@ static void raft_s_members_follow_the_value_one_change_at_a_time(void **state)
 static void before_the_cluster_was_founded_the_value_says_nothing(void **state)
 {
 	char text[32];
-	make("cV xV");
+	seating_make("cV xV");
 	c.settings.schema = 0;
 	say(text);
 	assert_string_equal(text, "nothing");
