@@ -178,6 +178,7 @@ struct replica {
 	uint64_t seen_term, seen_leader, leader_since_ms;
 	enum replica_role seen_role;
 	uint64_t heard_ms, leader_commit, bad_messages;
+	bool answers_unwanted; /* to an append, unless it is refused */
 
 	uint64_t beat_ms; /* when the leader's next heartbeat is due */
 	uint64_t term_start; /* index of the first entry of this leader's term; 0: none yet */
@@ -223,7 +224,7 @@ void core_receive(struct replica *r, uint64_t from, const struct message *m);
 /* A whole snapshot; its bytes stay in s. */
 void core_receive_snapshot(struct replica *r, struct receiving *s);
 /* Tell a member what is committed as soon as it is: libraft does with the next heartbeat only.
- * Also its next entry, when libraft waits with that for a heartbeat (its probe state). */
+ * Or its next entry, when libraft waits with that for a heartbeat (its probe state). */
 void core_push(struct replica *r, struct member *member);
 uint64_t core_term_of(const struct replica *r, uint64_t index);
 

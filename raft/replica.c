@@ -286,6 +286,7 @@ static void dispatch(struct replica *r, uint64_t from, const struct message *m)
 	case MESSAGE_vote:
 	case MESSAGE_append:
 	case MESSAGE_appended:
+	case MESSAGE_committed:
 	case MESSAGE_timeout_now:
 		core_receive(r, from, m);
 		break;

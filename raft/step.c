@@ -84,6 +84,17 @@ static void send_append(struct replica *r, uint64_t to, const struct raft_append
 	} while (prev < last);
 }
 
+static void send_committed(struct replica *r, struct member *member, uint64_t index)
+{
+	struct message m = {.kind = MESSAGE_committed};
+	m.committed = (struct message_committed){
+	    .term = r->raft.current_term, .index = index, .index_term = core_term_of(r, index)};
+	if (m.committed.index_term == 0)
+		return;
+	member->told = index;
+	core_send(r, member->id, &m);
+}
+
 void core_push(struct replica *r, struct member *member)
 {
 	uint64_t match = core_match(r, member->id), last = entries_last(&r->log);
@@ -93,11 +104,14 @@ void core_push(struct replica *r, struct member *member)
 	    .leader_commit = r->raft.commit_index};
 	if (a.prev_log_term == 0)
 		return;
-	bool unsent = match + 1 == last && member->sent < last && last <= send_limit(r, member);
-	a.n_entries = unsent ? 1 : 0;
-	uint64_t useful = a.leader_commit < match ? a.leader_commit : match;
-	if (unsent || member->told < useful)
+	if (match + 1 == last && member->sent < last && last <= send_limit(r, member)) {
+		a.n_entries = 1;
 		send_append(r, member->id, &a);
+		return;
+	}
+	uint64_t useful = a.leader_commit < match ? a.leader_commit : match;
+	if (member->told < useful)
+		send_committed(r, member, useful);
 }
 
 static void send_vote_request(struct replica *r, uint64_t to, const struct raft_request_vote *v)
@@ -127,6 +141,8 @@ static void send_appended(
     struct replica *r, uint64_t to, const struct raft_append_entries_result *a)
 {
 	struct message m = {.kind = MESSAGE_appended};
+	if (r->answers_unwanted && a->rejected == 0)
+		return;
 	m.appended.term = a->term;
 	m.appended.rejected = a->rejected;
 	m.appended.last_index = a->last_log_index;
@@ -543,6 +559,19 @@ static void receive_append(struct replica *r, uint64_t from, const struct messag
 	receive_entries(r, from, m);
 }
 
+/* One for every entry, and what it would be answered the leader knows. */
+static void receive_committed(struct replica *r, uint64_t from, const struct message *m)
+{
+	struct message append = {.kind = MESSAGE_append};
+	append.append = (struct message_append){.term = m->committed.term,
+	    .prev_index = m->committed.index,
+	    .prev_term = m->committed.index_term,
+	    .commit = m->committed.index};
+	r->answers_unwanted = true;
+	receive_append(r, from, &append);
+	r->answers_unwanted = false;
+}
+
 /* Ask a follower how far it is for certain: behind nothing at all it answers with what it knows
  * to be committed, see skip_committed(). Without that libraft walks back entry by entry, and
  * waits half a minute when the news of an installed snapshot was lost. */
@@ -601,6 +630,9 @@ void core_receive(struct replica *r, uint64_t from, const struct message *m)
 	case MESSAGE_appended:
 		receive_appended(r, from, m);
 		membership_appended(r, from);
+		break;
+	case MESSAGE_committed:
+		receive_committed(r, from, m);
 		break;
 	case MESSAGE_timeout_now:
 		receive_timeout_now(r, from, m);

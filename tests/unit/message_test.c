@@ -63,6 +63,7 @@ static void every_kind_comes_back_as_it_was(void **state)
 	    {.kind = MESSAGE_read, .read = {UINT64_MAX, READ_BY_ROUND}},
 	    {.kind = MESSAGE_read_ok, .read_ok = {UINT64_MAX, 8}},
 	    {.kind = MESSAGE_chunk_ok, .chunk_ok = {7, 100, 65536}},
+	    {.kind = MESSAGE_committed, .committed = {7, 100, 3}},
 	};
 	for (size_t i = 0; i < sizeof(plain) / sizeof(*plain); i++)
 		assert_int_equal(judge(&plain[i]), 0);
@@ -79,7 +80,7 @@ static void an_unknown_version_or_kind_is_refused(void **state)
 {
 	struct message m;
 	assert_int_equal(message_decode((const uint8_t *)"\2\6\1\1\1", 5, &m), -EBADMSG);
-	assert_int_equal(message_decode((const uint8_t *)"\1\16\1\1\1", 5, &m), -EBADMSG);
+	assert_int_equal(message_decode((const uint8_t *)"\1\17\1\1\1", 5, &m), -EBADMSG);
 	assert_int_equal(message_decode((const uint8_t *)"\1\6\1\1\1", 5, &m), 0);
 	assert_string_equal(message_name(m.kind), "ping");
 	assert_int_equal(message_decode((const uint8_t *)"\1\6\1\1\1\1", 6, &m), -EBADMSG);

@@ -223,6 +223,30 @@ static void an_entry_counts_as_written_by_its_own_write_only(void **state)
 	group_free(g);
 }
 
+static void what_is_told_to_be_committed_is_answered_only_when_it_is_refused(void **state)
+{
+	struct group *g = group_new(4, 1);
+	struct node *n = &g->nodes[0];
+	struct script s = {0};
+	struct message m = {.kind = MESSAGE_committed, .committed = {2, 2, 2}};
+	group_bootstrap(g, 3);
+	node_start(n);
+	script_begin(&s, 2, 1, 1);
+	script_add(&s, 2, 0);
+	script_play(&s, n, 2);
+	group_run(g, 20);
+	uint64_t sent = g->sent;
+	tell(n, 2, &m);
+	assert_int_equal(status_of(n).applied, 2);
+	assert_int_equal(g->sent, sent);
+	m.committed.index = 3; /* it has no such entry */
+	tell(n, 2, &m);
+	assert_int_equal(status_of(n).commit, 2);
+	assert_int_equal(g->sent, sent + 1);
+	buffer_close(&s.tail);
+	group_free(g);
+}
+
 static void a_follower_that_becomes_the_only_voter_takes_a_new_term(void **state)
 {
 	struct group *g = group_new(2, 1);
@@ -313,6 +337,7 @@ int main(void)
 	    cmocka_unit_test(a_contradiction_below_the_commit_index_stops_a_member),
 	    cmocka_unit_test(a_change_that_is_taken_back_leaves_the_one_before),
 	    cmocka_unit_test(an_entry_counts_as_written_by_its_own_write_only),
+	    cmocka_unit_test(what_is_told_to_be_committed_is_answered_only_when_it_is_refused),
 	    cmocka_unit_test(a_follower_that_becomes_the_only_voter_takes_a_new_term),
 	    cmocka_unit_test(a_promise_counts_from_when_the_leader_was_last_heard),
 	    cmocka_unit_test(a_deposed_leader_answers_no_read_by_round),

@@ -126,6 +126,8 @@ static struct statement statement_of(const struct message *m, uint64_t self, uin
 		return (struct statement){m->vote.term, m->vote.flags & VOTE_GRANTED ? to : 0};
 	case MESSAGE_append:
 		return (struct statement){m->append.term, self};
+	case MESSAGE_committed:
+		return (struct statement){m->committed.term, self};
 	case MESSAGE_ping:
 		return (struct statement){m->ping.term, self};
 	case MESSAGE_timeout_now:
