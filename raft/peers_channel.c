@@ -211,13 +211,13 @@ static void wire_received(struct channel *c, size_t size)
 	plain_read(c);
 }
 
-/* Returns 1 when there may be more to receive. */
-static int socket_receive(struct channel *c)
+/* Returns how many bytes came; 0 also when the channel ended. */
+static size_t socket_receive(struct channel *c)
 {
 	ssize_t n = recv(c->fd, c->scratch->wire, sizeof(c->scratch->wire), 0);
 	if (n > 0) {
 		wire_received(c, (size_t)n);
-		return c->state != CHANNEL_CLOSED;
+		return c->state != CHANNEL_CLOSED ? (size_t)n : 0;
 	}
 	if (n == 0)
 		channel_end(c, CHANNEL_DEAD, "connection closed");
@@ -260,8 +260,9 @@ static void on_poll(uv_poll_t *handle, int status, int events)
 			poll_for(c, UV_READABLE | UV_WRITABLE);
 		return;
 	}
+	/* What did not fill the buffer was all there is, nearly always. */
 	for (int i = 0; i < READS_PER_TURN && (events & UV_READABLE); i++)
-		if (!socket_receive(c))
+		if (socket_receive(c) < sizeof(c->scratch->wire))
 			break;
 	if (c->state != CHANNEL_CLOSED && (events & UV_WRITABLE))
 		queue_send(c);
