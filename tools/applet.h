@@ -17,12 +17,18 @@
 
 struct applet {
 	const char *words;
-	const char *needs; /* only when this option is given too; NULL: always */
+	const char *needs; /* "--data|--at": only with one of these, where an operation has the same
+			      name; NULL: always */
 	int (*run)(int argc, char **argv);
 	const char *help; /* NULL: for pvc itself, not shown */
 	const struct operation *shape; /* its arguments; NULL: it reads them itself */
 };
 
 extern const struct applet applets[]; /* ends with words NULL */
+
+/* Are these words, behind its name, for the applet and not for the daemon? */
+bool applet_asked(const struct applet *a, const char *const *words, unsigned n);
+/* The next option of needs, and where it goes on; NULL behind the last. */
+const char *applet_need(const char *needs, char option[32]);
 
 #endif

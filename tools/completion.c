@@ -99,7 +99,8 @@ static void offer_options(const struct operation *o, const char *begun)
 		offer("--follow", begun);
 	for (const struct applet *a = applets; a->words; a++)
 		if (a->needs && a->shape != o && !strcmp(a->words, o->name))
-			offer(a->needs, begun);
+			for (const char *at = a->needs; (at = applet_need(at, option));)
+				offer(option, begun);
 	offer("--format", begun);
 	offer("--help", begun);
 }
@@ -187,11 +188,9 @@ static void offer_words(const struct cli *cli)
 static unsigned match(const struct cli *cli, const struct operation **o)
 {
 	for (const struct applet *a = applets; a->words; a++) {
-		bool asked = !a->needs;
-		unsigned used = operation_words(a->words, cli->words, cli->count - 1);
-		for (unsigned i = used; a->needs && i + 1 < cli->count; i++)
-			asked = asked || !strcmp(cli->words[i], a->needs);
-		if (!used || !a->shape || !asked)
+		unsigned n = cli->count - 1;
+		unsigned used = operation_words(a->words, cli->words, n);
+		if (!used || !a->shape || !applet_asked(a, cli->words + used, n - used))
 			continue;
 		*o = a->shape;
 		return used;

@@ -1,6 +1,7 @@
 /* pvc: what it is is said by its name or its first words. */
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -8,25 +9,31 @@
 #include "tools/applet.h"
 #include "tools/cli.h"
 
-static int has_option(const char *option, int argc, char **argv)
-{
-	size_t length = strlen(option);
-	for (int i = 0; i < argc; i++)
-		if (!strncmp(argv[i], option, length) &&
-		    (!argv[i][length] || argv[i][length] == '='))
-			return 1;
-	return 0;
-}
-
 /* The applet that these words name, or NULL; *used gets how many are its name. */
 static const struct applet *applet_find(int argc, char **argv, int *used)
 {
+	const char *const *words = (const char *const *)argv;
 	for (const struct applet *a = applets; a->words; a++) {
-		*used = (int)operation_words(a->words, (const char *const *)argv, (unsigned)argc);
-		if (*used && (!a->needs || has_option(a->needs, argc, argv)))
+		unsigned n = operation_words(a->words, words, (unsigned)argc);
+		*used = (int)n;
+		if (n && applet_asked(a, words + n, (unsigned)argc - n))
 			return a;
 	}
 	return NULL;
+}
+
+/* How many arguments name the daemon's socket, before the first word; applets look for it in
+ * the environment. */
+static int leading(int argc, char **argv, const char **path)
+{
+	*path = NULL;
+	if (argc > 2 && (!strcmp(argv[1], "-s") || !strcmp(argv[1], "--socket")))
+		*path = argv[2];
+	else if (argc > 1 && !strncmp(argv[1], "--socket=", 9))
+		*path = argv[1] + 9;
+	else
+		return 0;
+	return *path == argv[2] ? 2 : 1;
 }
 
 /* Whoever starts us may have closed some: what we open must not take their place, where all
@@ -48,9 +55,14 @@ static int run(int argc, char **argv)
 	const struct applet *applet = argc > 0 ? applet_find(1, name, &used) : NULL;
 	if (applet)
 		return applet->run(argc, argv);
-	applet = argc > 1 ? applet_find(argc - 1, argv + 1, &used) : NULL;
+	const char *socket;
+	int before = leading(argc, argv, &socket);
+	char **words = argv + before;
+	applet = argc - before > 1 ? applet_find(argc - before - 1, words + 1, &used) : NULL;
+	if (applet && socket)
+		setenv("PVC_SOCKET", socket, 1);
 	if (applet)
-		return applet->run(argc - used, argv + used);
+		return applet->run(argc - before - used, words + used);
 	return cli_main(argc, argv);
 }
 

@@ -48,11 +48,15 @@ int replay_run(struct replay *r, const struct inspect *in, uint64_t at, struct e
 	struct inspect_status status;
 	struct disk_entry entry;
 	inspect_status(in, &status);
-	if (at > status.last)
+	/* Of a damaged log that ends before its snapshot, the snapshot is what is left. */
+	uint64_t end = status.last;
+	if (status.snapshot && status.snapshot->index > end)
+		end = status.snapshot->index;
+	if (at > end)
 		return err_set(err, -ENOENT,
-		    "there is no entry %" PRIu64 ": the last one is %" PRIu64, at, status.last);
+		    "there is no entry %" PRIu64 ": the last one is %" PRIu64, at, end);
 	if (!at)
-		at = status.last;
+		at = end;
 	*r = (struct replay){0};
 	cluster_init(&r->cluster);
 	int result = begin(r, &status, at, err);
@@ -177,7 +181,7 @@ static void verify_value(struct verifier *v, const struct inspect_status *status
 {
 	struct replay r;
 	struct err err;
-	if (!status->last)
+	if (!status->last && !status->snapshot)
 		return;
 	if (replay_run(&r, v->in, 0, &err)) {
 		say(v, "value", true, err.text);
