@@ -233,7 +233,9 @@ static int handshake(struct call *c, struct err *err)
 		char now[32];
 		wire_send(c, NULL);
 		clock_print(now);
-		return err_wrap(err, rv, "%s: by this machine's clock (%s)", c->address, now);
+		struct err why = err ? *err : (struct err){0};
+		return err_set(err, rv, "%s: %.200s; set the clock, if it is not %s now",
+		    c->address, why.text, now);
 	}
 	if (rv < 0 || (rv = tls_peer(c->tls, &peer, err)) < 0) {
 		wire_send(c, NULL);
