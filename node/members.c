@@ -170,9 +170,14 @@ struct member_change seats_change(const struct seats *seats)
 	const struct seat *next = successor(seats);
 	if (next)
 		return change_of(MEMBER_CHANGE_LEAD, next, MEMBER_VOTER);
-	for (unsigned i = 0; i < seats->n; i++)
-		if (seats->items[i].known && !seats->items[i].member)
-			return change_of(MEMBER_CHANGE_SET, &seats->items[i], MEMBER_STANDBY);
+	for (unsigned i = 0; i < seats->n; i++) {
+		const struct seat *s = &seats->items[i];
+		if (!s->known || s->member)
+			continue;
+		if (s->follows && s->follows != seats->leader)
+			return (struct member_change){MEMBER_CHANGE_REMOVE, .id = s->follows};
+		return change_of(MEMBER_CHANGE_SET, s, MEMBER_STANDBY);
+	}
 	return change_voters(seats, &count);
 }
 
@@ -182,6 +187,18 @@ static struct seat *seat_find(struct seats *seats, uint64_t id)
 		if (seats->items[i].id == id)
 			return &seats->items[i];
 	return NULL;
+}
+
+/* No two members have one address. */
+static void find_follower(
+    struct seats *seats, const struct cluster *c, const struct replica_member *former)
+{
+	cluster_each(c->nodes, struct node, node)
+	{
+		struct seat *s = seat_find(seats, node->id);
+		if (!strcmp(node->address, former->address))
+			s->follows = former->id;
+	}
 }
 
 void seats_of(
@@ -200,6 +217,8 @@ void seats_of(
 		s->heard_ms = members[i].heard_ms;
 		s->member = true;
 		s->voter = members[i].role == MEMBER_VOTER;
+		if (!s->known)
+			find_follower(seats, c, &members[i]);
 	}
 }
 

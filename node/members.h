@@ -22,6 +22,8 @@ struct seat {
 	uint64_t id;
 	uint64_t heard_ms; /* by the leader */
 	enum node_mode mode; /* of a known one */
+	uint64_t follows; /* a member that is no node any more and has this one's address: its
+			     machine has joined anew; 0: none */
 	bool known; /* a node of the value */
 	bool member, voter;
 	bool live; /* in touch */
@@ -67,7 +69,8 @@ void seats_of(
 
 /* The change that is due next, without its address:
  *  1. A leader that is no coordinator: leadership goes to a coordinator in touch.
- *  2. A node of the value that is no member: added as stand-by.
+ *  2. A node of the value that is no member: added as stand-by; whom it follows goes first,
+ *     voter or not, for that one cannot come back.
  *  3. A free place among the voters: to a stand-by in touch, coordinators first.
  *  4. A voter that is gone for good, or a witness while a coordinator waits: the one in touch
  *     who waits is made a voter as well.

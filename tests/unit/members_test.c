@@ -157,6 +157,18 @@ static void another_takes_the_place_before_one_is_removed(void **state)
 	expect("cV cV xV cV cV", "remove 3");
 }
 
+/* Two members with one address are refused: nothing else could be changed any more. */
+static void a_machine_that_joined_anew_follows_what_it_was(void **state)
+{
+	expect("cV xS- h@", "remove 2");
+	expect("cV h h@S", "stand by 2");
+	/* Whoever was a voter there cannot come back: no majority needs it. */
+	expect("cV xV- c@", "remove 2");
+	expect("cV cV- xV- c@", "remove 3");
+	/* Another address: first come, then go. */
+	expect("cV xS- h", "stand by 3");
+}
+
 static void a_leader_that_is_no_coordinator_hands_leadership_on(void **state)
 {
 	expect("cV cV wV*", "lead 1");
@@ -190,6 +202,7 @@ int main(void)
 	    cmocka_unit_test(who_may_not_vote_any_more_stands_by),
 	    cmocka_unit_test(a_voter_that_the_majority_needs_is_kept_whatever_the_value_says),
 	    cmocka_unit_test(another_takes_the_place_before_one_is_removed),
+	    cmocka_unit_test(a_machine_that_joined_anew_follows_what_it_was),
 	    cmocka_unit_test(a_leader_that_is_no_coordinator_hands_leadership_on),
 	    cmocka_unit_test(a_leader_does_not_remove_itself),
 	};

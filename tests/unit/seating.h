@@ -1,7 +1,8 @@
 /* A cluster in a line, for tests of who votes: a word for each node, from id 1 on.
  *
  * c coordinator, h hypervisor, w witness, x no node of the value; then V voter, S stand-by, nothing:
- * no member; then - silent for a moment, ! for good, f silent and fenced, * leads (else node 1).
+ * no member; then - silent for a moment, ! for good, f silent and fenced, * leads (else node 1),
+ * @ has the address of the one before it.
  * Only tests/unit/ includes it; each test that does has a cluster of its own. */
 #ifndef TESTS_UNIT_SEATING_H
 #define TESTS_UNIT_SEATING_H
@@ -34,7 +35,7 @@ static inline void seating_add_node(uint32_t id, const char *word)
 	node->last.items = must_alloc(sizeof(*node->last.items));
 	node->last.count = 1;
 	snprintf(node->name, sizeof(node->name), "hv%u", id);
-	snprintf(node->address, sizeof(node->address), "n%u:7000", id);
+	snprintf(node->address, sizeof(node->address), "n%u:7000", strchr(word, '@') ? id - 1 : id);
 	change_insert(&c, &c.nodes, node);
 }
 
@@ -47,11 +48,12 @@ static inline void seating_add_word(uint32_t id, const char *word)
 		leader = id;
 	if (!strpbrk(word, "VS"))
 		return;
-	members[n++] = (struct replica_member){
+	members[n] = (struct replica_member){
 	    .id = id,
 	    .role = strchr(word, 'V') ? MEMBER_VOTER : MEMBER_STANDBY,
 	    .heard_ms = SEATING_NOW_MS - (silent ? MEMBERS_TOUCH_MS + 1 : 10 * id),
 	};
+	snprintf(members[n++].address, sizeof(members[0].address), "n%u:7000", id);
 }
 
 static inline void seating_make(const char *line)
