@@ -42,7 +42,7 @@ struct guard {
 	struct child *child; /* NULL: none */
 	struct guard_request want;
 	bool unsent; /* the guard does not know of want yet */
-	bool given_up; /* there is no guard, and we took the addresses off ourselves */
+	bool given_up; /* none has worked since we took the addresses off ourselves */
 	bool nudge; /* the next lease is the first one */
 	unsigned silent_ticks;
 	unsigned lapses, restarts;
@@ -127,6 +127,7 @@ static void report_take(struct guard *g, const struct guard_report *report)
 	bool changed = memcmp(&g->report, report, sizeof(*report)) != 0;
 	g->report = *report;
 	g->child->reported = true;
+	g->given_up = false;
 	g->silent_ticks = 0;
 	if (report->sequence == g->want.sequence)
 		want_prune(g);
@@ -221,7 +222,6 @@ static int child_open(struct guard *g)
 	c->guard = g;
 	g->child = c;
 	g->silent_ticks = 0;
-	g->given_up = false;
 	g->report = (struct guard_report){0};
 	uv_poll_start(&c->poll, UV_READABLE, child_readable);
 	for (unsigned i = 0; i < g->request_count; i++)
@@ -458,8 +458,10 @@ static void address_status(
 		return;
 	}
 	*status = (struct guard_address_status){.address = w->address};
-	if (!g->child)
-		snprintf(status->text, sizeof(status->text), "there is no guard");
+	if (!g->given_up)
+		return;
+	status->state = GUARD_FAILED;
+	snprintf(status->text, sizeof(status->text), "there is no guard");
 }
 
 void guard_status(const struct guard *g, struct guard_status *status)
