@@ -529,9 +529,20 @@ void replica_status(const struct replica *r, struct replica_status *s)
 	    .write_ms_max = r->write_ms_max,
 	    .write_since_ms = r->writes ? r->writes->since_ms : 0,
 	    .election_ms = r->options.election_ms,
+	    .heartbeat_ms = r->options.heartbeat_ms,
+	    .lease_ms = r->options.lease_ms,
+	    .transferring = core_leads(r) && r->transferring,
 	};
 	for (unsigned i = 0; i < r->n_members; i++)
 		s->standbys += r->members[i].role == MEMBER_STANDBY;
+}
+
+static uint64_t next_of(const struct replica *r, const struct member *m)
+{
+	uint64_t match = core_match(r, m->id);
+	if (m->id == r->options.id)
+		return entries_last(&r->log) + 1;
+	return (m->sent > match ? m->sent : match) + 1;
 }
 
 unsigned replica_members(const struct replica *r, struct replica_member *members, unsigned max)
@@ -545,10 +556,21 @@ unsigned replica_members(const struct replica *r, struct replica_member *members
 		    members[i].address, sizeof(members[i].address), "%s", c->servers[i].address);
 		if (core_leads(r)) {
 			members[i].match = core_match(r, m->id);
+			members[i].next = next_of(r, m);
 			members[i].heard_ms = m->id == r->options.id ? r->now_ms : m->heard_ms;
 		}
 	}
 	return n;
+}
+
+int replica_entry(const struct replica *r, uint64_t index, struct disk_entry *entry)
+{
+	const struct entry *e = entries_at(&r->log, index);
+	if (!e)
+		return -ENOENT;
+	*entry = (struct disk_entry){
+	    .term = e->term, .type = e->type, .size = e->payload->size, .data = e->payload->data};
+	return 0;
 }
 
 const char *replica_failure(const struct replica *r)

@@ -157,15 +157,20 @@ struct replica_status {
 	uint64_t write_ms_max; /* slowest disk write so far */
 	uint64_t write_since_ms; /* when the oldest unanswered one was begun; 0: none is */
 	unsigned election_ms; /* at present */
+	unsigned heartbeat_ms, lease_ms;
+	bool transferring; /* handing leadership over */
 };
 struct replica_member {
 	uint64_t id;
 	enum member_role role;
 	char address[REPLICA_ADDRESS_MAX];
-	uint64_t match, heard_ms; /* leader only, else 0 */
+	uint64_t match, next, heard_ms; /* leader only, else 0; next: the entry to be sent next */
 };
 void replica_status(const struct replica *r, struct replica_status *status);
 unsigned replica_members(const struct replica *r, struct replica_member *members, unsigned max);
+/* The entry at index; its bytes are the replica's, until its next event. 0, or -ENOENT: it is in
+ * the snapshot, or not there yet. */
+int replica_entry(const struct replica *r, uint64_t index, struct disk_entry *entry);
 /* Why the role is REPLICA_FAILED: disk or a contradiction; "" when it is not. */
 const char *replica_failure(const struct replica *r);
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -18,6 +19,7 @@
 #define GROUP_MAX   256
 #define TIMES_MAX   1024
 #define ASIDE_MAX   10000
+#define SPACE_MS    5000 /* between two looks at what is free */
 
 struct waiting {
 	struct disk_request request;
@@ -41,6 +43,7 @@ struct shared {
 	uint32_t times_us[TIMES_MAX]; /* the last so many writes, as a ring */
 	uint64_t times_n;
 	struct writer_status writer;
+	uint64_t free_bytes, free_ms; /* of the disk, and when that was looked up */
 };
 
 struct wal {
@@ -48,6 +51,7 @@ struct wal {
 	struct wal_options options;
 	struct directory loaded; /* what state points into; until wal_forget_state() */
 	struct writer *writer; /* the thread's alone */
+	uint64_t space_ms; /* when it last looked for what is free */
 	struct shared *shared;
 	pthread_t thread;
 	bool has_thread;
@@ -147,15 +151,35 @@ static void group_answer(struct wal *wal, unsigned n, int status, uint64_t spent
 	writer_status(wal->writer, &s->writer);
 }
 
+/* Without the lock: a file system that hangs may not answer, and only this thread waits then. */
+static void look_for_space(struct wal *wal)
+{
+	struct shared *s = wal->shared;
+	struct statvfs space;
+	uint64_t now_ms = now_us() / 1000;
+	if (wal->space_ms && now_ms - wal->space_ms < SPACE_MS)
+		return;
+	wal->space_ms = now_ms;
+	if (fstatvfs(wal->fd, &space) < 0)
+		return;
+	pthread_mutex_lock(&s->lock);
+	s->free_bytes = (uint64_t)space.f_bavail * space.f_frsize;
+	s->free_ms = now_ms;
+	pthread_mutex_unlock(&s->lock);
+}
+
 static void idle(struct wal *wal)
 {
 	struct shared *s = wal->shared;
 	pthread_mutex_unlock(&s->lock);
 	bool more = writer_prepare(wal->writer);
+	look_for_space(wal);
 	pthread_mutex_lock(&s->lock);
 	writer_status(wal->writer, &s->writer);
-	while (!more && s->count == 0 && !s->closing)
-		pthread_cond_wait(&s->wake, &s->lock);
+	uint64_t wake_ms = now_us() / 1000 + SPACE_MS;
+	struct timespec wake = {(time_t)(wake_ms / 1000), (long)(wake_ms % 1000) * 1000000};
+	if (!more && s->count == 0 && !s->closing)
+		pthread_cond_timedwait(&s->wake, &s->lock, &wake);
 }
 
 static void *writer_thread(void *data)
@@ -181,6 +205,7 @@ static void *writer_thread(void *data)
 			wal->options.ready(wal->options.data);
 		if (writer_behind(wal->writer))
 			writer_prepare(wal->writer);
+		look_for_space(wal);
 		pthread_mutex_lock(&s->lock);
 	}
 	pthread_mutex_unlock(&s->lock);
@@ -300,6 +325,19 @@ static void state_of(const struct directory *d, struct disk_state *state)
 	};
 }
 
+/* With a condition that is waited for by the clock of now_us(). */
+static struct shared *shared_new(void)
+{
+	struct shared *s = must_alloc(sizeof(*s));
+	pthread_condattr_t clock;
+	pthread_condattr_init(&clock);
+	pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+	pthread_mutex_init(&s->lock, NULL);
+	pthread_cond_init(&s->wake, &clock);
+	pthread_condattr_destroy(&clock);
+	return s;
+}
+
 int wal_open(
     struct wal **out, const struct wal_options *options, struct disk_state *state, struct err *err)
 {
@@ -313,9 +351,7 @@ int wal_open(
 	if (!wal->options.files)
 		wal->options.files = &wal_system_files;
 	wal->fd = wal->lock_fd = -1;
-	wal->shared = must_alloc(sizeof(*wal->shared));
-	pthread_mutex_init(&wal->shared->lock, NULL);
-	pthread_cond_init(&wal->shared->wake, NULL);
+	wal->shared = shared_new();
 	int result = wal_lock(options->directory, &wal->fd, &wal->lock_fd, err);
 	if (result == 0)
 		result = wal_load(wal, err);
@@ -451,6 +487,8 @@ void wal_status(const struct wal *wal, struct wal_status *status)
 	status->bytes = s->writer.bytes;
 	status->segments = s->writer.segments;
 	status->last_error = s->writer.last_error;
+	status->free_bytes = s->free_bytes;
+	status->free_ms = s->free_ms;
 	status->waiting_since_ms = s->count > 0 ? waiting_at(s, 0)->since_ms : 0;
 	pthread_mutex_unlock(&s->lock);
 	if (n == 0)

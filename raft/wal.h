@@ -70,6 +70,9 @@ struct wal_status {
 	uint64_t bytes, segments; /* on disk, the reserve included */
 	uint64_t write_us_p50, write_us_p99, write_us_max; /* of the last 1024 writes */
 	uint64_t waiting_since_ms; /* CLOCK_MONOTONIC of the oldest unfinished write; 0: none */
+	/* What is free on the disk, and when that was looked up (CLOCK_MONOTONIC; 0: never): every
+	 * few seconds, unless the disk does not answer. */
+	uint64_t free_bytes, free_ms;
 	int last_error; /* 0 or -errno of the last failed write; -ENOSPC also as long as the reserve
 			   is given back */
 };
