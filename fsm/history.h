@@ -14,4 +14,11 @@ void history_compare(struct cluster *c, uint64_t index, uint64_t hash);
 /* The index at which this replica was found to differ; 0: it was not. */
 uint64_t history_diverged_at(const struct cluster *c);
 
+/* The hash of the value after the operations of that entry: 0, or -ENOENT: it had none, or is
+ * too long ago. */
+int history_hash_at(const struct cluster *c, uint64_t index, uint64_t *hash);
+
+/* Before this index no hash is known; 0: none is. */
+uint64_t history_oldest(const struct cluster *c);
+
 #endif

@@ -85,6 +85,11 @@ int apply_maintenance(struct cluster *c, struct command_maintenance *command, st
 	return 0;
 }
 
+int apply_probe(struct cluster *c, struct command_probe *command, struct err *err)
+{
+	return 0;
+}
+
 int apply_fact(struct cluster *c, struct command_fact *command, struct err *err)
 {
 	struct fact *fact = table_find(&c->facts, command->key);

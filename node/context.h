@@ -17,6 +17,8 @@ struct config;
 struct journal;
 struct json_t;
 struct operation_call;
+struct peers_status;
+struct wal_status;
 
 /* A join token's text and the hash of its secret (fsm: token). */
 struct context_token {
@@ -48,6 +50,12 @@ struct context {
 	int (*token)(void *data, struct context_token *token, struct err *err);
 	/* As log_after() of node/log.h. */
 	uint64_t (*lines)(void *data, uint64_t after, unsigned most, struct buffer *out);
+	/* The same clock as now_ms, finer. */
+	uint64_t (*now_us)(void *data);
+	/* The log's files; all zero while they are closed. */
+	void (*files)(void *data, struct wal_status *status);
+	/* The connections with the other members, as peers_status(). */
+	unsigned (*peers)(void *data, struct peers_status *status, unsigned max);
 	/* Have another node carry out an operation that only it can: node/forward.h. */
 	void (*ask)(void *data, uint32_t node, const struct operation_call *call,
 	    void (*done)(void *data, int status, struct json_t *result, const struct err *err),

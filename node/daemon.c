@@ -101,6 +101,23 @@ static uint64_t context_lines(void *data, uint64_t after, unsigned most, struct 
 	return log_after(after, most, out);
 }
 
+static uint64_t context_now_us(void *data)
+{
+	return uv_hrtime() / 1000;
+}
+
+static void context_files(void *data, struct wal_status *status)
+{
+	struct daemon *d = data;
+	ledger_wal_status(d->ledger, status);
+}
+
+static unsigned context_peers(void *data, struct peers_status *status, unsigned max)
+{
+	struct daemon *d = data;
+	return d->peers ? peers_status(d->peers, status, max) : 0;
+}
+
 static void context_ask(void *data, uint32_t node, const struct operation_call *call,
     operation_done done, void *done_data)
 {
@@ -140,6 +157,9 @@ static void make_context(struct daemon *d)
 	    .journal = d->journal,
 	    .token = context_token,
 	    .lines = context_lines,
+	    .now_us = context_now_us,
+	    .files = context_files,
+	    .peers = context_peers,
 	    .ask = context_ask,
 	};
 	struct forward_options forward = {.context = &d->context, .send = send_to, .data = d};

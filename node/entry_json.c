@@ -11,6 +11,10 @@
 #include "raft/configuration.h"
 
 #define BRIEF_TEXT_MAX 1024
+/* For rows_max: what a row holds beside its operation, and the most of an operation that a brief
+ * one shows. */
+#define ROW_BYTES	64
+#define BRIEF_ROW_BYTES 8192
 
 /* One operation. */
 
@@ -259,6 +263,7 @@ struct scan {
 	const struct entry_query *query;
 	json_t *rows; /* the newest first */
 	json_t *ticks; /* the last row, when that is of ticks; borrowed */
+	uint64_t bytes; /* of the rows, about */
 	uint64_t index;
 	struct disk_entry entry;
 	struct operation_at *operations; /* of that entry */
@@ -282,13 +287,17 @@ static void add(struct scan *s, json_t *operation, size_t size, unsigned n)
 			 "term", json_u64(s->entry.term), "size", (json_int_t)size, "type",
 			 types[s->entry.type], "state", state_of(s), "result",
 			 known ? json_integer(result) : json_null(), "operation", operation));
+	bool cut = s->query->detail == ENTRY_BRIEF && size > BRIEF_ROW_BYTES;
+	s->bytes += ROW_BYTES + (cut ? BRIEF_ROW_BYTES : size);
 	s->ticks = NULL;
 }
 
 static bool full(const struct scan *s)
 {
+	const struct entry_query *q = s->query;
 	/* Ticks that belong to the last row are still counted. */
-	return s->query->most && json_array_size(s->rows) >= s->query->most && !s->ticks;
+	return !s->ticks && ((q->most && json_array_size(s->rows) >= q->most) ||
+				(q->rows_max && s->bytes >= q->rows_max));
 }
 
 static bool type_wanted(const struct scan *s, const char *type)

@@ -34,6 +34,7 @@ struct entry_query {
 	uint64_t from, to; /* 0: from the first, to the last */
 	uint64_t most; /* rows, the newest; 0: all */
 	uint64_t scan_max; /* bytes of entries to be read; 0: all */
+	uint64_t rows_max; /* bytes of the operations that become rows, about; 0: all */
 	const char *type; /* an operation's name, barrier or change; NULL: every one */
 	/* What concerns this node, or this VM: by id, and by its name or UUID, which is all that an
 	 * operation has that makes it. 0 and NULL: everything. A tick concerns nobody. */

@@ -1,6 +1,7 @@
 #include "node/forward.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -91,7 +92,7 @@ void forward_ask(struct forward *f, uint32_t node, const struct operation_call *
 	uint64_t now_ms = f->options.context->now_ms(f->options.context->data);
 	*w = (struct waiting){.number = ++f->number,
 	    .node = node,
-	    .deadline_ms = now_ms + FORWARD_TIMEOUT_MS,
+	    .deadline_ms = now_ms + (call->answer_ms ? call->answer_ms : FORWARD_TIMEOUT_MS),
 	    .done = done,
 	    .data = data};
 	json_t *json =
@@ -133,8 +134,9 @@ static void answer(struct forward *f, uint64_t from, uint64_t number, json_t *js
 	*a = (struct asked){.forward = f, .from = from, .number = number};
 	const char *name = json_string_value(json_object_get(json, "op"));
 	int result = operation_read(name ? name : "", json_object_get(json, "args"), &call, &err);
-	if (!result && call.operation->access != ACCESS_READ)
+	if (!result && call.operation->access != ACCESS_READ && !call.operation->members)
 		result = err_set(&err, -EPERM, "only what may be read is answered to other nodes");
+	snprintf(call.caller, sizeof(call.caller), "node %" PRIu64, from);
 	if (result)
 		answered(a, result, NULL, &err);
 	else

@@ -1,7 +1,8 @@
 /* Asking another node: an operation that only that node can answer, such as for
  * the last lines of its log, goes to it over the members' connections.
  *
- * Only what everybody may read is answered to other nodes. An answer that does
+ * Only what everybody may read is answered to other nodes, and the few operations that
+ * members may ask of each other (struct operation). An answer that does
  * not come in time is -ETIMEDOUT; one that was lost is asked for by nobody. */
 #ifndef NODE_FORWARD_H
 #define NODE_FORWARD_H
@@ -11,7 +12,7 @@
 /* The first bytes of what goes between nodes: raft's own frames have others. */
 #define FORWARD_ASK_MARK      0x4f
 #define FORWARD_ANSWER_MARK   0x41
-#define FORWARD_UNDER_WAY_MAX 64
+#define FORWARD_UNDER_WAY_MAX 512
 #define FORWARD_TIMEOUT_MS    5000
 #define FORWARD_MESSAGE_MAX   (3u << 20) /* bytes: none given to send is larger */
 

@@ -1,17 +1,14 @@
 #include "node/journal.h"
 
+#include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "fsm/command.h"
+#include "fsm/buffer.h"
 
 struct note {
 	uint64_t index;
-	uint64_t ticks;
-	uint64_t number;
+	uint32_t n; /* which of the entry's operations */
 	int result;
-	uint32_t size;
-	uint8_t operation[JOURNAL_OPERATION_MAX];
 };
 
 struct journal {
@@ -29,48 +26,42 @@ void journal_free(struct journal *j)
 	free(j);
 }
 
-static uint64_t number_of(const uint8_t *operation, size_t size)
+static const struct note *note_at(const struct journal *j, uint64_t number)
 {
-	struct reader in = reader_of(operation, size);
-	reader_varint(&in); /* client */
-	reader_varint(&in); /* sequence */
-	return reader_varint(&in);
+	return &j->notes[number % JOURNAL_LENGTH];
 }
 
-void journal_note(
-    struct journal *j, uint64_t index, const uint8_t *operation, size_t size, int result)
+/* The log is read again from an older entry when it is opened again: what was noted then is
+ * noted anew. */
+static void forget_from(struct journal *j, uint64_t index)
 {
-	uint64_t ticks = 0;
-	uint64_t number = number_of(operation, size);
-	if (number == COMMAND_tick) {
-		ticks = j->noted ? j->notes[(j->noted - 1) % JOURNAL_LENGTH].ticks + 1 : 1;
-		if (ticks > 1)
-			j->noted--;
+	while (j->noted && note_at(j, j->noted - 1)->index > index)
+		j->noted--;
+}
+
+void journal_note(struct journal *j, uint64_t index, int result)
+{
+	forget_from(j, index);
+	const struct note *before = j->noted ? note_at(j, j->noted - 1) : NULL;
+	uint32_t n = before && before->index == index ? before->n + 1 : 0;
+	j->notes[j->noted++ % JOURNAL_LENGTH] =
+	    (struct note){.index = index, .n = n, .result = result};
+}
+
+int journal_result(const struct journal *j, uint64_t index, unsigned n, int *result)
+{
+	uint64_t end = j->noted, begin = end > JOURNAL_LENGTH ? end - JOURNAL_LENGTH : 0;
+	while (begin < end) {
+		uint64_t middle = begin + (end - begin) / 2;
+		const struct note *at = note_at(j, middle);
+		if (at->index == index && at->n == n) {
+			*result = at->result;
+			return 0;
+		}
+		if (at->index < index || (at->index == index && at->n < n))
+			begin = middle + 1;
+		else
+			end = middle;
 	}
-	struct note *n = &j->notes[j->noted++ % JOURNAL_LENGTH];
-	n->index = index;
-	n->ticks = ticks;
-	n->number = number;
-	n->result = result;
-	n->size = (uint32_t)size;
-	if (size <= sizeof(n->operation))
-		memcpy(n->operation, operation, size);
-}
-
-unsigned journal_count(const struct journal *j)
-{
-	return j->noted < JOURNAL_LENGTH ? (unsigned)j->noted : JOURNAL_LENGTH;
-}
-
-struct journal_entry journal_back(const struct journal *j, unsigned back)
-{
-	const struct note *n = &j->notes[(j->noted - 1 - back) % JOURNAL_LENGTH];
-	return (struct journal_entry){
-	    .index = n->index,
-	    .ticks = n->ticks,
-	    .number = n->number,
-	    .result = n->result,
-	    .size = n->size,
-	    .operation = n->size <= sizeof(n->operation) ? n->operation : NULL,
-	};
+	return -ENOENT;
 }

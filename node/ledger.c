@@ -89,7 +89,7 @@ static int port_apply(void *data, uint64_t index, const uint8_t *operation, size
 	struct err err = {{0}};
 	int result = cluster_apply(l->options.cluster, index, operation, size, &err);
 	if (l->options.journal)
-		journal_note(l->options.journal, index, operation, size, result);
+		journal_note(l->options.journal, index, result);
 	if (result < 0 && l->own)
 		note_refusal(l, operation, size, &err);
 	return result;
@@ -487,7 +487,8 @@ void ledger_propose(
 	struct ledger *l = data;
 	struct buffer bytes = {0};
 	uint64_t now = now_ms();
-	bool own = command->number != COMMAND_tick;
+	/* What the leader says, and what changes nothing, needs no mark. */
+	bool own = command->number != COMMAND_tick && command->number != COMMAND_probe;
 	if (own && l->own >= LEDGER_OWN_MAX) {
 		refuse(done, done_data, -EAGAIN, "too much is under way: try again");
 		return;

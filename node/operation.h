@@ -70,6 +70,11 @@ struct operation {
 	const char *confirm; /* the argument that a person must type again; NULL: none */
 	const char *warning; /* what that person is told first */
 	bool follow; /* can be asked again with "after" for what is new: -f */
+	uint64_t waits_ms; /* waited for without --wait, by default that long; 0: it is not */
+	bool members; /* may be asked by other members too, though it changes something */
+	/* What the exit status of the command line says, where that is not "0 done, 1 refused or
+	 * failed": the answer's "exit_status" is it. */
+	const char *exits;
 };
 
 extern const struct operation operations[]; /* ends with name NULL */
@@ -81,6 +86,7 @@ struct operation_call {
 	/* Of the command line alone: */
 	bool wait, yes, follow;
 	uint64_t timeout_ms; /* of the wait */
+	unsigned answer_ms; /* how long another node may take to answer; 0: as forward.h has it */
 };
 
 void operation_call_close(struct operation_call *call);

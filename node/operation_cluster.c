@@ -138,34 +138,6 @@ void operation_maintenance_off(struct operation_turn *turn)
 	turn_propose(turn, &command);
 }
 
-void operation_raft_members(struct operation_turn *turn)
-{
-	const struct context *context = turn->context;
-	const struct cluster *c = context->cluster;
-	struct err err;
-	if (!turn_replica(context, &err)) {
-		turn_refuse(turn, -EIO, &err);
-		return;
-	}
-	struct health_log *log = turn_log(context);
-	uint64_t now_ms = context->now_ms(context->data);
-	json_t *list = json_array();
-	for (unsigned i = 0; i < log->members_count; i++) {
-		const struct replica_member *m = &log->members[i];
-		/* Only the leader knows how far the others are. */
-		bool known = log->status.role == REPLICA_LEADER && m->heard_ms;
-		uint64_t age_ms = now_ms > m->heard_ms ? now_ms - m->heard_ms : 0;
-		json_array_append_new(list,
-		    json_pack("{s:I, s:o, s:s, s:o, s:o, s:o}", "id", (json_int_t)m->id, "node",
-			node_name_json(c, m->id), "role", state_name(member_role_names, m->role),
-			"address", json_text(m->address), "match_index",
-			known ? json_u64(m->match) : json_null(), "heard_age_ms",
-			known ? json_u64(age_ms) : json_null()));
-	}
-	free(log);
-	turn_answer(turn, list);
-}
-
 static int fact_key(struct operation_turn *turn, struct command *command, struct err *err)
 {
 	const char *key = argument_text(turn->arguments, "key");

@@ -18,6 +18,7 @@ static bool line_has(const struct operation *o, int option)
 {
 	switch (option) {
 	case LINE_WAIT:
+		return o->progress && !o->waits_ms;
 	case LINE_TIMEOUT:
 		return o->progress != NULL;
 	case LINE_YES:
@@ -261,8 +262,10 @@ static int line_parse(struct line *l, struct err *err)
 int operation_parse_arguments(const struct operation *o, const char *const *words, unsigned n,
     struct operation_call *call, struct err *err)
 {
-	*call = (struct operation_call){
-	    .operation = o, .timeout_ms = WAIT_TIMEOUT_MS, .arguments = json_object()};
+	*call = (struct operation_call){.operation = o,
+	    .wait = o->waits_ms > 0,
+	    .timeout_ms = o->waits_ms ? o->waits_ms : WAIT_TIMEOUT_MS,
+	    .arguments = json_object()};
 	struct line line = {.words = words, .n = n, .call = call, .positional = o->arguments};
 	int result = line_parse(&line, err);
 	if (!result)

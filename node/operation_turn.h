@@ -11,6 +11,8 @@
 /* How long a proposal may take; after that it is unknown whether it was done. */
 #define TURN_TIMEOUT_MS 10000
 
+struct health_log;
+
 struct operation_turn {
 	const struct context *context;
 	const struct operation *operation;
@@ -23,6 +25,9 @@ struct operation_turn {
 	char message[ERR_TEXT_MAX];
 	uint32_t about; /* for finish: the id of what it is about */
 	json_t *facts; /* go with the message into a proposal's answer; owned, NULL: none */
+	/* What came of its first half. */
+	int result;
+	uint64_t index, took_us;
 };
 
 void turn_answer(struct operation_turn *turn, json_t *result); /* takes the reference */
@@ -50,7 +55,7 @@ void progress_set(struct operation_progress *p, int state, const char *format, .
 /* The replica, or NULL with err while the log is not open. */
 struct replica *turn_replica(const struct context *context, struct err *err);
 
-/* How the log stands. The caller frees it. */
+/* How the log stands, as this node knows. The caller frees it. */
 struct health_log *turn_log(const struct context *context);
 
 /* A node's name as JSON; null for 0, "node 7" for one that is not in the value. */
@@ -66,6 +71,8 @@ void progress_node_primary(
 void progress_node_secondary(
     const struct context *context, const json_t *arguments, struct operation_progress *p);
 void progress_cluster_member(
+    const struct context *context, const json_t *arguments, struct operation_progress *p);
+void progress_raft_transfer(
     const struct context *context, const json_t *arguments, struct operation_progress *p);
 void progress_vm_start(
     const struct context *context, const json_t *arguments, struct operation_progress *p);

@@ -302,6 +302,33 @@ static int wait_and_say(
 	return CLI_REFUSED;
 }
 
+/* The part of an answer that more of can follow: lines, or entries. */
+static const json_t *more_of(const json_t *result)
+{
+	const json_t *lines = json_object_get(result, "lines");
+	return lines ? lines : json_object_get(result, "entries");
+}
+
+/* For programs an entry is a line, and a line of text is one too. */
+static void show_more(const struct cli *cli, const char *operation, const json_t *result)
+{
+	size_t i;
+	const json_t *one;
+	if (cli->format == CLI_TABLE)
+		view_print_more(operation, result, stdout);
+	else if (json_object_get(result, "lines"))
+		json_dumpf(result, stdout, JSON_INDENT(2));
+	else
+		json_array_foreach(more_of(result), i, one)
+		{
+			json_dumpf(one, stdout, JSON_COMPACT);
+			fputc('\n', stdout);
+		}
+	if (cli->format == CLI_JSON && json_object_get(result, "lines"))
+		fputc('\n', stdout);
+	fflush(stdout);
+}
+
 /* Ask the same again for what is new, until the daemon or the reader goes away. */
 static int follow(struct client *client, const struct cli *cli, struct operation_call *call,
     struct client_answer *answer)
@@ -311,14 +338,16 @@ static int follow(struct client *client, const struct cli *cli, struct operation
 		json_t *newest = json_incref(json_object_get(answer->result, "newest"));
 		json_object_set_new(call->arguments, "after", newest);
 		json_object_set_new(call->arguments, "last", json_integer(100000));
+		bool more = json_is_true(json_object_get(answer->result, "more"));
 		client_answer_close(answer);
-		poll(NULL, 0, FOLLOW_MS);
+		if (!more)
+			poll(NULL, 0, FOLLOW_MS);
 		if (client_ask(client, call, answer, &err))
 			return complain(CLI_UNREACHABLE, err.text);
 		if (!answer->result)
 			return refused(answer);
-		if (json_array_size(json_object_get(answer->result, "lines")))
-			show(cli, call->operation->name, answer->result);
+		if (json_array_size(more_of(answer->result)))
+			show_more(cli, call->operation->name, answer->result);
 		if (ferror(stdout))
 			return CLI_DONE;
 	}
@@ -329,13 +358,19 @@ static int ask(struct client **client, const struct cli *cli, struct operation_c
 	struct client_answer answer;
 	struct err err;
 	int status = CLI_DONE;
+	/* What may still be taken back is not shown to one that goes on. */
+	if (call->follow)
+		json_object_set_new(call->arguments, "after", json_integer(0));
 	if (client_ask(*client, call, &answer, &err))
 		return complain(CLI_UNREACHABLE, err.text);
 	if (*answer.code) {
 		status = refused(&answer);
 	} else {
+		status = (int)json_integer_value(json_object_get(answer.result, "exit_status"));
 		/* With --wait the last word is what has come about. */
-		if (!call->wait || cli->format == CLI_JSON)
+		if (call->follow && cli->format == CLI_JSON)
+			show_more(cli, call->operation->name, answer.result);
+		else if (!call->wait || cli->format == CLI_JSON)
 			show(cli, call->operation->name, answer.result);
 		if (call->wait)
 			status = wait_and_say(client, cli, call);

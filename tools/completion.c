@@ -90,7 +90,8 @@ static void offer_options(const struct operation *o, const char *begun)
 		if (a->kind != ARGUMENT_NEEDED && a->kind != ARGUMENT_MAYBE)
 			offer(help_option(a->name, option), begun);
 	if (o->progress) {
-		offer("--wait", begun);
+		if (!o->waits_ms)
+			offer("--wait", begun);
 		offer("--timeout", begun);
 	}
 	if (o->confirm)

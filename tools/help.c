@@ -54,7 +54,7 @@ void help_usage(const struct operation *o, FILE *out)
 	for (const struct operation_argument *a = o->arguments; a->name; a++)
 		usage_argument(a, out);
 	if (o->progress)
-		fputs(" [--wait] [--timeout TIME]", out);
+		fputs(o->waits_ms ? " [--timeout TIME]" : " [--wait] [--timeout TIME]", out);
 	if (o->confirm)
 		fputs(" [--yes]", out);
 	if (o->follow)
@@ -96,9 +96,13 @@ void help_operation(const struct operation *o, FILE *out)
 	fprintf(out, "\n%s.\n\n", o->help);
 	for (const struct operation_argument *a = o->arguments; a->name; a++)
 		print_argument(a, out);
-	if (o->progress) {
+	if (o->progress && !o->waits_ms)
 		line(out, "--wait", "come back only when it has come about");
-		line(out, "--timeout TIME", "wait that long at most (default 120s)");
+	if (o->progress) {
+		char text[64];
+		snprintf(text, sizeof(text), "wait that long at most (default %us)",
+		    o->waits_ms ? (unsigned)(o->waits_ms / 1000) : 120);
+		line(out, "--timeout TIME", text);
 	}
 	if (o->confirm)
 		line(out, "--yes", "do not ask to type the name again");
@@ -169,6 +173,8 @@ int help_print(const char *const *words, unsigned n, FILE *out)
 	}
 	if (operation_match(words, n, &found)) {
 		help_operation(found, out);
+		fprintf(out, "\nExit status: %s, 2 usage, 3 the daemon cannot be reached.\n",
+		    found->exits ? found->exits : "0 done, 1 refused or failed");
 		return 0;
 	}
 	for (const struct applet *a = applets; a->words; a++) {

@@ -18,6 +18,10 @@ enum format {
 	FORMAT_LIST_OF,
 	FORMAT_STATES_OF,
 	FORMAT_RESULT, /* 0 or above, or a negative errno */
+	FORMAT_BYTES,
+	FORMAT_MS,
+	FORMAT_US,
+	FORMAT_LINES_OF, /* texts, a line each */
 };
 
 struct column {
@@ -28,13 +32,15 @@ struct column {
 struct view {
 	const char *operation;
 	enum { VIEW_ROWS, VIEW_FIELDS, VIEW_RAW } kind;
-	struct column columns[24]; /* ends with title NULL */
+	const char *list; /* of ROWS: where they are; "": the answer itself */
+	struct column columns[48]; /* ends with title NULL */
 };
 
-#define COLUMN(title, path, format) {title, path, FORMAT_##format},
-#define ROWS(operation, ...)	    {operation, VIEW_ROWS, {__VA_ARGS__}},
-#define FIELDS(operation, ...)	    {operation, VIEW_FIELDS, {__VA_ARGS__}},
-#define RAW(operation, path)	    {operation, VIEW_RAW, {{"", path, FORMAT_WORD}}},
+#define COLUMN(title, path, format)   {title, path, FORMAT_##format},
+#define ROWS(operation, ...)	      {operation, VIEW_ROWS, "", {__VA_ARGS__}},
+#define ROWS_OF(operation, list, ...) {operation, VIEW_ROWS, list, {__VA_ARGS__}},
+#define FIELDS(operation, ...)	      {operation, VIEW_FIELDS, "", {__VA_ARGS__}},
+#define RAW(operation, path)	      {operation, VIEW_RAW, "", {{"", path, FORMAT_WORD}}},
 static const struct view views[] = {
 #include "tools/view.def"
 };
@@ -73,6 +79,26 @@ static void mib_text(json_int_t mib, char text[CELL_MAX])
 		snprintf(text, CELL_MAX, "%.1fG", (double)mib / 1024);
 	else
 		snprintf(text, CELL_MAX, "%.1fT", (double)mib / 1048576);
+}
+
+static void bytes_text(json_int_t bytes, char text[CELL_MAX])
+{
+	static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+	double value = (double)bytes;
+	unsigned unit = 0;
+	while (value >= 10240 && unit < 4) {
+		value /= 1024;
+		unit++;
+	}
+	snprintf(text, CELL_MAX, unit ? "%.1f %s" : "%.0f %s", value, units[unit]);
+}
+
+static void us_text(json_int_t us, char text[CELL_MAX])
+{
+	if (us < 10000)
+		snprintf(text, CELL_MAX, "%" JSON_INTEGER_FORMAT " us", us);
+	else
+		snprintf(text, CELL_MAX, "%.1f ms", (double)us / 1000);
 }
 
 static void plain_text(const json_t *value, char text[CELL_MAX])
@@ -172,6 +198,7 @@ static void value_text(const json_t *value, enum format format, char text[CELL_M
 		snprintf(text, CELL_MAX, "%.2f", json_number_value(value));
 		return;
 	case FORMAT_LIST_OF:
+	case FORMAT_LINES_OF:
 		list_text(value, text);
 		return;
 	case FORMAT_STATES_OF:
@@ -180,24 +207,41 @@ static void value_text(const json_t *value, enum format format, char text[CELL_M
 	case FORMAT_RESULT:
 		result_text(json_integer_value(value), text);
 		return;
+	case FORMAT_BYTES:
+		bytes_text(json_integer_value(value), text);
+		return;
+	case FORMAT_MS:
+		snprintf(text, CELL_MAX, "%" JSON_INTEGER_FORMAT " ms", json_integer_value(value));
+		return;
+	case FORMAT_US:
+		us_text(json_integer_value(value), text);
+		return;
 	}
 }
+
+struct view_output {
+	FILE *file;
+	enum table_colours colours;
+	enum { VIEW_WHOLE, VIEW_CONTINUED } part; /* continued: without headings */
+};
 
 static bool on_the_right(enum format format)
 {
 	return format == FORMAT_COUNT || format == FORMAT_MIB || format == FORMAT_AGE ||
-	       format == FORMAT_LOAD;
+	       format == FORMAT_LOAD || format == FORMAT_BYTES || format == FORMAT_MS ||
+	       format == FORMAT_US;
 }
 
 static void print_rows(
-    const struct view *view, const json_t *rows, enum table_colours colours, FILE *out)
+    const struct view *view, const json_t *rows, const struct view_output *output)
 {
 	unsigned columns = 0;
 	while (view->columns[columns].title)
 		columns++;
 	struct text_table *t = text_table_new(columns);
 	for (unsigned i = 0; i < columns; i++) {
-		text_table_add(t, view->columns[i].title);
+		if (output->part == VIEW_WHOLE)
+			text_table_add(t, view->columns[i].title);
 		if (on_the_right(view->columns[i].format))
 			text_table_align_right(t, i);
 	}
@@ -212,7 +256,7 @@ static void print_rows(
 			text_table_add(t, text);
 		}
 	}
-	text_table_print(t, colours, out);
+	text_table_print(t, output->colours, output->file);
 	text_table_free(t);
 }
 
@@ -234,12 +278,32 @@ static void field_print(const char *title, char *text, enum table_colours colour
 	fputc('\n', out);
 }
 
+static void print_field_lines(
+    const char *title, const json_t *list, enum table_colours colours, FILE *out)
+{
+	char text[CELL_MAX] = "-";
+	size_t i;
+	const json_t *line;
+	if (!json_array_size(list))
+		field_print(title, text, colours, out);
+	json_array_foreach(list, i, line)
+	{
+		value_text(line, FORMAT_WORD, text);
+		field_print(i ? "" : title, text, colours, out);
+	}
+}
+
 static void print_fields(
     const struct view *view, const json_t *object, enum table_colours colours, FILE *out)
 {
 	for (const struct column *c = view->columns; c->title; c++) {
 		char text[CELL_MAX];
-		value_text(go(object, c->path), c->format, text);
+		const json_t *value = go(object, c->path);
+		if (c->format == FORMAT_LINES_OF) {
+			print_field_lines(c->title, value, colours, out);
+			continue;
+		}
+		value_text(value, c->format, text);
 		field_print(c->title, text, colours, out);
 	}
 }
@@ -346,39 +410,71 @@ static void print_lines(const json_t *lines, FILE *out)
 }
 
 static void print_view(
-    const struct view *view, const json_t *result, enum table_colours colours, FILE *out)
+    const struct view *view, const json_t *result, const struct view_output *output)
 {
 	const char *text;
 	switch (view->kind) {
 	case VIEW_ROWS:
-		print_rows(view, result, colours, out);
+		print_rows(view, go(result, view->list), output);
 		return;
 	case VIEW_FIELDS:
-		print_fields(view, result, colours, out);
+		print_fields(view, result, output->colours, output->file);
 		return;
 	case VIEW_RAW:
 		text = json_string_value(json_object_get(result, view->columns[0].path));
-		print_raw(text ? text : "(not text: -f json shows it)", out);
+		print_raw(text ? text : "(not text: -f json shows it)", output->file);
 		return;
 	}
 }
 
+/* All views of that name, one below the other; how many there are. */
+static unsigned print_views(
+    const char *name, size_t length, const json_t *result, const struct view_output *output)
+{
+	unsigned printed = 0;
+	for (size_t i = 0; i < sizeof(views) / sizeof(*views); i++) {
+		const struct view *view = &views[i];
+		if (strncmp(view->operation, name, length) != 0 || view->operation[length])
+			continue;
+		/* A table of nothing below others says nothing. */
+		if (printed && !json_array_size(go(result, view->list)))
+			continue;
+		if (printed++)
+			fputc('\n', output->file);
+		print_view(view, result, output);
+	}
+	return printed;
+}
+
+static void print_result(
+    const char *operation, const json_t *result, const struct view_output *output)
+{
+	/* "raft-status-cluster/1": what an operation answers may depend on its arguments. */
+	const char *schema = json_string_value(json_object_get(result, "schema"));
+	if (schema && print_views(schema, strcspn(schema, "/"), result, output))
+		return;
+	if (print_views(operation, strlen(operation), result, output))
+		return;
+	const char *message = json_string_value(json_object_get(result, "message"));
+	print_raw(message ? message : "done", output->file);
+}
+
 void view_print(const char *operation, const json_t *result, enum table_colours colours, FILE *out)
 {
-	if (!strcmp(operation, "status")) {
+	struct view_output output = {.file = out, .colours = colours};
+	if (!strcmp(operation, "status"))
 		print_status(result, colours, out);
-		return;
-	}
-	if (!strcmp(operation, "node log")) {
+	else if (!strcmp(operation, "node log"))
 		print_lines(json_object_get(result, "lines"), out);
-		return;
-	}
-	for (size_t i = 0; i < sizeof(views) / sizeof(*views); i++) {
-		if (strcmp(views[i].operation, operation) != 0)
-			continue;
-		print_view(&views[i], result, colours, out);
-		return;
-	}
-	const char *message = json_string_value(json_object_get(result, "message"));
-	print_raw(message ? message : "done", out);
+	else
+		print_result(operation, result, &output);
+}
+
+void view_print_more(const char *operation, const json_t *result, FILE *out)
+{
+	struct view_output output = {.file = out, .part = VIEW_CONTINUED};
+	if (!strcmp(operation, "node log"))
+		print_lines(json_object_get(result, "lines"), out);
+	else
+		print_result(operation, result, &output);
 }

@@ -9,4 +9,7 @@
 
 void view_print(const char *operation, const json_t *result, enum table_colours colours, FILE *out);
 
+/* What came after what view_print() has shown: without headings. */
+void view_print_more(const char *operation, const json_t *result, FILE *out);
+
 #endif

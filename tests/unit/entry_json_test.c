@@ -285,6 +285,16 @@ static void no_more_is_read_than_was_allowed(void **state)
 	assert_int_equal(s->searched_from, 27);
 }
 
+static void no_more_rows_are_made_than_were_allowed(void **state)
+{
+	struct shelf *s = *state;
+	for (unsigned i = 0; i < 20; i++)
+		put_takeover(s, i);
+	s->query.rows_max = 100;
+	assert_found(s, "28 takeover, 29 takeover");
+	assert_int_equal(s->searched_from, 28);
+}
+
 static const json_t *row_at(const json_t *rows, size_t i, const char *name)
 {
 	const json_t *row = json_array_get(rows, i);
@@ -375,6 +385,7 @@ int main(void)
 	    test(a_vm_finds_what_concerns_it),
 	    test(a_member_finds_the_changes_that_name_it),
 	    test(no_more_is_read_than_was_allowed),
+	    test(no_more_rows_are_made_than_were_allowed),
 	    test(a_row_says_what_came_of_it_and_whether_it_is_committed),
 	    test(what_is_large_is_left_out_of_a_brief_row),
 	    test(bytes_that_are_no_operations_are_said_to_be_that),

@@ -162,8 +162,8 @@ static void what_is_not_given_has_its_preset(void **state)
 	assert_int_equal(parse("vm define web1.xml", &call, &err), 0);
 	assert_null(json_object_get(call.arguments, "autostart"));
 	operation_call_close(&call);
-	assert_int_equal(parse("raft log", &call, &err), 0);
-	assert_int_equal(json_integer_value(json_object_get(call.arguments, "last")), 20);
+	assert_int_equal(parse("node log hv1", &call, &err), 0);
+	assert_int_equal(json_integer_value(json_object_get(call.arguments, "last")), 100);
 	operation_call_close(&call);
 }
 
@@ -386,7 +386,12 @@ static void what_the_log_refuses_is_told_in_its_words(void **state)
 
 static void operations_without_a_log_say_so(void **state)
 {
-	refused(*state, "raft status", -EIO, "this node's log is not open: the disk is full");
+	refused(*state, "raft log", -EIO, "this node's log is not open: the disk is full");
+	json_t *status = result_of(*state, "raft status");
+	assert_string_equal(text_at(status, "role"), "closed");
+	assert_string_equal(text_at(status, "failure"), "the disk is full");
+	assert_string_equal(text_at(status, "node"), "hv1");
+	json_decref(status);
 	refused(*state, "raft members", -EIO, "this node's log is not open: the disk is full");
 }
 
@@ -514,35 +519,11 @@ static void facts_are_set_listed_and_removed(void **state)
 	refused(s, "fact get pool", -ENOENT, "there is no fact pool");
 }
 
-static void the_log_shows_ticks_of_a_row_once(void **state)
+static void a_token_is_made_from_a_secret(void **state)
 {
-	struct stage *s = *state;
-	for (int i = 0; i < 50; i++)
-		stage_tick(s, 1, 1000, COLLECTOR_OK);
-	done(s, "fact set a b");
-	json_t *list = result_of(s, "raft log --last 3");
-	const json_t *before = json_object_get(json_array_get(list, 0), "operation");
-	const json_t *tick = json_object_get(json_array_get(list, 1), "operation");
-	const json_t *fact = json_object_get(json_array_get(list, 2), "operation");
-	assert_string_equal(text_at(before, "text"), "primary node=1 epoch=7");
-	assert_string_equal(text_at(tick, "text"), "tick (50 in a row) of 1 nodes");
-	assert_string_equal(text_at(fact, "text"), "fact key=a value=<1 bytes>");
-	assert_string_equal(text_at(fact, "value"), "b");
-	json_decref(list);
-}
-
-static void a_token_is_made_and_its_hash_is_never_shown(void **state)
-{
-	struct stage *s = *state;
-	json_t *token = result_of(s, "cluster token --node hv2 --expire 10m");
+	json_t *token = result_of(*state, "cluster token --node hv2 --expire 10m");
 	assert_string_equal(text_at(token, "token"), "a-token");
 	json_decref(token);
-	json_t *list = result_of(s, "raft log --last 1");
-	char *text = json_dumps(list, 0);
-	assert_null(strstr(text, "aaaa"));
-	assert_non_null(strstr(text, "\"hash\": null"));
-	free(text);
-	json_decref(list);
 }
 
 static void the_log_of_another_node_is_asked_there(void **state)
@@ -658,8 +639,7 @@ int main(void)
 	    STAGED(secondary_finds_who_follows),
 	    STAGED(health_names_what_is_not_well),
 	    STAGED(facts_are_set_listed_and_removed),
-	    STAGED(the_log_shows_ticks_of_a_row_once),
-	    STAGED(a_token_is_made_and_its_hash_is_never_shown),
+	    STAGED(a_token_is_made_from_a_secret),
 	    STAGED(the_log_of_another_node_is_asked_there),
 	    STAGED(records_come_back_from_json_the_same),
 	};

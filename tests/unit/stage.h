@@ -53,7 +53,7 @@ static inline int stage_apply(struct stage *s, struct command *command, struct e
 	command->sequence = ++s->sequence;
 	command_encode(command, &bytes);
 	int result = cluster_apply(&s->cluster, s->cluster.index + 1, bytes.data, bytes.size, err);
-	journal_note(s->journal, s->cluster.index, bytes.data, bytes.size, result);
+	journal_note(s->journal, s->cluster.index, result);
 	buffer_close(&bytes);
 	return result;
 }

@@ -69,11 +69,12 @@ static void a_cell_cannot_speak_to_the_terminal(void **state)
 
 static void numbers_stand_on_the_right_and_states_in_colour(void **state)
 {
-	json_t *rows = json_pack("[{s:i, s:s, s:s, s:s, s:i, s:n}]", "id", 1, "node", "hv1", "role",
-	    "voter", "address", "hv1:7000", "match_index", 12345, "heard_age_ms");
+	json_t *rows = json_pack("{s:[{s:i, s:s, s:s, s:s, s:i, s:i, s:n}]}", "members", "id", 1,
+	    "node", "hv1", "role", "voter", "address", "hv1:7000", "match_index", 12345, "lag", 3,
+	    "heard_age_ms");
 	assert_view("raft members", rows, TABLE_PLAIN,
-	    "ID  NODE  ROLE   ADDRESS   MATCH  HEARD\n"
-	    " 1  hv1   voter  hv1:7000  12345      -\n");
+	    "ID  NODE  ROLE   ADDRESS   MATCH  LAG  HEARD\n"
+	    " 1  hv1   voter  hv1:7000  12345    3      -\n");
 	rows =
 	    json_pack("[{s:s, s:s, s:s}]", "name", "web1", "state", "fail", "observed", "running");
 	char *text = NULL;
@@ -118,7 +119,7 @@ static void what_has_no_view_says_its_message(void **state)
 static void every_list_has_its_columns(void **state)
 {
 	static const char *const names[] = {"node list", "cluster member list", "operation list",
-	    "raft log", "raft hash", "version"};
+	    "raft status", "raft hash", "version"};
 	struct stage s;
 	stage_open(&s);
 	for (unsigned i = 0; i < sizeof(names) / sizeof(*names); i++) {

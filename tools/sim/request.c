@@ -22,7 +22,7 @@ void request_propose(
 {
 	struct buffer bytes = {0};
 	/* A tick is the leader's word for the whole cluster: nobody's client (fsm/command.h). */
-	if (command->number != COMMAND_tick) {
+	if (command->number != COMMAND_tick && command->number != COMMAND_probe) {
 		command->client = n->client;
 		command->sequence = ++n->sequence;
 	}

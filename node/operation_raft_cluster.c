@@ -1,0 +1,184 @@
+/* What takes every member: `raft status --cluster`, `raft hash`, `raft health`. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fsm/history.h"
+#include "node/gather.h"
+#include "node/json.h"
+#include "node/operation_raft.h"
+#include "node/raft_judge.h"
+
+#define HEALTH_TIMEOUT_MS_MAX 15000
+
+/* A row for each member: what it answered, or why not. */
+static json_t *rows_of(const struct gather *g)
+{
+	json_t *rows = json_array();
+	for (unsigned i = 0; i < g->count; i++) {
+		const struct gather_answer *a = &g->answers[i];
+		json_t *row = a->result ? json_copy(a->result) : json_object();
+		json_object_set_new(row, "id", json_integer(a->node));
+		json_object_set_new(row, "node", node_name_json(g->context->cluster, a->node));
+		json_object_set_new(row, "problem", a->result ? json_null() : json_text(a->why));
+		json_object_del(row, "schema");
+		json_array_append_new(rows, row);
+	}
+	return rows;
+}
+
+/* Ask all members this; arguments are taken over. */
+static void ask_members(struct operation_turn *turn, const char *operation, json_t *arguments,
+    void (*done)(void *data, struct gather *gather))
+{
+	struct operation_call call;
+	struct gather *g = gather_new(turn->context);
+	int result = operation_read(operation, arguments, &call, NULL);
+	json_decref(arguments);
+	if (result)
+		abort();
+	gather_add_members(g);
+	gather_ask(g, &call, done, turn);
+	operation_call_close(&call);
+}
+
+/* Status. */
+
+static void status_gathered(void *data, struct gather *g)
+{
+	struct operation_turn *turn = data;
+	json_t *rows = rows_of(g);
+	gather_free(g);
+	turn_answer(
+	    turn, json_pack("{s:s, s:o}", "schema", "raft-status-cluster/1", "members", rows));
+}
+
+void operation_raft_status(struct operation_turn *turn)
+{
+	if (argument_given(turn->arguments, "cluster"))
+		ask_members(turn, "raft status", json_object(), status_gathered);
+	else
+		turn_answer(turn, raft_status_json(turn->context));
+}
+
+/* Hashes. */
+
+/* The hash that this replica had at index; 0 or -ENOENT with err. */
+static int hash_at(const struct cluster *c, uint64_t index, uint64_t *hash, struct err *err)
+{
+	*hash = c->hash;
+	if (index == c->index || !history_hash_at(c, index, hash))
+		return 0;
+	if (index > c->index)
+		return err_set(err, -ENODATA, "it is not there yet: it is at %" PRIu64, c->index);
+	return err_set(err, -ENODATA, "of the entry %" PRIu64 " no hash is kept here", index);
+}
+
+static void hash_here(struct operation_turn *turn)
+{
+	const struct cluster *c = turn->context->cluster;
+	struct err err;
+	uint64_t hash, index = c->index;
+	if (argument_given(turn->arguments, "index"))
+		index = argument_number(turn->arguments, "index");
+	int status = hash_at(c, index, &hash, &err);
+	if (status) {
+		turn_refuse(turn, status, &err);
+		return;
+	}
+	uint64_t diverged = history_diverged_at(c), oldest = history_oldest(c);
+	turn_answer(turn, json_pack("{s:s, s:o, s:o, s:o, s:o}", "schema", "raft-hash/1", "index",
+			      json_u64(index), "hash", raft_hash_json(hash), "oldest_index",
+			      json_u64(oldest ? oldest : c->index), "diverged_at",
+			      diverged ? json_u64(diverged) : json_null()));
+}
+
+static void hashes_gathered(void *data, struct gather *g)
+{
+	struct operation_turn *turn = data;
+	json_t *rows = rows_of(g);
+	gather_free(g);
+	turn_answer(turn, raft_hash_judge(rows, turn->index));
+}
+
+static void hashes_ask(struct operation_turn *turn, uint64_t index)
+{
+	turn->index = index;
+	ask_members(
+	    turn, "raft hash", json_pack("{s:o}", "index", json_u64(index)), hashes_gathered);
+}
+
+static void newest_gathered(void *data, struct gather *g)
+{
+	struct operation_turn *turn = data;
+	json_t *rows = rows_of(g);
+	gather_free(g);
+	uint64_t index = raft_hash_common(rows);
+	json_decref(rows);
+	hashes_ask(turn, index);
+}
+
+void operation_raft_hash(struct operation_turn *turn)
+{
+	bool cluster = argument_given(turn->arguments, "cluster");
+	if (!cluster)
+		hash_here(turn);
+	else if (argument_given(turn->arguments, "index"))
+		hashes_ask(turn, argument_number(turn->arguments, "index"));
+	else
+		ask_members(turn, "raft hash", json_object(), newest_gathered);
+}
+
+/* Health: an entry is committed, and then everybody is asked. */
+
+static void health_gathered(void *data, struct gather *g)
+{
+	struct operation_turn *turn = data;
+	json_t *rows = rows_of(g);
+	gather_free(g);
+	struct raft_probe probe = {
+	    .status = turn->result,
+	    .index = turn->index,
+	    .took_us = turn->took_us,
+	    .why = turn->message,
+	};
+	turn_answer(turn, raft_health_judge(&probe, rows));
+}
+
+static uint64_t clock_us(const struct context *context)
+{
+	return context->now_us ? context->now_us(context->data)
+			       : context->now_ms(context->data) * 1000;
+}
+
+static void probed(void *data, int result, uint64_t index, const struct err *err)
+{
+	struct operation_turn *turn = data;
+	turn->result = result < 0 ? result : 0;
+	turn->index = index;
+	turn->took_us = clock_us(turn->context) - turn->took_us;
+	if (result == -ENOTCONN)
+		turn_say(turn, "there is no leader, or this node's log is closed");
+	else if (result == -ETIMEDOUT)
+		turn_say(turn, "it was not in time");
+	else if (result < 0)
+		turn_say(turn, "%s", err && *err->text ? err->text : strerror(-result));
+	ask_members(turn, "raft status", json_object(), health_gathered);
+}
+
+void operation_raft_health(struct operation_turn *turn)
+{
+	const struct context *context = turn->context;
+	uint64_t timeout_ms = argument_duration_ms(turn->arguments, "timeout");
+	struct command command = {.number = COMMAND_probe};
+	struct err err;
+	if (timeout_ms > HEALTH_TIMEOUT_MS_MAX) {
+		err_set(&err, -EINVAL, "raft health: timeout: at most 15s");
+		turn_refuse(turn, -EINVAL, &err);
+		return;
+	}
+	command.probe.node = context->id;
+	turn->took_us = clock_us(context);
+	context->propose(context->data, &command, (unsigned)timeout_ms, probed, turn);
+}
