@@ -45,8 +45,8 @@ bool argument_given(const json_t *arguments, const char *name);
 
 /* What an argument names, or NULL with "there is no VM web9 (did you mean 'web1'?)". */
 struct node *argument_node(const struct context *context, const json_t *arguments, struct err *err);
-struct node *argument_node_of(const struct context *context, const json_t *arguments,
-    const char *argument, struct err *err);
+struct node *argument_node_of(
+    const struct context *context, const json_t *arguments, const char *argument, struct err *err);
 struct vm *argument_vm(const struct context *context, const json_t *arguments, struct err *err);
 
 void progress_set(struct operation_progress *p, int state, const char *format, ...)
