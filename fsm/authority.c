@@ -135,6 +135,12 @@ int apply_authority_made(struct cluster *c, struct command_authority_made *comma
 	return (int)made->id;
 }
 
+static bool key_held(const struct cluster *c, uint32_t authority)
+{
+	cluster_each(c->nodes, struct node, node) if (authority_held(node, authority)) return true;
+	return false;
+}
+
 int apply_authority_shift(
     struct cluster *c, struct command_authority_shift *command, struct err *err)
 {
@@ -145,6 +151,8 @@ int apply_authority_shift(
 		    err, -ESTALE, "CA %" PRIu32 " neither comes nor goes", command->authority);
 	if (!command->force && authority_awaited(c, names, sizeof(names)))
 		return err_set(err, -EBUSY, "the rotation of the CA waits for %s", names);
+	if (moving->state == AUTHORITY_INCOMING && !key_held(c, moving->id))
+		return err_set(err, -ENOKEY, "no node says that it has the new CA's key");
 	if (moving->state == AUTHORITY_OUTGOING) {
 		change_remove(c, &c->authorities, moving);
 		return 0;

@@ -7,7 +7,9 @@
 #include <string.h>
 #include <time.h>
 
+#include "node/config.h"
 #include "node/log.h"
+#include "node/trust_sign.h"
 #include "raft/token.h"
 
 #define JOIN_TIMEOUT_MS 10000
@@ -30,15 +32,12 @@ int admission_token(const struct admission *a, struct context_token *out, struct
 {
 	struct token token = {.id = a->context->cluster->settings.next_token};
 	struct buffer text = {0};
-	const struct buffer *ca = &a->files->ca_certificate;
 	snprintf(token.cluster, sizeof(token.cluster), "%s", a->context->cluster->settings.uuid);
-	int result = identity_fingerprint((const char *)ca->data, ca->size, token.fingerprint, err);
-	if (result)
-		return result;
+	trust_signer(a->context->cluster, a->files, token.fingerprint);
 	identity_random(token.secret, sizeof(token.secret));
 	identity_sha256_hex(token.secret, sizeof(token.secret), out->hash);
 	add_addresses(a->context->cluster, &token);
-	result = token_encode(&token, &text, err);
+	int result = token_encode(&token, &text, err);
 	if (!result && text.size >= sizeof(out->text))
 		result = err_set(err, -E2BIG, "the token would be longer than %zu characters",
 		    sizeof(out->text) - 1);
@@ -70,17 +69,19 @@ static void copy_pem(char out[GUEST_PEM_SIZE], const struct buffer *pem)
 
 static int sign(const struct joining *j, uint64_t id, struct buffer *certificate, struct err *err)
 {
-	const struct identity_files *files = j->admission->files;
-	struct identity_signing signing = {
-	    .ca_certificate = &files->ca_certificate,
-	    .ca_key = &files->ca_key,
+	const struct admission *a = j->admission;
+	char fingerprint[IDENTITY_HEX_SIZE];
+	struct trust_signing signing = {
+	    .files = a->files,
+	    .fingerprint = fingerprint,
 	    .identity = {.id = id},
-	    .days = IDENTITY_NODE_DAYS,
+	    .days = a->context->config->raft.certificate_days,
 	};
+	trust_signer(a->context->cluster, a->files, fingerprint);
 	snprintf(signing.identity.cluster, sizeof(signing.identity.cluster), "%s",
-	    j->admission->context->cluster->settings.uuid);
+	    a->context->cluster->settings.uuid);
 	snprintf(signing.identity.name, sizeof(signing.identity.name), "%s", j->request.name);
-	return identity_sign(
+	return trust_sign(
 	    &signing, j->request.request, strlen(j->request.request), certificate, err);
 }
 

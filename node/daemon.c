@@ -24,12 +24,15 @@
 #include "node/ledger.h"
 #include "node/log.h"
 #include "node/notify.h"
+#include "node/trust_keeper.h"
+#include "node/trust_wire.h"
 
 #define STOP_WITHIN_MS 10000
 #define LOG_FLUSH_MS   500
 /* Judging costs a walk over all VMs: under a flood of operations not at each turn. */
-#define DUTIES_EVERY_MS	  5
-#define FOUNDING_AGAIN_MS 1000
+#define DUTIES_EVERY_MS	     5
+#define FOUNDING_AGAIN_MS    1000
+#define KEEPER_SAYS_EVERY_MS 500
 
 struct daemon {
 	uv_loop_t loop;
@@ -48,7 +51,9 @@ struct daemon {
 	struct duties *duties;
 	struct journal *journal;
 	struct forward *forward;
+	struct keeper *keeper;
 	uint64_t duties_ms; /* when they are due */
+	uint64_t keeper_said_ms;
 	uint64_t judged_ms; /* when they were last looked at */
 	uint64_t founding_ms; /* when to found the cluster, should it not be */
 	uint64_t watchdog_ms;
@@ -180,6 +185,8 @@ static void peer_received(void *data, uint64_t from, const uint8_t *bytes, size_
 		duties_heard(d->duties, bytes, size);
 	else if (size && (bytes[0] == FORWARD_ASK_MARK || bytes[0] == FORWARD_ANSWER_MARK))
 		forward_received(d->forward, from, bytes, size);
+	else if (size && (bytes[0] == TRUST_ASK_MARK || bytes[0] == TRUST_ANSWER_MARK))
+		keeper_received(d->keeper, from, bytes, size);
 	else if (replica)
 		replica_receive(replica, from, bytes, size, now_ms());
 }
@@ -204,6 +211,13 @@ static void peer_joined(void *data, uint64_t guest, const struct guest_request *
 	admission_joined(&d->admission, guest, request);
 }
 
+/* An id is given out once, and never again: who had one and is no node was removed, whatever
+ * else still lists it. */
+static bool was_removed(const struct cluster *c, uint64_t id)
+{
+	return id < c->settings.next_node && !cluster_node(c, (uint32_t)id);
+}
+
 static void add_member(
     struct peers_member members[PEERS_MEMBERS_MAX], unsigned *n, uint64_t id, const char *address)
 {
@@ -217,6 +231,19 @@ static void add_member(
 	(*n)++;
 }
 
+static unsigned list_nodes(const struct cluster *c, struct peers_member members[PEERS_MEMBERS_MAX])
+{
+	_Static_assert(CLUSTER_NODES_MAX <= PEERS_MEMBERS_MAX, "every node is a member");
+	unsigned n = 0;
+	cluster_each(c->nodes, struct node, node)
+	{
+		members[n] = (struct peers_member){.id = node->id};
+		snprintf(members[n].name, sizeof(members[n].name), "%s", node->name);
+		snprintf(members[n++].address, sizeof(members[0].address), "%s", node->address);
+	}
+	return n;
+}
+
 /* Who may connect: the value's nodes, and the log's own members, for one that was
  * just started has its log before its value; without either, those whom we were
  * told of when we joined. */
@@ -225,16 +252,16 @@ static void tell_members(struct daemon *d)
 	struct peers_member members[PEERS_MEMBERS_MAX];
 	struct replica_member voices[REPLICA_MEMBERS_MAX];
 	struct replica *replica = ledger_replica(d->ledger);
-	unsigned n = 0;
-	cluster_each(d->cluster.nodes, struct node, node)
-	    add_member(members, &n, node->id, node->address);
+	unsigned n = list_nodes(&d->cluster, members);
 	unsigned heard = replica ? replica_members(replica, voices, REPLICA_MEMBERS_MAX) : 0;
 	for (unsigned i = 0; i < heard; i++)
-		add_member(members, &n, voices[i].id, voices[i].address);
+		if (!was_removed(&d->cluster, voices[i].id))
+			add_member(members, &n, voices[i].id, voices[i].address);
 	if (n < 2 && d->identity.id != 1) {
 		const char *directory = d->config.system.configuration.directories.data_directory;
 		n = contacts_load(directory, members);
 	}
+	peers_given_out(d->peers, d->cluster.settings.next_node);
 	peers_members(d->peers, members, n);
 }
 
@@ -313,6 +340,19 @@ static uint64_t turn_duties(struct daemon *d, uint64_t now)
 	return d->stirred ? now + DUTIES_EVERY_MS : d->duties_ms;
 }
 
+/* Certificates; what is wrong with them goes to everybody. */
+static uint64_t turn_keeper(struct daemon *d, uint64_t now)
+{
+	char text[128] = "";
+	if (now >= d->keeper_said_ms) {
+		bool trouble = keeper_trouble(d->keeper, text, sizeof(text));
+		duties_collected(
+		    d->duties, "certificate", trouble ? COLLECTOR_FAILED : COLLECTOR_OK, text, now);
+		d->keeper_said_ms = now + KEEPER_SAYS_EVERY_MS;
+	}
+	return keeper_turn(d->keeper, now);
+}
+
 static void turn_notify(struct daemon *d, uint64_t now)
 {
 	uint64_t every_ms = notify_watchdog_ms();
@@ -345,6 +385,8 @@ static void close_parts(struct daemon *d)
 		ledger_close(d->ledger);
 	if (d->forward)
 		forward_free(d->forward);
+	if (d->keeper)
+		keeper_close(d->keeper);
 	if (d->duties)
 		duties_close(d->duties);
 	if (d->peers)
@@ -373,6 +415,7 @@ static void turn(uv_prepare_t *prepare)
 	uint64_t due = ledger_turn(d->ledger, now);
 	uint64_t renew = duties_renew(d->duties, now);
 	uint64_t forward = forward_turn(d->forward, now);
+	uint64_t keeper = turn_keeper(d, now);
 	turn_value(d);
 	turn_notify(d, now);
 	if (d->stop_by_ms && (duties_stopped(d->duties) || now >= d->stop_by_ms)) {
@@ -384,6 +427,7 @@ static void turn(uv_prepare_t *prepare)
 	next = due < next ? due : next;
 	next = renew < next ? renew : next;
 	next = forward < next ? forward : next;
+	next = keeper < next ? keeper : next;
 	uv_update_time(&d->loop);
 	uv_timer_start(&d->timer, timer, next > now ? next - now : 0, 0);
 }
@@ -465,12 +509,33 @@ static void start_banner(struct daemon *d)
 	banner_print(&facts);
 }
 
+static void identity_directory(const struct daemon *d, char path[1024])
+{
+	snprintf(
+	    path, 1024, "%s/identity", d->config.system.configuration.directories.data_directory);
+}
+
+/* Off for longer than its certificate held: who has the CA's key helps itself. */
+static int revive_identity(struct daemon *d, const char *path, struct err *err)
+{
+	struct err why;
+	if (keeper_revive(path, d->config.raft.certificate_days, &why))
+		return err_set(err, -EUCLEAN,
+		    "the certificate in %s has expired (%s): run `pvc cluster member remove %s` on "
+		    "another node, remove %s here and join again",
+		    path, why.text, d->config.node,
+		    d->config.system.configuration.directories.data_directory);
+	log_warning("The certificate had expired; it was renewed with the CA's key that is here");
+	return identity_load(path, &d->files, &d->identity, err);
+}
+
 static int start_identity(struct daemon *d, struct err *err)
 {
 	char path[1024];
-	snprintf(path, sizeof(path), "%s/identity",
-	    d->config.system.configuration.directories.data_directory);
+	identity_directory(d, path);
 	int result = identity_load(path, &d->files, &d->identity, err);
+	if (result == -EKEYEXPIRED)
+		result = revive_identity(d, path, err);
 	if (result == -ENOENT && access(path, F_OK) == 0)
 		return err_set(err, -EUCLEAN, "%s: a file of it is missing", path);
 	if (result == -ENOENT)
@@ -571,6 +636,31 @@ static int start_peers(struct daemon *d, struct err *err)
 	return 0;
 }
 
+static int renewed(void *data, struct err *err)
+{
+	struct daemon *d = data;
+	return d->peers ? peers_identity(d->peers, &d->files, err) : 0;
+}
+
+static int start_keeper(struct daemon *d, struct err *err)
+{
+	char path[1024];
+	identity_directory(d, path);
+	struct keeper_options options = {
+	    .loop = &d->loop,
+	    .context = &d->context,
+	    .directory = path,
+	    .files = &d->files,
+	    .certificate_days = d->config.raft.certificate_days,
+	    .send = send_to,
+	    .renewed = renewed,
+	    .stirred = stirred,
+	    .data = d,
+	};
+	d->keeper = keeper_new(&options);
+	return 0;
+}
+
 static int start_control(struct daemon *d, struct err *err)
 {
 	char path[1024];
@@ -610,7 +700,7 @@ static int start_duties(struct daemon *d, struct err *err)
 static int start(struct daemon *d, struct err *err)
 {
 	int (*const steps[])(struct daemon *, struct err *) = {
-	    start_ledger, start_schema, start_peers, start_control, start_duties};
+	    start_ledger, start_schema, start_peers, start_keeper, start_control, start_duties};
 	int result = start_identity(d, err);
 	start_banner(d);
 	make_context(d);

@@ -433,6 +433,12 @@ uint64_t duties_renew(struct duties *d, uint64_t now)
 	return now + config_lease_ms(&d->options.config->raft) / 4;
 }
 
+void duties_collected(struct duties *d, const char *collector, enum collector_state state,
+    const char *message, uint64_t now_ms)
+{
+	agent_collected(&d->agent, collector, state, message, now_ms);
+}
+
 void duties_stop(struct duties *d)
 {
 	d->stopping = true;

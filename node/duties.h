@@ -38,6 +38,10 @@ uint64_t duties_renew(struct duties *d, uint64_t now_ms);
 /* A keepalive from another node. */
 void duties_heard(struct duties *d, const uint8_t *bytes, size_t size);
 
+/* What else this node knows of its own health, for everybody: as agent_collected(). */
+void duties_collected(struct duties *d, const char *collector, enum collector_state state,
+    const char *message, uint64_t now_ms);
+
 /* An orderly end: start nothing any more, tell the log, give leadership and the role
  * away. VMs go on running. */
 void duties_stop(struct duties *d);

@@ -4,13 +4,15 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "fsm/authority.h"
 #include "fsm/history.h"
 #include "fsm/node.h"
 
 const char *const health_level_names[] = {"healthy", "degraded", "critical", NULL};
 
 /* A leader that was not heard for this long: what is shown here may be old. */
-#define OUT_OF_TOUCH_MS 3000
+#define OUT_OF_TOUCH_MS	     3000
+#define ROTATION_PATIENCE_MS 30000
 
 __attribute__((format(printf, 3, 4))) static void say(
     struct health *h, enum health_level level, const char *format, ...)
@@ -119,6 +121,18 @@ static void judge_vm(const struct cluster *c, const struct vm *vm, struct health
 		    vm->failed_reason);
 }
 
+/* A rotation of the CA that takes its time is nobody's fault but a node's that is away. */
+static void judge_authorities(const struct cluster *c, struct health *h)
+{
+	char names[128];
+	const struct authority *moving = authority_moving(c);
+	if (!moving || !authority_awaited(c, names, sizeof(names)))
+		return;
+	uint64_t waits_ms = c->settings.time_ms - moving->since_ms;
+	say(h, waits_ms > ROTATION_PATIENCE_MS ? HEALTH_DEGRADED : HEALTH_HEALTHY,
+	    "the rotation of the CA waits for %s", names);
+}
+
 static void judge_primary(const struct cluster *c, struct health *h)
 {
 	if (!c->settings.schema)
@@ -141,6 +155,7 @@ void health_judge(
 	else
 		judge_log(c, log, now_ms, health);
 	judge_primary(c, health);
+	judge_authorities(c, health);
 	cluster_each(c->nodes, struct node, node) judge_node(c, node, health);
 	cluster_each(c->vms, struct vm, vm) judge_vm(c, vm, health);
 }

@@ -78,6 +78,8 @@ void progress_vm_start(
     const struct context *context, const json_t *arguments, struct operation_progress *p);
 void progress_vm_off(
     const struct context *context, const json_t *arguments, struct operation_progress *p);
+void progress_cluster_ca_rotate(
+    const struct context *context, const json_t *arguments, struct operation_progress *p);
 void progress_vm_move(
     const struct context *context, const json_t *arguments, struct operation_progress *p);
 

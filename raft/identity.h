@@ -106,10 +106,12 @@ int identity_read_der(const uint8_t *der, size_t size, struct identity *identity
 
 /* Read and check DIRECTORY's files: modes, that the certificate is of this CA, of this key and
  * not expired, that the CA's key is the CA's. Returns 0, -ENOENT (nothing there), -EPERM
- * (a mode that lets others read a key) or -EBADMSG; err says which file and what to do.
- * files is zero on failure; identity may be NULL. */
+ * (a mode that lets others read a key), -EKEYEXPIRED or -EBADMSG; err says which file and what
+ * to do. files is zero on failure; identity may be NULL. */
 int identity_load(const char *directory, struct identity_files *files, struct identity *identity,
     struct err *err);
+/* As above, without a check of what they hold. */
+int identity_read_files(const char *directory, struct identity_files *files, struct err *err);
 /* Check files that are not on disk yet. */
 int identity_check(const struct identity_files *files, struct identity *identity, struct err *err);
 /* Write them as DIRECTORY, which must not exist: all of it appears at once, and

@@ -169,6 +169,12 @@ void identity_authority_drop(struct identity_files *files, const char *fingerpri
 
 /* --- Checking a whole set --- */
 
+static int chain_refused(int why, struct err *err)
+{
+	return err_set(err, why == X509_V_ERR_CERT_HAS_EXPIRED ? -EKEYEXPIRED : -EBADMSG,
+	    "node.crt is not valid for the CA in ca.crt: %s", X509_verify_cert_error_string(why));
+}
+
 static int chain_check(const struct set *set, struct err *err)
 {
 	X509_STORE *store = X509_STORE_new();
@@ -179,8 +185,7 @@ static int chain_check(const struct set *set, struct err *err)
 	if (!ok || !X509_STORE_CTX_init(context, store, set->node, NULL))
 		rv = err_set(err, -EBADMSG, "check node.crt: out of memory");
 	else if (X509_verify_cert(context) != 1)
-		rv = err_set(err, -EBADMSG, "node.crt is not valid for the CA in ca.crt: %s",
-		    X509_verify_cert_error_string(X509_STORE_CTX_get_error(context)));
+		rv = chain_refused(X509_STORE_CTX_get_error(context), err);
 	X509_STORE_CTX_free(context);
 	X509_STORE_free(store);
 	return rv;
@@ -281,8 +286,7 @@ static int file_read(const char *directory, const struct file *f, struct err *er
 	return rv;
 }
 
-int identity_load(
-    const char *directory, struct identity_files *files, struct identity *identity, struct err *err)
+int identity_read_files(const char *directory, struct identity_files *files, struct err *err)
 {
 	struct file list[FILES];
 	*files = (struct identity_files){0};
@@ -290,13 +294,22 @@ int identity_load(
 	int rv = 0;
 	for (int i = 0; i < FILES && rv == 0; i++)
 		rv = file_read(directory, &list[i], err);
-	if (rv == 0) {
-		rv = identity_check(files, identity, err);
-		if (rv < 0)
-			err_wrap(err, rv, "%s", directory);
-	}
 	if (rv < 0)
 		identity_files_close(files);
+	return rv;
+}
+
+int identity_load(
+    const char *directory, struct identity_files *files, struct identity *identity, struct err *err)
+{
+	int rv = identity_read_files(directory, files, err);
+	if (rv < 0)
+		return rv;
+	rv = identity_check(files, identity, err);
+	if (rv < 0) {
+		err_wrap(err, rv, "%s", directory);
+		identity_files_close(files);
+	}
 	return rv;
 }
 

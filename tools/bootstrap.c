@@ -25,7 +25,7 @@ static int make_identity(struct newcomer *n, struct identity_files *files, char 
 		    .ca_certificate = &files->ca_certificate,
 		    .ca_key = &files->ca_key,
 		    .identity = {.id = FIRST_ID},
-		    .days = IDENTITY_NODE_DAYS,
+		    .days = (int)n->config.raft.certificate_days,
 		};
 		snprintf(signing.identity.cluster, sizeof(signing.identity.cluster), "%s", cluster);
 		snprintf(

@@ -161,6 +161,16 @@ static void a_join_that_is_asked_again_answers_the_same(void **state)
 	assert_int_equal(c.nodes.count, 4);
 }
 
+static void a_removed_node_is_let_in_by_its_old_key_no_more(void **state)
+{
+	assert_int_equal(APPLY(leave, .node = 3), 0);
+	assert_int_equal(join("hv3", "i3", HASH_A), -EPERM);
+	assert_non_null(strstr(err.text, "token is not known"));
+	/* With a new token it is another node. */
+	assert_true(APPLY(token, .hash = HASH_B, .valid_ms = 60000) > 0);
+	assert_int_equal(join("hv3", "i3", HASH_B), 4);
+}
+
 static void a_token_expires_by_cluster_time(void **state)
 {
 	assert_true(APPLY(token, .hash = HASH_B, .valid_ms = 2000) > 0);
@@ -622,6 +632,7 @@ int main(void)
 	    TEST(a_cluster_is_founded_once),
 	    TEST(a_token_lets_one_machine_in_once),
 	    TEST(a_join_that_is_asked_again_answers_the_same),
+	    TEST(a_removed_node_is_let_in_by_its_old_key_no_more),
 	    TEST(a_token_expires_by_cluster_time),
 	    TEST(a_token_for_one_name_is_no_good_for_another),
 	    TEST(a_name_that_is_taken_is_refused_and_the_token_stays),

@@ -158,6 +158,15 @@ static void a_phase_can_be_forced_and_a_node_that_is_removed_is_waited_for_no_mo
 	assert_int_equal(APPLY(authority_shift, .authority = 1), 0);
 }
 
+static void a_ca_whose_key_nobody_has_is_not_forced_into_its_place(void **state)
+{
+	APPLY(authority_rotate, .active = 1);
+	made(2, 'b');
+	assert_int_equal(APPLY(authority_shift, .authority = 3, .force = true), -ENOKEY);
+	TRUST(1, 1, .trusts = {1, 3}, .keys = {1, 3});
+	assert_int_equal(APPLY(authority_shift, .authority = 3, .force = true), 0);
+}
+
 static void names_that_do_not_fit_are_cut(void **state)
 {
 	char text[6];
@@ -193,6 +202,7 @@ int main(void)
 	    IN_CLUSTER(only_one_rotation_at_a_time),
 	    IN_CLUSTER(an_incoming_ca_whose_key_is_lost_is_replaced_under_a_new_number),
 	    IN_CLUSTER(a_phase_can_be_forced_and_a_node_that_is_removed_is_waited_for_no_more),
+	    IN_CLUSTER(a_ca_whose_key_nobody_has_is_not_forced_into_its_place),
 	    IN_CLUSTER(names_that_do_not_fit_are_cut),
 	    IN_CLUSTER(a_rotation_is_in_the_snapshot),
 	};
