@@ -16,7 +16,7 @@
 #define LOOK_EVERY_MS	   1000
 #define LOOK_AGAIN_MS	   20 /* at the earliest, when the value moves */
 #define PROPOSE_TIMEOUT_MS 10000
-#define ANSWER_TIMEOUT_MS  3000
+#define ANSWER_TIMEOUT_MS  1000
 #define RETRY_MIN_MS	   200
 #define RETRY_MAX_MS	   60000
 #define STILL_DUE_MS	   60000 /* clocks that differ: what was just signed looks old here */
@@ -427,7 +427,7 @@ static void asked(struct keeper *k, uint64_t from, const struct trust_ask *ask)
 	struct buffer pem = {0}, bytes = {0};
 	struct err err = {{0}};
 	int result = 0;
-	/* One that is behind might answer somebody who is no member, or no coordinator, any more. */
+	/* One that is behind might answer who is no member, or no coordinator, any more. */
 	if (!standing.current)
 		result = err_set(&err, -EAGAIN, "it is not in touch with the leader");
 	else if (!node)

@@ -20,8 +20,8 @@ int trust_sign(const struct trust_signing *s, const char *request, size_t size,
 int trust_request(const struct identity_files *files, struct identity *identity,
     struct buffer *request, struct err *err);
 
-/* The CA that signs: the active one; before the log knows of any, that of our own certificate. "" when
- * there is none. */
+/* The CA that signs: the active one; before the log knows of any, that of our own certificate.
+ * "" when there is none. */
 void trust_signer(const struct cluster *c, const struct identity_files *files,
     char fingerprint[IDENTITY_HEX_SIZE]);
 
