@@ -636,6 +636,12 @@ static int start_peers(struct daemon *d, struct err *err)
 	return 0;
 }
 
+static struct standing present_standing(void *data)
+{
+	struct daemon *d = data;
+	return standing_of(ledger_replica(d->ledger), now_ms());
+}
+
 static int renewed(void *data, struct err *err)
 {
 	struct daemon *d = data;
@@ -652,6 +658,7 @@ static int start_keeper(struct daemon *d, struct err *err)
 	    .directory = path,
 	    .files = &d->files,
 	    .certificate_days = d->config.raft.certificate_days,
+	    .standing = present_standing,
 	    .send = send_to,
 	    .renewed = renewed,
 	    .stirred = stirred,

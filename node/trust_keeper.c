@@ -9,7 +9,6 @@
 
 #include "fsm/authority.h"
 #include "node/log.h"
-#include "node/standing.h"
 #include "node/trust_sign.h"
 #include "node/trust_wire.h"
 
@@ -422,7 +421,7 @@ static void asked(struct keeper *k, uint64_t from, const struct trust_ask *ask)
 	const struct context *context = k->options.context;
 	const struct node *node =
 	    from <= UINT32_MAX ? cluster_node(context->cluster, (uint32_t)from) : NULL;
-	struct standing standing = standing_of(context->replica(context->data), now_of(k));
+	struct standing standing = k->options.standing(k->options.data);
 	struct trust_answer *answer = must_alloc(sizeof(*answer));
 	struct buffer pem = {0}, bytes = {0};
 	struct err err = {{0}};
@@ -567,8 +566,7 @@ static void act(struct keeper *k, const struct trust_step *s, uint64_t leader)
 
 static void look(struct keeper *k, uint64_t now_ms)
 {
-	const struct context *context = k->options.context;
-	struct standing standing = standing_of(context->replica(context->data), now_ms);
+	struct standing standing = k->options.standing(k->options.data);
 	struct trust_view v = view_of(k);
 	log_late(k, &v);
 	if (!standing.current)

@@ -10,6 +10,7 @@
 #include <uv.h>
 
 #include "node/context.h"
+#include "node/standing.h"
 #include "node/trust.h"
 
 struct keeper;
@@ -20,6 +21,7 @@ struct keeper_options {
 	const char *directory; /* identity/ */
 	struct identity_files *files; /* as loaded from there; the keeper changes them */
 	int certificate_days; /* of what is signed here */
+	struct standing (*standing)(void *data); /* of this node, now */
 	/* Send to a member. */
 	void (*send)(void *data, uint64_t to, const uint8_t *bytes, size_t size);
 	/* The files are others: 0, or -errno with err and this node goes on with what it had. */

@@ -13,7 +13,7 @@
 
 #include "tests/unit/authority.h"
 
-static struct authority old, new;
+static struct issuer old, new;
 static struct identity_files files; /* of node 2, by the old one; both are trusted */
 static struct err err;
 
@@ -77,7 +77,7 @@ static void one_of_them_can_be_taken_out_with_its_key(void **state)
 
 static void a_key_of_no_authority_and_garbage_behind_one_are_refused(void **state)
 {
-	struct authority other;
+	struct issuer other;
 	authority_open(&other);
 	append(&files.ca_key, &other.key);
 	assert_int_equal(identity_check(&files, NULL, &err), -EBADMSG);

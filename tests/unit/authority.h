@@ -8,7 +8,7 @@
 
 #include "raft/identity.h"
 
-struct authority {
+struct issuer {
 	char cluster[IDENTITY_UUID_SIZE];
 	struct buffer certificate, key;
 	char fingerprint[IDENTITY_HEX_SIZE];
@@ -22,10 +22,10 @@ static inline void authority_check(int rv, const struct err *err)
 	abort();
 }
 
-static inline void authority_open(struct authority *a)
+static inline void authority_open(struct issuer *a)
 {
 	struct err err = {""};
-	*a = (struct authority){0};
+	*a = (struct issuer){0};
 	identity_uuid(a->cluster);
 	authority_check(identity_ca_make(a->cluster, &a->certificate, &a->key, &err), &err);
 	authority_check(identity_fingerprint(
@@ -33,7 +33,7 @@ static inline void authority_open(struct authority *a)
 	    &err);
 }
 
-static inline void authority_close(struct authority *a)
+static inline void authority_close(struct issuer *a)
 {
 	buffer_close(&a->certificate);
 	buffer_close(&a->key);
@@ -41,7 +41,7 @@ static inline void authority_close(struct authority *a)
 
 /* Files of a node that the authority lets in; a cluster other than its own can be named. */
 static inline struct identity_files authority_admit(
-    const struct authority *a, uint64_t id, const char *cluster, int days)
+    const struct issuer *a, uint64_t id, const char *cluster, int days)
 {
 	struct err err = {""};
 	struct identity_files files = {0};

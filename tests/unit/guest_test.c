@@ -145,7 +145,7 @@ static void who_has_a_wrong_secret_is_told_so(void **state)
 
 /* A token of before a rotation, at a node whose certificate is of the new CA already. */
 static struct join *join_with_an_old_token(
-    struct node *node, const struct authority *new, struct identity_files *files)
+    struct node *node, const struct issuer *new, struct identity_files *files)
 {
 	struct err err;
 	node_open(node, 1);
@@ -161,7 +161,7 @@ static struct join *join_with_an_old_token(
 static void a_token_is_good_as_long_as_its_ca_is_trusted(void **state)
 {
 	struct node node;
-	struct authority new;
+	struct issuer new;
 	struct identity_files files;
 	authority_open(&new);
 	struct join *j = join_with_an_old_token(&node, &new, &files);
@@ -186,7 +186,7 @@ static void a_token_is_good_as_long_as_its_ca_is_trusted(void **state)
 static void a_token_whose_ca_is_trusted_no_more_is_told_so_in_one_line(void **state)
 {
 	struct node node;
-	struct authority new;
+	struct issuer new;
 	struct identity_files files;
 	struct err err;
 	authority_open(&new);
@@ -238,7 +238,7 @@ static void a_secret_is_not_told_to_a_cluster_of_another_name(void **state)
  * no keys to send a secret under. */
 static void a_liar_that_shows_the_right_ca_beside_its_own_certificate_gets_nothing(void **state)
 {
-	struct authority other;
+	struct issuer other;
 	struct endpoint at;
 	struct endpoint_address address;
 	struct err err;

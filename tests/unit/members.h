@@ -37,7 +37,7 @@ struct node { /* one member in this process */
 	unsigned closed;
 };
 
-static struct authority authority;
+static struct issuer authority;
 static uv_loop_t loop;
 
 /* --- Nodes --- */
@@ -253,7 +253,7 @@ static inline void caller_close(struct caller *c)
 	close(c->fd);
 }
 
-static inline struct tls_context *context_of(const struct authority *a, uint64_t id, int days)
+static inline struct tls_context *context_of(const struct issuer *a, uint64_t id, int days)
 {
 	struct err err;
 	struct identity_files files = authority_admit(a, id, authority.cluster, days);

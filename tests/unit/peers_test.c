@@ -404,7 +404,7 @@ static void no_certificate_as_a_member(struct caller *c)
 
 static void certificate_of_another_ca(struct caller *c)
 {
-	struct authority other;
+	struct issuer other;
 	authority_open(&other);
 	caller_shake(c, context_of(&other, 2, 30), TLS_MEMBER);
 	authority_close(&other);
@@ -664,7 +664,7 @@ static void append(struct buffer *to, const struct buffer *from)
 
 /* A certificate of this authority for a node; it trusts the other one as well. */
 static struct identity_files files_by(
-    const struct authority *by, uint64_t id, const struct authority *other)
+    const struct issuer *by, uint64_t id, const struct issuer *other)
 {
 	struct identity_files files = authority_admit(by, id, authority.cluster, 30);
 	append(&files.ca_certificate, &other->certificate);
@@ -675,7 +675,7 @@ static void a_new_certificate_is_shown_to_the_next_and_the_standing_go_on(void *
 {
 	struct node nodes[2];
 	struct peers_status status, after;
-	struct authority new;
+	struct issuer new;
 	struct caller c;
 	struct err err;
 	authority_open(&new);
@@ -713,7 +713,7 @@ static void a_new_certificate_is_shown_to_the_next_and_the_standing_go_on(void *
 static void members_of_two_authorities_meet_while_both_are_trusted(void **state)
 {
 	struct node nodes[2];
-	struct authority new;
+	struct issuer new;
 	struct err err;
 	authority_open(&new);
 	node_open(&nodes[0], 1);
