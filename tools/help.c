@@ -114,19 +114,24 @@ void help_operation(const struct operation *o, FILE *out)
 			line(out, a->needs, a->help);
 }
 
-/* Do the words begin this name? Whole words only. */
-static bool begins(const char *name, const char *const *words, unsigned n)
+/* What of the name follows these words; NULL: they do not begin it. Whole words only. */
+static const char *rest_of(const char *name, const char *const *words, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++) {
 		size_t length = strlen(words[i]);
 		if (strncmp(name, words[i], length) != 0)
-			return false;
+			return NULL;
 		name += length;
 		if (*name && *name != ' ')
-			return false;
+			return NULL;
 		name += *name == ' ';
 	}
-	return true;
+	return name;
+}
+
+static bool begins(const char *name, const char *const *words, unsigned n)
+{
+	return rest_of(name, words, n) != NULL;
 }
 
 bool help_is_area(const char *const *words, unsigned n)
@@ -137,6 +142,11 @@ bool help_is_area(const char *const *words, unsigned n)
 	for (const struct operation *o = operations; o->name; o++)
 		if (begins(o->name, words, n))
 			return true;
+	for (const struct applet *a = applets; a->words; a++) {
+		const char *rest = a->help ? rest_of(a->words, words, n) : NULL;
+		if (rest && *rest)
+			return true;
+	}
 	return false;
 }
 
@@ -189,7 +199,10 @@ int help_print(const char *const *words, unsigned n, FILE *out)
 	}
 	if (!help_is_area(words, n))
 		return -ENOENT;
-	fprintf(out, "usage: pvc %s COMMAND [ARGUMENTS]\n\n", words[0]);
+	fputs("usage: pvc", out);
+	for (unsigned i = 0; i < n; i++)
+		fprintf(out, " %s", words[i]);
+	fputs(" COMMAND [ARGUMENTS]\n\n", out);
 	print_names(words, n, out);
 	return 0;
 }

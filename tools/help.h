@@ -11,7 +11,7 @@
  * when they name nothing. */
 int help_print(const char *const *words, unsigned n, FILE *out);
 
-/* Do these words begin names of operations without being one? */
+/* Do these words begin names of operations or applets without being one? */
 bool help_is_area(const char *const *words, unsigned n);
 
 /* Usage, what it does, and its arguments. */

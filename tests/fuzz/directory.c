@@ -144,16 +144,29 @@ static void look(struct source *s)
 	replay_close(&r);
 }
 
+static char path[] = "/dev/shm/pvc-fuzz-XXXXXX";
+
+static void remove_path(void)
+{
+	rmdir(path);
+}
+
+static int make_path(void)
+{
+	check(mkdtemp(path) && atexit(remove_path) == 0);
+	int fd = open(path, O_RDONLY | O_DIRECTORY);
+	check(fd >= 0);
+	return fd;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static char path[] = "/dev/shm/pvc-fuzz-XXXXXX";
 	static int fd = -1;
 	struct source source;
 	struct err err = {""};
 	struct reader in = reader_of(data, size);
 	if (fd < 0)
-		fd = mkdtemp(path) ? open(path, O_RDONLY | O_DIRECTORY) : -1;
-	check(fd >= 0);
+		fd = make_path();
 	for (unsigned i = 0; i < FILES_MAX && reader_left(&in); i++)
 		read_one(fd, &in);
 	int result = source_open_at(&source, path, &err);

@@ -60,9 +60,7 @@ static int run(const struct raft_command *command, int argc, char **argv)
 	int result = cli_read(&cli, argc, argv, &err);
 	if (!result && cli.what == CLI_HELP) {
 		help_operation(o, stdout);
-		printf(
-		    "\nExit status: %s,\n2 usage, 3 there is no daemon to ask for its directory.\n",
-		    command->exits);
+		printf("\nExit status: %s.\n", command->exits);
 		return CLI_DONE;
 	}
 	if (!result)

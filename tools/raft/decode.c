@@ -114,7 +114,7 @@ static json_t *entry_json(const uint8_t *bytes, size_t size)
 	json_t *json = NULL;
 	if (!data || reader_left(&in) > 7 || size % 8 || !term)
 		return NULL;
-	if (type == DISK_COMMAND && is_batch(data, length))
+	if (type == DISK_COMMAND && batch_valid(data, length))
 		json = told("command", batch_json(data, length));
 	else if (type == DISK_CHANGE && !configuration_decode(data, length, &c))
 		json = told("change", members_json(data, length));

@@ -132,7 +132,19 @@ static int sync_parent(const char *path)
 	return result;
 }
 
-/* Under another name first; a link, unlike a rename, replaces nothing. */
+/* A link, unlike a rename, replaces nothing; not every file system has them. */
+static int name_it(const char *draft, const char *path)
+{
+	if (!link(draft, path))
+		return 0;
+	if (errno != EPERM && errno != EOPNOTSUPP)
+		return -errno;
+	if (!access(path, F_OK))
+		return -EEXIST;
+	return rename(draft, path) ? -errno : 0;
+}
+
+/* Under another name first. */
 static int write_file(const char *path, const struct buffer *bytes)
 {
 	char draft[PATH_SIZE];
@@ -143,8 +155,8 @@ static int write_file(const char *path, const struct buffer *bytes)
 		return -errno;
 	int result = write_all(fd, bytes);
 	close(fd);
-	if (!result && link(draft, path))
-		result = -errno;
+	if (!result)
+		result = name_it(draft, path);
 	unlink(draft);
 	return result ? result : sync_parent(path);
 }

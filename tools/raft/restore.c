@@ -17,6 +17,7 @@
 
 #include "fsm/refound.h"
 #include "fsm/snapshot.h"
+#include "node/json.h"
 #include "raft/wal.h"
 #include "tools/cli.h"
 #include "tools/raft/image.h"
@@ -326,6 +327,20 @@ static void say_next_alone(const struct restore *r)
 	puts("  then pvc cluster token, and there, with an empty data directory, pvc cluster join");
 }
 
+static json_t *told_json(const struct restore *r)
+{
+	json_t *voters = json_array();
+	for (unsigned i = 0; i < r->members.n; i++)
+		if (r->members.members[i].role == MEMBER_VOTER)
+			json_array_append_new(
+			    voters, json_string(member_name(r, r->members.members[i].id)));
+	return json_pack("{s:s, s:s, s:o, s:s, s:i, s:o, s:b, s:o}", "schema",
+	    "raft-snapshot-restore/1", "cluster", r->image.cluster.settings.name, "index",
+	    json_u64(r->image.file.snapshot.index), "node", r->node->name, "id", (int)r->node->id,
+	    "voters", voters, "new_identity", (int)r->anew, "aside",
+	    *r->aside ? json_string(r->aside) : json_null());
+}
+
 static void say_next(const struct restore *r)
 {
 	unsigned voters = configuration_voters(&r->members);
@@ -376,7 +391,9 @@ int raft_snapshot_restore(const struct raft_call *call)
 	result = prepare(&r, &err);
 	if (!result)
 		result = write_all(&r, &err);
-	if (!result)
+	if (!result && call->json)
+		raft_show(call, "", told_json(&r));
+	else if (!result)
 		say_next(&r);
 	identity_files_close(&r.files);
 	image_close(&r.image);
