@@ -13,7 +13,7 @@ static void print(const struct raft_call *call, const struct source *source, con
     json_t *value)
 {
 	struct inspect_status status;
-	uint64_t committed = replay_committed(source->in);
+	uint64_t committed = source_committed(source);
 	const char *path = raft_text(call, "path");
 	inspect_status(source->in, &status);
 	json_t *json =

@@ -14,8 +14,8 @@ int raft_hash(const struct raft_call *call)
 	int result = source_open(&source, call, &err);
 	if (result)
 		return raft_fail(call, result, &err);
-	result = replay_run(&r, source.in, raft_number(call, "at"), &err);
-	uint64_t committed = replay_committed(source.in);
+	result = replay_run(&r, source.in, raft_number(call, "index"), &err);
+	uint64_t committed = source_committed(&source);
 	source_close(&source);
 	if (result)
 		return raft_fail(call, result, &err);

@@ -38,7 +38,7 @@ static json_t *rows(const struct listing *l)
 	    .entry = entry_at,
 	    .first = status.first,
 	    .last = status.last,
-	    .committed = replay_committed(l->source.in),
+	    .committed = source_committed(&l->source),
 	    .beyond = "unknown",
 	    .names = &names,
 	};
@@ -125,7 +125,7 @@ static int show(const struct listing *l)
 	raft_show_part(l->call, "raft log --data", "entries",
 	    json_pack("{s:s, s:o, s:o, s:o, s:o}", "schema", "raft-log/1", "first_index",
 		json_u64(status.first), "last_index", json_u64(status.last), "committed_index",
-		json_u64(replay_committed(l->source.in)), "entries", list));
+		json_u64(source_committed(&l->source)), "entries", list));
 	return CLI_DONE;
 }
 

@@ -91,7 +91,7 @@ int raft_snapshot_save(const struct raft_call *call)
 	if (result)
 		return raft_fail(call, result, &err);
 	if (!at)
-		at = replay_committed(source.in);
+		at = source_committed(&source);
 	if (at)
 		result = save(&source, at, raft_text(call, "file"), &told, &err);
 	else

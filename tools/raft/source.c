@@ -7,6 +7,7 @@
 
 #include "node/json.h"
 #include "tools/client.h"
+#include "tools/replay.h"
 
 static bool is_directory(const char *path)
 {
@@ -30,7 +31,8 @@ static int ask(const char *socket, struct client_answer *answer, struct err *err
 	return result;
 }
 
-static int daemon_directory(const char *socket, char path[SOURCE_PATH_MAX], struct err *err)
+static int daemon_directory(
+    const char *socket, char path[SOURCE_PATH_MAX], uint64_t *commit_index, struct err *err)
 {
 	struct client_answer answer;
 	int result = ask(socket, &answer, err);
@@ -44,6 +46,8 @@ static int daemon_directory(const char *socket, char path[SOURCE_PATH_MAX], stru
 		    err, -ENOENT, "the daemon does not name its data directory: give --data DIR");
 	else
 		memcpy(path, its, strlen(its) + 1);
+	*commit_index =
+	    (uint64_t)json_integer_value(json_object_get(answer.result, "commit_index"));
 	client_answer_close(&answer);
 	return result;
 }
@@ -54,8 +58,13 @@ int source_open(struct source *s, const struct raft_call *call, struct err *err)
 	const char *data = raft_text(call, "data");
 	if (data)
 		return source_open_at(s, data, err);
-	int result = daemon_directory(call->socket, path, err);
-	return result ? result : source_open_at(s, path, err);
+	uint64_t commit_index;
+	int result = daemon_directory(call->socket, path, &commit_index, err);
+	if (!result)
+		result = source_open_at(s, path, err);
+	if (!result)
+		s->commit_index = commit_index;
+	return result;
 }
 
 int source_open_at(struct source *s, const char *directory, struct err *err)
@@ -95,6 +104,16 @@ void source_close(struct source *s)
 {
 	inspect_close(s->in);
 	s->in = NULL;
+}
+
+uint64_t source_committed(const struct source *s)
+{
+	struct inspect_status status;
+	uint64_t proved = replay_committed(s->in);
+	inspect_status(s->in, &status);
+	/* Others may have committed what is not on this disk yet. */
+	uint64_t told = s->commit_index < status.last ? s->commit_index : status.last;
+	return told > proved ? told : proved;
 }
 
 uint64_t source_configuration(const struct source *s, uint64_t index, struct configuration *c)

@@ -12,6 +12,7 @@ struct source {
 	char log[SOURCE_PATH_MAX]; /* the directory of the log's files */
 	char certificate[SOURCE_PATH_MAX]; /* of the member it belongs to, if it is there */
 	struct inspect *in;
+	uint64_t commit_index; /* as its daemon says; 0: that was not asked */
 };
 
 /* Read the directory of the argument --data, or else the one that the daemon names. 0: to be
@@ -23,6 +24,9 @@ int source_open_at(struct source *s, const char *directory, struct err *err);
 /* Read it again. On failure the old contents stay. */
 int source_again(struct source *s, struct err *err);
 void source_close(struct source *s);
+
+/* All entries up to this one are committed for certain: the daemon says so, or the files. */
+uint64_t source_committed(const struct source *s);
 
 /* The newest configuration at index: of an entry, or of the snapshot. Returns the index at which
  * it was made, 0 when there is none. */

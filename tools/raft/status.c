@@ -73,12 +73,14 @@ int raft_status(const struct raft_call *call)
 	json_t *log = json_pack("{s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:i, s:o, s:o, s:i, s:i}",
 	    "in_use", (int)s.in_use, "term", json_u64(s.term), "vote",
 	    s.vote ? json_u64(s.vote) : json_null(), "first_index", json_u64(s.first), "last_index",
-	    json_u64(s.last), "committed_index", json_u64(replay_committed(in)), "snapshot",
+	    json_u64(s.last), "committed_index", json_u64(source_committed(&source)), "snapshot",
 	    snapshot_json(&s), "members", source_members(&c), "segments_count", (int)s.segments,
 	    "segments", segments_json(in), "torn", torn_json(&s), "problems", (int)s.problems,
 	    "notes", (int)s.notes);
 	json_object_update(json, log);
 	json_object_set_new(json, "snapshot_index", json_u64(s.snapshot ? s.snapshot->index : 0));
+	json_object_set_new(json, "snapshot_term", json_u64(s.snapshot ? s.snapshot->term : 0));
+	json_object_set_new(json, "snapshot_bytes", json_u64(s.snapshot ? s.snapshot->size : 0));
 	json_object_set_new(json, "bytes", json_u64(s.bytes));
 	json_decref(log);
 	raft_show(call, "raft status --data", json);
