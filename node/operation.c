@@ -110,6 +110,12 @@ int operation_duration(const char *text, uint64_t *ms)
 	return -EINVAL;
 }
 
+bool operation_positional(const struct operation_argument *argument)
+{
+	return argument->kind == ARGUMENT_NEEDED || argument->kind == ARGUMENT_MAYBE ||
+	       argument->kind == ARGUMENT_MANY;
+}
+
 /* "daemon_state" as people type it. */
 static const char *dashed(const char *name, char buffer[64])
 {
@@ -138,7 +144,7 @@ static int check_choice(const struct operation_argument *a, const char *value, s
 	return -EINVAL;
 }
 
-static int check_value(const struct operation_argument *a, const json_t *value, struct err *err)
+static int check_one(const struct operation_argument *a, const json_t *value, struct err *err)
 {
 	if (a->kind == ARGUMENT_DEMAND && !json_is_true(value))
 		return err_set(err, -EINVAL, "must be true");
@@ -161,6 +167,22 @@ static int check_value(const struct operation_argument *a, const json_t *value, 
 	return check_choice(a, text, err);
 }
 
+static int check_value(const struct operation_argument *a, const json_t *value, struct err *err)
+{
+	size_t i;
+	const json_t *item;
+	if (a->kind != ARGUMENT_MANY)
+		return check_one(a, value, err);
+	if (!json_array_size(value))
+		return err_set(err, -EINVAL, "must be a list");
+	json_array_foreach(value, i, item)
+	{
+		if (check_one(a, item, err))
+			return -EINVAL;
+	}
+	return 0;
+}
+
 static int take_preset(const struct operation_argument *a, json_t *arguments)
 {
 	json_t *value = a->type == TYPE_NUMBER ? json_integer(strtoll(a->preset, NULL, 10))
@@ -175,7 +197,7 @@ int operation_check(const struct operation *o, json_t *arguments, struct err *er
 	for (const struct operation_argument *a = o->arguments; a->name; a++) {
 		const json_t *value = json_object_get(arguments, a->name);
 		known += value != NULL;
-		if (!value && a->kind == ARGUMENT_NEEDED)
+		if (!value && (a->kind == ARGUMENT_NEEDED || a->kind == ARGUMENT_MANY))
 			return err_set(err, -EINVAL, "%s: %s is missing", o->name, a->name);
 		if (!value && a->kind == ARGUMENT_DEMAND)
 			return err_set(err, -EINVAL, "%s: say --%s when that is so: %s", o->name,
@@ -454,7 +476,7 @@ json_t *node_name_json(const struct cluster *c, uint64_t id)
 static json_t *argument_table(const struct operation_argument *a)
 {
 	static const char *const kinds[] = {
-	    "positional", "optional", "option", "flag", "demanded flag"};
+	    "positional", "optional", "list", "option", "flag", "demanded flag"};
 	json_t *json =
 	    json_pack("{s:s, s:s, s:s}", "name", a->name, "kind", kinds[a->kind], "help", a->help);
 	const char *const *choices = operation_choices(a->type);

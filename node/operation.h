@@ -21,6 +21,7 @@ extern const char *const operation_access_names[];
 enum argument_kind {
 	ARGUMENT_NEEDED, /* positional */
 	ARGUMENT_MAYBE, /* positional, the last */
+	ARGUMENT_MANY, /* positional, the last, one or more: a list */
 	ARGUMENT_OPTION, /* --name VALUE */
 	ARGUMENT_FLAG, /* --name */
 	ARGUMENT_DEMAND, /* --name, and not without it: so that nobody does it by accident */
@@ -96,6 +97,8 @@ const struct operation *operation_named(const char *name);
 
 /* What a value of this type may be, for help and completion; NULL: not a choice. */
 const char *const *operation_choices(enum argument_type type);
+/* Is it known by its place, not by a name? */
+bool operation_positional(const struct operation_argument *argument);
 /* "NODE", "30m|2h", ...: how help writes a value. */
 const char *operation_type_text(enum argument_type type);
 

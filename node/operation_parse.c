@@ -92,7 +92,7 @@ static int unknown(const char *const *words, unsigned n, struct err *err)
 
 static const struct operation_argument *next_positional(const struct operation_argument *a)
 {
-	while (a->name && a->kind != ARGUMENT_NEEDED && a->kind != ARGUMENT_MAYBE)
+	while (a->name && !operation_positional(a))
 		a++;
 	return a;
 }
@@ -172,7 +172,7 @@ static int unknown_option(struct line *l, const char *word, size_t size, struct 
 	snprintf(written, sizeof(written), "--%.*s", (int)size, word);
 	struct guess guess = guess_of(written);
 	for (const struct operation_argument *a = o->arguments; a->name && n < 28; a++) {
-		if (a->kind == ARGUMENT_NEEDED || a->kind == ARGUMENT_MAYBE)
+		if (operation_positional(a))
 			continue;
 		snprintf(names[n], sizeof(names[n]), "--%s", a->name);
 		for (char *c = names[n]; *c; c++)
@@ -227,12 +227,27 @@ static int short_option(struct line *l, const char *word, struct err *err)
 	return err_set(err, -EINVAL, "%s has no option %.64s", o->name, word);
 }
 
+static int add_value(
+    struct line *l, const struct operation_argument *a, const char *word, struct err *err)
+{
+	json_t *list = json_object_get(l->call->arguments, a->name), *value = json_string(word);
+	if (!value)
+		return err_set(err, -EINVAL, "%s: the text is not UTF-8", a->name);
+	if (!list) {
+		list = json_array();
+		json_object_set_new(l->call->arguments, a->name, list);
+	}
+	return json_array_append_new(list, value);
+}
+
 static int positional(struct line *l, const char *word, struct err *err)
 {
 	const struct operation_argument *a = next_positional(l->positional);
 	if (!a->name)
 		return err_set(err, -EINVAL, "%s: '%.64s' is one word too many",
 		    l->call->operation->name, word);
+	if (a->kind == ARGUMENT_MANY)
+		return add_value(l, a, word, err);
 	l->positional = a + 1;
 	return set_value(l, a, word, err);
 }

@@ -116,7 +116,7 @@ static int compare_entries(
 
 /* The last entry that is in both: keep. What cannot be compared, because the chosen one has only
  * its snapshot of that time, stays: a snapshot will replace all of it. */
-static int find_keep(struct survivor *s, const struct survivor *chosen, struct err *err)
+int survivor_compare(struct survivor *s, const struct survivor *chosen, struct err *err)
 {
 	uint64_t last = chosen->status.last;
 	/* A group's first entry is there from its beginning. */
@@ -298,9 +298,7 @@ int recover_plan(struct recovery *r, struct survivor *list, unsigned n, struct e
 	}
 	r->term = (term / REPLICA_GENERATION + 1) * REPLICA_GENERATION;
 	for (unsigned i = 0; i < n && !result; i++) {
-		list[i].keep = list[i].status.last;
-		if (i != r->chosen)
-			result = find_keep(&list[i], chosen, err);
+		result = survivor_compare(&list[i], chosen, err);
 		if (!result)
 			set_digests(&list[i], r, chosen->id);
 	}

@@ -52,9 +52,13 @@ int survivor_look(struct survivor *s, struct err *err);
 /* Which has the newest log: the first of those that look the same, voters before others. */
 unsigned survivors_newest(const struct survivor *list, unsigned n);
 
+/* Set keep and behind of one by the newest. -EUCLEAN: they contradict each other in what is
+ * committed or has the same term. */
+int survivor_compare(struct survivor *s, const struct survivor *newest, struct err *err);
+
 /* Decide, for survivors that were looked at. Returns 0; -EALREADY: a majority of the voters is
  * left, nothing is to be recovered; -EINVAL: two of one id, or the newest is no member by its own
- * log; -EUCLEAN: two logs contradict each other in what is committed or has the same term. */
+ * log; -EUCLEAN: as survivor_compare(). */
 int recover_plan(struct recovery *r, struct survivor *list, unsigned n, struct err *err);
 
 /* What apply does in one directory, and what it must find there. */

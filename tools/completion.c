@@ -87,7 +87,7 @@ static void offer_options(const struct operation *o, const char *begun)
 {
 	char option[64];
 	for (const struct operation_argument *a = o->arguments; a->name; a++)
-		if (a->kind != ARGUMENT_NEEDED && a->kind != ARGUMENT_MAYBE)
+		if (!operation_positional(a))
 			offer(help_option(a->name, option), begun);
 	if (o->progress) {
 		if (!o->waits_ms)
@@ -119,9 +119,9 @@ static const struct operation_argument *wants_value(const struct operation *o, c
 static const struct operation_argument *positional(const struct operation *o, unsigned which)
 {
 	for (const struct operation_argument *a = o->arguments; a->name; a++) {
-		if (a->kind != ARGUMENT_NEEDED && a->kind != ARGUMENT_MAYBE)
+		if (!operation_positional(a))
 			continue;
-		if (which-- == 0)
+		if (which-- == 0 || a->kind == ARGUMENT_MANY)
 			return a;
 	}
 	return NULL;

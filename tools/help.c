@@ -36,6 +36,9 @@ static void usage_argument(const struct operation_argument *a, FILE *out)
 	case ARGUMENT_MAYBE:
 		fprintf(out, " [%s]", upper(a, value));
 		return;
+	case ARGUMENT_MANY:
+		fprintf(out, " %s...", upper(a, value));
+		return;
 	case ARGUMENT_OPTION:
 		fprintf(out, " [%s %s]", help_option(a->name, option), upper(a, value));
 		return;
@@ -74,7 +77,7 @@ static void print_argument(const struct operation_argument *a, FILE *out)
 {
 	char name[160], help[400], option[64], value[64];
 	const char *const *choices = operation_choices(a->type);
-	bool positional = a->kind == ARGUMENT_NEEDED || a->kind == ARGUMENT_MAYBE;
+	bool positional = operation_positional(a);
 	if (positional)
 		snprintf(name, sizeof(name), "%s", upper(a, value));
 	else

@@ -1,4 +1,4 @@
-"""Three daemons on loopback, without any namespace, and a simulated hypervisor for each."""
+"""Daemons on loopback, without any namespace, and a simulated hypervisor for each."""
 
 import os
 import shutil
@@ -6,22 +6,22 @@ import tempfile
 
 from cluster import Cluster, Machine, Node, alive, family, settings, wait_for
 
-NAMES = ["node1", "node2", "node3"]
-
 
 class Loopback:
-    """A cluster without any namespace."""
+    """A cluster without any namespace: of so many nodes, and names for some more."""
 
-    def __init__(self):
+    def __init__(self, count=3, spare=0):
         self.directory = tempfile.mkdtemp(prefix="pvc-crash.")
-        self.cluster = Cluster([self.make_node(i) for i in (1, 2, 3)])
+        self.names = [f"node{number}" for number in range(1, count + spare + 1)]
+        self.cluster = Cluster([self.make_node(number) for number in range(1, count + 1)])
 
     def make_node(self, number):
         pid = os.getpid()
-        directory = f"{self.directory}/{NAMES[number - 1]}"
-        node = Node(directory, NAMES[number - 1], Machine(kinds=()),
+        name = self.names[number - 1]
+        directory = f"{self.directory}/{name}"
+        node = Node(directory, name, Machine(kinds=()),
                     f"127.{pid // 250 % 250 + 1}.{pid % 250 + 1}.{number}")
-        node.configure(settings(node, NAMES, {
+        node.configure(settings(node, self.names, {
             "hypervisor": f"{{driver: sim, uri: {directory}/vms}}"}))
         return node
 

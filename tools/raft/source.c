@@ -142,3 +142,16 @@ json_t *source_members(const struct configuration *c)
 			      state_name(member_role_names, c->members[i].role)));
 	return list;
 }
+
+int source_identity(const struct source *s, struct identity *who, struct err *err)
+{
+	char pem[16384];
+	FILE *file = fopen(s->certificate, "re");
+	if (!file)
+		return err_set(err, -errno, "%.400s: %s: it says whose directory this is",
+		    s->certificate, strerror(errno));
+	size_t size = fread(pem, 1, sizeof(pem), file);
+	fclose(file);
+	int result = identity_read(pem, size, who, err);
+	return result ? err_wrap(err, result, "%.400s", s->certificate) : 0;
+}

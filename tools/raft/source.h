@@ -3,6 +3,7 @@
 #define TOOLS_RAFT_SOURCE_H
 
 #include "raft/configuration.h"
+#include "raft/identity.h"
 #include "raft/inspect.h"
 #include "tools/raft/command.h"
 
@@ -33,5 +34,7 @@ uint64_t source_committed(const struct source *s);
 uint64_t source_configuration(const struct source *s, uint64_t index, struct configuration *c);
 /* [{"id", "address", "role"}] */
 json_t *source_members(const struct configuration *c);
+/* Whose directory it is, as its certificate says, which is not verified. 0 or -errno with err. */
+int source_identity(const struct source *s, struct identity *who, struct err *err);
 
 #endif
