@@ -166,8 +166,8 @@ static void judge_files(struct reading *r, const struct inspect *in)
 	inspect_status(in, &s);
 	if (!s.version && !s.last && !s.problems) {
 		say(r, "critical", "log", JOIN_ANEW,
-		    "the log is gone, and this node's vote with it: it must not come back under this "
-		    "id");
+		    "the log is gone, and this node's vote with it: under this id it must never "
+		    "come back");
 		return;
 	}
 	inspect_verify(in, found, r);
