@@ -1,14 +1,17 @@
 #include "node/agent.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "fsm/history.h"
 #include "fsm/schema.h"
+#include "node/health.h"
 
 /* What was proposed and does not show in the value is proposed again after this. */
 #define TELL_AGAIN_MS	 2000
+#define LEAVE_AGAIN_MS	 500
 #define TICK_NEWCOMER_MS 50
 /* What nobody told us of is found that soon. */
 #define LOOK_AGAIN_MS 250
@@ -242,9 +245,11 @@ static void make_keepalive(
 	    .memory_free_mib = agent->host.memory_free_mib,
 	    .vcpus_total = agent->host.vcpus_total,
 	    .load_milli = agent->host.load_milli,
-	    .sightings_known = agent->local.known,
+	    .sightings_known = agent->local.known && !history_diverged_at(c),
 	};
-	make_sightings(agent, c, k, now_ms);
+	/* By a value that is not the others' nothing can be said of VMs. */
+	if (!history_diverged_at(c))
+		make_sightings(agent, c, k, now_ms);
 	k->collectors.items = must_alloc(agent->collector_count * sizeof(*k->collectors.items));
 	k->collectors.count = agent->collector_count;
 	for (unsigned i = 0; i < agent->collector_count; i++) {
@@ -330,6 +335,39 @@ static void turn_coordinator(struct agent *agent, const struct cluster *c,
 		*command = co.command;
 }
 
+/* The one after whom it was tried with last: one of them must be a voter. 0: nobody. */
+static uint32_t next_leader(struct agent *agent, const struct cluster *c)
+{
+	uint32_t first = 0;
+	cluster_each(c->nodes, struct node, node)
+	{
+		if (node->id == agent->options.node || !health_may_lead(c, node))
+			continue;
+		if (node->id > agent->left_to)
+			return node->id;
+		if (!first)
+			first = node->id;
+	}
+	return first;
+}
+
+/* A replica that has diverged knows nothing: it does not act on its value, does not lead, and
+ * says so to everybody. Its VMs go on running: it is not known which are its own. */
+static void turn_diverged(struct agent *agent, const struct cluster *c,
+    const struct standing *standing, uint64_t now_ms, struct agent_turn *turn)
+{
+	struct err why;
+	err_set(&why, 0,
+	    "its value differs from the leader's since entry %" PRIu64 ": join it anew",
+	    history_diverged_at(c));
+	agent_collected(agent, HEALTH_REPLICA, COLLECTOR_FAILED, why.text, now_ms);
+	tell_keepalive(agent, c, standing, turn, now_ms);
+	if (!standing->leader || now_ms - agent->left_ms < LEAVE_AGAIN_MS)
+		return;
+	agent->left_ms = now_ms;
+	agent->left_to = turn->transfer_to = next_leader(agent, c);
+}
+
 void agent_turn(struct agent *agent, struct cluster *c, const struct standing *standing,
     const struct holding *holding, uint64_t now_ms, struct agent_turn *turn)
 {
@@ -340,9 +378,10 @@ void agent_turn(struct agent *agent, struct cluster *c, const struct standing *s
 	turn->transfer_to = 0;
 	turn->keepalive = (struct buffer){0};
 	const struct node *me = cluster_node(c, agent->options.node);
-	/* A replica that has diverged knows nothing: it must not act on its value. */
-	if (history_diverged_at(c))
+	if (history_diverged_at(c)) {
+		turn_diverged(agent, c, standing, now_ms, turn);
 		return;
+	}
 	/* Opened again, the log may hold less than before: until it has told us that we are there,
 	 * and with that all that went before, the value may be older than what we did by it. */
 	if (!standing->id) {

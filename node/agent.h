@@ -45,6 +45,8 @@ struct agent {
 	uint64_t keepalive_ms; /* when the next one is due */
 	uint64_t tick_ms; /* the last tick proposed in tick_term */
 	uint64_t tick_term;
+	uint64_t left_ms; /* when it last tried to hand the lead on because it has diverged... */
+	uint32_t left_to; /* ...and to whom */
 	struct keepalive *heard; /* on the leader: the latest of each node, not yet in a tick */
 	unsigned heard_count, heard_capacity;
 };

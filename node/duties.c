@@ -226,7 +226,8 @@ static void propose_all(struct duties *d, struct agent_turn *turn)
 static void turn_members(struct duties *d, const struct cluster *c, uint64_t now)
 {
 	struct replica_member members[REPLICA_MEMBERS_MAX];
-	if (!d->standing.leader || now - d->member_ms < MEMBER_AGAIN_MS)
+	/* Who are members is not for a value to say that is not the others'. */
+	if (!d->standing.leader || history_diverged_at(c) || now - d->member_ms < MEMBER_AGAIN_MS)
 		return;
 	struct replica *replica = ledger_replica(d->options.ledger);
 	struct members_view view = {
@@ -247,25 +248,13 @@ static void turn_members(struct duties *d, const struct cluster *c, uint64_t now
 		ledger_change_member(d->options.ledger, &change);
 }
 
-static bool disk_failed(const struct node *node)
-{
-	const struct keepalive *k = node_keepalive(node);
-	for (uint32_t i = 0; k && i < k->collectors.count; i++)
-		if (!strcmp(k->collectors.items[i].name, "log") &&
-		    k->collectors.items[i].state == COLLECTOR_FAILED)
-			return true;
-	return false;
-}
-
 /* To one that would not give the lead back, if it votes. Begun? */
 static bool lead_handed_on(struct duties *d, struct replica *replica, uint64_t now)
 {
 	const struct cluster *c = d->options.context->cluster;
 	cluster_each(c->nodes, struct node, node)
 	{
-		if (node->id == d->standing.id || node->mode != NODE_COORDINATOR ||
-		    node->daemon_state != DAEMON_RUN || disk_failed(node) ||
-		    node_silence_ms(c, node) > HEALTH_SILENCE_MS)
+		if (node->id == d->standing.id || !health_may_lead(c, node))
 			continue;
 		if (!replica_transfer(replica, node->id, now))
 			return true;
@@ -354,7 +343,7 @@ static void watch_disk(struct duties *d, const struct replica *replica, uint64_t
 		disk = COLLECTOR_STUCK;
 		err_set(&why, 0, "The log's disk has not answered for %" PRIu64 " ms", waits_ms);
 	}
-	agent_collected(&d->agent, "log", disk, why.text, now);
+	agent_collected(&d->agent, HEALTH_LOG, disk, why.text, now);
 	if (disk != COLLECTOR_OK)
 		d->disk_ill_ms = now;
 	if (disk != COLLECTOR_OK && !d->disk_said)

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "fsm/authority.h"
 #include "fsm/history.h"
@@ -49,6 +50,25 @@ unsigned health_failure_tolerance(const struct cluster *c, const struct health_l
 	}
 	unsigned majority = voters / 2 + 1;
 	return well > majority ? well - majority : 0;
+}
+
+static bool says_against(const struct node *node)
+{
+	const struct keepalive *k = node_keepalive(node);
+	for (uint32_t i = 0; k && i < k->collectors.count; i++) {
+		const struct collector *collector = &k->collectors.items[i];
+		bool counts = !strcmp(collector->name, HEALTH_LOG) ||
+			      !strcmp(collector->name, HEALTH_REPLICA);
+		if (counts && collector->state == COLLECTOR_FAILED)
+			return true;
+	}
+	return false;
+}
+
+bool health_may_lead(const struct cluster *c, const struct node *node)
+{
+	return node->mode == NODE_COORDINATOR && node->daemon_state == DAEMON_RUN &&
+	       node_silence_ms(c, node) <= HEALTH_SILENCE_MS && !says_against(node);
 }
 
 static void judge_log(

@@ -5,12 +5,18 @@
 #ifndef NODE_HEALTH_H
 #define NODE_HEALTH_H
 
+#include <stdbool.h>
+
 #include "fsm/cluster.h"
 #include "raft/replica.h"
 
 /* A node that was not heard for longer is said so. */
 #define HEALTH_SILENCE_MS   5000
 #define HEALTH_MESSAGES_MAX 64
+
+/* Collectors that say of a node that it must not lead. */
+#define HEALTH_LOG     "log" /* its log's disk */
+#define HEALTH_REPLICA "replica" /* its value is the others' */
 
 enum health_level { HEALTH_HEALTHY, HEALTH_DEGRADED, HEALTH_CRITICAL };
 extern const char *const health_level_names[];
@@ -35,6 +41,9 @@ bool health_member_well(const struct cluster *c, uint64_t id);
 /* How many more voters may fail before nothing can be agreed on: voters that were not
  * heard lately have failed already. */
 unsigned health_failure_tolerance(const struct cluster *c, const struct health_log *log);
+
+/* Is it a coordinator that runs, was heard, and said nothing against it? */
+bool health_may_lead(const struct cluster *c, const struct node *node);
 
 void health_judge(
     const struct cluster *c, const struct health_log *log, uint64_t now_ms, struct health *health);

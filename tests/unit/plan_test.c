@@ -9,8 +9,10 @@
 #include <string.h>
 
 #include "fsm/change.h"
+#include "fsm/history.h"
 #include "node/agent.h"
 #include "node/coordinator.h"
+#include "node/health.h"
 #include "node/plan.h"
 
 static struct cluster c;
@@ -336,6 +338,93 @@ static void a_log_that_is_opened_again_starts_nothing_before_it_has_said_hello(v
 	agent_turn_close(&t);
 }
 
+/* As a tick of a leader with another hash finds it. */
+static void diverge(void)
+{
+	c.index = 40;
+	history_note(&c);
+	history_compare(&c, 40, c.hash + 1);
+	assert_int_equal(history_diverged_at(&c), 40);
+}
+
+static void one_that_has_diverged_says_so_and_nothing_else(void **state)
+{
+	struct keepalive k;
+	struct seen_vm nothing = {0};
+	agent_saw_vms(&agent, &nothing, 0);
+	diverge();
+	cluster_node(&c, 1)->daemon_state = DAEMON_INIT;
+	struct agent_turn t = agent_at(&current, 10000);
+	assert_int_equal(t.count, 0);
+	assert_int_equal(t.action_count, 0);
+	assert_int_equal(t.keepalive.data[0], AGENT_KEEPALIVE_MARK);
+	struct reader in = reader_of(t.keepalive.data + 1, t.keepalive.size - 1);
+	assert_int_equal(record_decode(keepalive_record(), &in, &k), 0);
+	assert_false(k.sightings_known);
+	assert_int_equal(k.sightings.count, 0);
+	assert_int_equal(k.collectors.count, 1);
+	assert_string_equal(k.collectors.items[0].name, "replica");
+	assert_int_equal(k.collectors.items[0].state, COLLECTOR_FAILED);
+	assert_string_equal(k.collectors.items[0].message,
+	    "its value differs from the leader's since entry 40: join it anew");
+	record_clear(keepalive_record(), &k);
+	agent_turn_close(&t);
+}
+
+/* Node id runs, was heard, and said this of its replica. */
+static struct node *heard_of(uint32_t id, enum collector_state replica)
+{
+	struct node *node = cluster_node(&c, id);
+	node->daemon_state = DAEMON_RUN;
+	node->last.items = must_alloc(sizeof(*node->last.items));
+	node->last.count = 1;
+	node->last.items->collectors.items = must_alloc(sizeof(struct collector));
+	node->last.items->collectors.count = 1;
+	node->last.items->collectors.items->state = replica;
+	memcpy(node->last.items->collectors.items->name, HEALTH_REPLICA, sizeof(HEALTH_REPLICA));
+	return node;
+}
+
+static void one_that_has_diverged_hands_the_lead_on(void **state)
+{
+	struct standing leader = {
+	    .id = 1, .leader = true, .current = true, .term = 6, .leader_id = 1};
+	add_node(3);
+	heard_of(2, COLLECTOR_OK);
+	heard_of(3, COLLECTOR_OK);
+	c.primary = (struct primary){.node = 1, .epoch = 6, .state = COORDINATOR_PRIMARY};
+	diverge();
+	struct agent_turn t = agent_at(&leader, 10000);
+	assert_int_equal(t.transfer_to, 2);
+	assert_int_equal(t.count, 0);
+	assert_false(t.hold);
+	agent_turn_close(&t);
+	t = agent_at(&leader, 10001);
+	assert_int_equal(t.transfer_to, 0);
+	agent_turn_close(&t);
+	/* The first may be no voter. */
+	t = agent_at(&leader, 11000);
+	assert_int_equal(t.transfer_to, 3);
+	agent_turn_close(&t);
+	t = agent_at(&leader, 12000);
+	assert_int_equal(t.transfer_to, 2);
+	agent_turn_close(&t);
+}
+
+static void the_lead_does_not_go_to_one_that_has_diverged_too(void **state)
+{
+	struct standing leader = {
+	    .id = 1, .leader = true, .current = true, .term = 6, .leader_id = 1};
+	struct node *other = heard_of(2, COLLECTOR_OK);
+	assert_true(health_may_lead(&c, other));
+	other->last.items->collectors.items->state = COLLECTOR_FAILED;
+	assert_false(health_may_lead(&c, other));
+	diverge();
+	struct agent_turn t = agent_at(&leader, 10000);
+	assert_int_equal(t.transfer_to, 0);
+	agent_turn_close(&t);
+}
+
 /* The role. */
 
 static const struct coordinator_options options = {.lease_ms = 300};
@@ -485,6 +574,9 @@ int main(void)
 	    AGENT_TEST(why_an_earlier_start_failed_is_not_told_of_a_vm_that_is_stopped),
 	    AGENT_TEST(a_vm_of_others_that_crashed_here_does_not_keep_a_node_from_running),
 	    AGENT_TEST(a_log_that_is_opened_again_starts_nothing_before_it_has_said_hello),
+	    AGENT_TEST(one_that_has_diverged_says_so_and_nothing_else),
+	    AGENT_TEST(one_that_has_diverged_hands_the_lead_on),
+	    AGENT_TEST(the_lead_does_not_go_to_one_that_has_diverged_too),
 	    TEST(a_new_leader_proposes_a_takeover_and_not_again_at_once),
 	    TEST(it_waits_for_the_old_primary_or_for_its_lease),
 	    TEST(without_a_lease_nothing_is_held),

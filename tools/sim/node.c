@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fsm/history.h"
 #include "fsm/snapshot.h"
 #include "node/members.h"
 #include "tools/sim/network.h"
@@ -263,12 +264,25 @@ void sim_node_hang(struct sim_node *n, uint64_t ms)
 	world_trace(n->world, n->id, "hypervisor hangs for %llu ms", (unsigned long long)ms);
 }
 
+void sim_node_spoil(struct sim_node *n)
+{
+	struct command fact = {.number = COMMAND_fact, .fact = {.key = "spoiled"}};
+	struct buffer bytes = {0};
+	fact.fact.value = (struct blob){(uint8_t *)"x", 1};
+	command_encode(&fact, &bytes);
+	cluster_apply(&n->value, n->value.index, bytes.data, bytes.size, NULL);
+	buffer_close(&bytes);
+	n->spoiled = true;
+	world_trace(n->world, n->id, "bad memory: its value is not the others' any more");
+}
+
 /* Turns. */
 
 static void turn_members(struct sim_node *n, const struct standing *standing, uint64_t now_ms)
 {
 	struct replica_member members[REPLICA_MEMBERS_MAX];
-	if (!standing->leader || now_ms - n->member_ms < MEMBER_AGAIN_MS)
+	if (!standing->leader || history_diverged_at(&n->value) ||
+	    now_ms - n->member_ms < MEMBER_AGAIN_MS)
 		return;
 	struct members_view view = {
 	    .cluster = &n->value,

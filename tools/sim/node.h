@@ -26,6 +26,7 @@ struct sim_node {
 	uint64_t member_ms; /* when the last membership change was asked for */
 	struct err refused; /* why the value refused what it refused last... */
 	uint64_t refused_index; /* ...at this index */
+	bool spoiled; /* its value is not what its peers have, as bad memory would do it */
 	bool fence_pending; /* somebody vouched that it is off: it must stay so */
 };
 
@@ -35,6 +36,7 @@ void sim_node_free(struct sim_node *n);
 void sim_node_power(struct sim_node *n, bool on);
 void sim_node_daemon(struct sim_node *n, bool on); /* off: kill -9 */
 void sim_node_pause(struct sim_node *n, uint64_t ms); /* SIGSTOP of the daemon */
+void sim_node_spoil(struct sim_node *n); /* its value */
 void sim_node_hang(struct sim_node *n, uint64_t ms); /* its hypervisor */
 
 /* It has power and its daemon runs, not stopped. */

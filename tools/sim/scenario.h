@@ -11,6 +11,7 @@
  *   pause 2 5s                         the daemon is stopped (SIGSTOP)
  *   clock 2 +1h                        the wall clock jumps
  *   disk 1 full|fail|slow=200ms|ok
+ *   spoil 2                            bad memory: its value is not the others' any more
  *   hang 2 hypervisor|pool|nic 10s     without a time: for good
  *   at 20s op node primary 2           any operation of the command line, asked on node 1
  *   at 20s op on 3 vm start 101        ... asked on node 3
@@ -20,6 +21,7 @@
  *   expect node 3 fenced               what the cluster says of its daemon
  *   expect node 5 current              it knows what the primary knows
  *   expect node 5 voter                or: standby; its part in the log
+ *   expect node 2 diverged             it knows, all others have been told, it holds nothing
  *   expect fence                       or: no-fence; somebody was declared off
  *
  * Nodes are named by their numbers. Times count from when the cluster is up.

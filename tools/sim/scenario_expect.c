@@ -1,9 +1,12 @@
 /* What a scenario expects, and what was found instead. */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "raft/configuration.h"
+#include "fsm/history.h"
+#include "node/health.h"
 #include "tools/sim/scenario_step.h"
 
 struct found {
@@ -120,9 +123,41 @@ static int expect_role(
 	return 0;
 }
 
+/* Does `pvc status` on that node tell of it? */
+static bool tells_of(const struct sim_node *on, const char *about)
+{
+	struct health_log *log = must_alloc(sizeof(*log));
+	struct health *health = must_alloc(sizeof(*health));
+	bool told = false;
+	char begin[96];
+	snprintf(begin, sizeof(begin), "%s: " HEALTH_REPLICA " is failed", about);
+	replica_status(on->replica, &log->status);
+	health_judge(&on->value, log, sim_node_clock(on), health);
+	for (unsigned i = 0; i < health->count && i < HEALTH_MESSAGES_MAX; i++)
+		told |= !strncmp(health->messages[i], begin, strlen(begin));
+	free(health);
+	free(log);
+	return told;
+}
+
+static int expect_diverged(struct scenario *s, const struct sim_node *n, struct found *f)
+{
+	const struct node *node = cluster_node(&n->value, n->raft_id);
+	found_set(f, history_diverged_at(&n->value), "it does not know");
+	if (n->guard.held)
+		found_set(f, false, "it holds the floating address");
+	for (unsigned i = 1; i <= s->world.node_count; i++) {
+		const struct sim_node *other = s->world.nodes[i];
+		if (node && sim_node_serves(other) && !tells_of(other, node->name))
+			found_set(f, false, "on %u nothing is told of it", i);
+	}
+	return 0;
+}
+
 static int expect_node(struct scenario *s, const struct step *step, struct found *f)
 {
-	const char *words[18] = {"current", "voter", "standby"}, *state = step_word(step, 3);
+	const char *words[20] = {"current", "voter", "standby", "diverged"},
+		   *state = step_word(step, 3);
 	const struct sim_node *n = step_node(s, step, 2);
 	const struct cluster *c = &newest(&s->world)->value;
 	bool known = !strcmp(state, "current");
@@ -130,10 +165,12 @@ static int expect_node(struct scenario *s, const struct step *step, struct found
 		return -EINVAL;
 	for (unsigned i = 0; daemon_state_names[i] && i < 14; i++) {
 		known |= !strcmp(state, daemon_state_names[i]);
-		words[i + 3] = daemon_state_names[i];
+		words[i + 4] = daemon_state_names[i];
 	}
 	if (!strcmp(state, "voter") || !strcmp(state, "standby"))
 		return expect_role(s, n, state, f);
+	if (!strcmp(state, "diverged"))
+		return expect_diverged(s, n, f);
 	if (!known)
 		return step_unknown(s, step, state, words);
 	if (!strcmp(state, "current")) {

@@ -160,6 +160,15 @@ static int step_clock(struct scenario *s, const struct step *step)
 	return 0;
 }
 
+static int step_spoil(struct scenario *s, const struct step *step)
+{
+	struct sim_node *n = step_node(s, step, 1);
+	if (!n)
+		return -EINVAL;
+	sim_node_spoil(n);
+	return 0;
+}
+
 static int step_disk(struct scenario *s, const struct step *step)
 {
 	static const char *const words[] = {"full", "fail", "slow=TIME", "ok", NULL};
@@ -251,6 +260,7 @@ static const struct verb {
     {"hang", step_hang},
     {"clock", step_clock},
     {"disk", step_disk},
+    {"spoil", step_spoil},
     {"vm", step_vm},
     {"op", step_op},
     {"expect", step_expect},
