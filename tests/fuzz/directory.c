@@ -14,7 +14,7 @@
 #include "raft/checksum.h"
 #include "raft/directory.h"
 #include "tools/raft/source.h"
-#include "tools/raft/value.h"
+#include "node/value_json.h"
 #include "tools/replay.h"
 
 #define FILES_MAX 8

@@ -12,7 +12,7 @@
 #include "fsm/check.h"
 #include "fsm/refound.h"
 #include "fsm/snapshot.h"
-#include "tools/raft/value.h"
+#include "node/value_json.h"
 
 static void apply(struct cluster *c, struct command command)
 {

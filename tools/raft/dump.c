@@ -6,7 +6,7 @@
 #include "node/json.h"
 #include "tools/cli.h"
 #include "tools/raft/source.h"
-#include "tools/raft/value.h"
+#include "node/value_json.h"
 #include "tools/replay.h"
 
 static void print(const struct raft_call *call, const struct source *source, const struct replay *r,

@@ -3,8 +3,8 @@
  * A part is named by a path such as nodes/hv1, vms/web1/state or settings. In a list an item is
  * named by its name, UUID, key or id; ~1 stands for / within a name and ~0 for ~, as in a JSON
  * pointer. */
-#ifndef TOOLS_RAFT_VALUE_H
-#define TOOLS_RAFT_VALUE_H
+#ifndef NODE_VALUE_JSON_H
+#define NODE_VALUE_JSON_H
 
 #include <jansson.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-#include "tools/raft/value.h"
+#include "node/value_json.h"
 
 #include <errno.h>
 #include <stdio.h>
