@@ -3,6 +3,7 @@
  *   replica.c     life, the events from outside, what can be asked
  *   start.c       a member from what its disk holds
  *   step.c        libraft's raft_step(): what goes in, what comes out, and what must not go in
+ *   election.c    elections that need not wait for a time-out
  *   writes.c      the disk, and messages that wait for a vote to be on it
  *   proposals.c   operations: from the proposer to the leader, into an entry, and the answer back
  *   reads.c       rounds of pings, the lease, linearizable reads
@@ -32,7 +33,6 @@
 #define CHUNKS_IN_FLIGHT  2
 #define PENDING_BYTES	  (64u << 20) /* of operations that wait for an answer */
 #define WRITE_MS_MAX	  1500 /* a leader whose write takes longer gives up */
-#define CAMPAIGN_STEP_MS  15 /* between the members when all call an election early */
 #define NOBODY		  UINT64_MAX /* an id that no member has */
 
 /* A snapshot in memory: the last one taken or installed. */
@@ -184,6 +184,7 @@ struct replica {
 	uint64_t term_start; /* index of the first entry of this leader's term; 0: none yet */
 	uint64_t vote_after_ms; /* a restarted member forgot what it promised: no vote before */
 	uint64_t campaign_ms; /* when to call an election early; 0: not */
+	uint64_t ask_ms; /* as a candidate: when to ask for votes again */
 	bool transferring, transfer_sent;
 
 	uint64_t ticket;
@@ -245,6 +246,16 @@ void core_fail(struct replica *r, const char *format, ...) __attribute__((format
 struct image *image_new(struct buffer *bytes, size_t configuration_size);
 struct image *image_hold(struct image *image);
 void image_drop(struct image *image);
+
+/* election.c */
+/* There is a leader, and as far as we know it has just ceased to be one: call an election soon, the
+ * voters one after another. */
+void election_leader_gone(struct replica *r);
+void election_resign(struct replica *r);
+void election_receive_resigned(struct replica *r, uint64_t from, const struct message *m);
+void election_forget_silent_leader(struct replica *r);
+void election_tick(struct replica *r);
+uint64_t election_timeout(const struct replica *r);
 
 /* writes.c */
 void writes_vote(struct replica *r);

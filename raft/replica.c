@@ -241,24 +241,6 @@ static void beat(struct replica *r)
 	membership_beat(r);
 }
 
-/* Everything has to be on the disk first: libraft would wait for another whole time-out. */
-static void campaign(struct replica *r)
-{
-	bool ready = r->raft.state == RAFT_FOLLOWER && !r->installing &&
-		     r->raft.last_stored == entries_last(&r->log) && r->now_ms >= r->vote_after_ms;
-	if (r->raft.state != RAFT_FOLLOWER) {
-		r->campaign_ms = 0;
-		return;
-	}
-	if (!ready) {
-		r->campaign_ms = r->now_ms + CAMPAIGN_STEP_MS;
-		return;
-	}
-	r->campaign_ms = 0;
-	r->raft.follower_state.randomized_election_timeout = 0;
-	core_timeout(r);
-}
-
 void replica_tick(struct replica *r, uint64_t now_ms)
 {
 	begin(r, now_ms);
@@ -268,10 +250,8 @@ void replica_tick(struct replica *r, uint64_t now_ms)
 		 * answered since the last: so it gets one per heartbeat and no more. */
 		if (core_leads(r) && r->now_ms >= r->beat_ms)
 			beat(r);
-		else if (r->campaign_ms && r->now_ms >= r->campaign_ms)
-			campaign(r);
-		else if (!core_leads(r) && r->now_ms >= raft_timeout(&r->raft))
-			core_timeout(r);
+		else
+			election_tick(r);
 		writes_tick(r);
 		install_tick(r);
 		proposals_tick(r);
@@ -295,6 +275,9 @@ static void dispatch(struct replica *r, uint64_t from, const struct message *m)
 	case MESSAGE_read:
 	case MESSAGE_read_ok:
 		reads_receive(r, from, m);
+		break;
+	case MESSAGE_resigned:
+		election_receive_resigned(r, from, m);
 		break;
 	case MESSAGE_propose:
 		proposals_receive(r, from, m);
@@ -337,17 +320,6 @@ void replica_written(struct replica *r, uint64_t ticket, int status, uint64_t no
 	end(r);
 }
 
-/* Its place among the voters that are left. */
-static unsigned rank_without(const struct replica *r, uint64_t lost)
-{
-	unsigned rank = 0;
-	for (unsigned i = 0; i < r->n_members; i++) {
-		const struct member *m = &r->members[i];
-		rank += m->role == MEMBER_VOTER && m->id != lost && m->id < r->options.id;
-	}
-	return rank;
-}
-
 void replica_lost(struct replica *r, uint64_t member, uint64_t now_ms)
 {
 	begin(r, now_ms);
@@ -357,12 +329,8 @@ void replica_lost(struct replica *r, uint64_t member, uint64_t now_ms)
 		m->promised_ms = 0;
 		m->heard_ms = 0;
 	}
-	if (!r->failed && member != 0 && !core_leads(r) && core_leader(r) == member) {
-		/* Without a leader libraft grants pre-votes; it does not without its own time-out
-		 * otherwise. */
-		r->raft.follower_state.current_leader.id = 0;
-		r->campaign_ms = r->now_ms + 1 + CAMPAIGN_STEP_MS * rank_without(r, member);
-	}
+	if (!r->failed && member != 0 && !core_leads(r) && core_leader(r) == member)
+		election_leader_gone(r);
 	end(r);
 }
 
@@ -398,9 +366,8 @@ uint64_t replica_timeout(const struct replica *r)
 	uint64_t next = r->deadline_ms;
 	if (r->failed)
 		return next;
-	next = earlier(next, core_leads(r) ? r->beat_ms : raft_timeout(&r->raft));
-	if (r->campaign_ms)
-		next = earlier(next, r->campaign_ms);
+	next = earlier(next, core_leads(r) ? r->beat_ms : UINT64_MAX);
+	next = earlier(next, election_timeout(r));
 	next = earlier(next, writes_timeout(r));
 	next = earlier(next, install_timeout(r));
 	next = earlier(next, proposals_timeout(r));

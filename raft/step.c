@@ -392,6 +392,7 @@ static void receive_vote_request(struct replica *r, uint64_t from, const struct 
 	 * election time-out; that leader may count on it. */
 	if (r->now_ms < r->vote_after_ms && !disrupt)
 		return;
+	election_forget_silent_leader(r);
 	struct raft_message in = {.type = RAFT_REQUEST_VOTE};
 	in.request_vote.version = 2;
 	in.request_vote.term = v->term;
@@ -729,6 +730,9 @@ static void observe(struct replica *r)
 	if (leader != r->seen_leader)
 		r->leader_since_ms = r->now_ms;
 	bool moved = leader != r->seen_leader || term != r->seen_term;
+	if (role == REPLICA_FOLLOWER && r->seen_role == REPLICA_LEADER && term == r->seen_term)
+		election_resign(r);
+	r->ask_ms = r->now_ms + r->options.heartbeat_ms;
 	r->seen_term = term;
 	r->seen_leader = leader;
 	r->seen_role = role;
