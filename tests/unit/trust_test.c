@@ -116,7 +116,7 @@ static struct trust_held held_of(const char *text, int64_t left_s)
 	struct trust_held held = {
 	    .certificate = {.from_s = NOW_S + left_s - YEAR_S, .until_s = NOW_S + left_s}};
 	for (; *text; text++) {
-		struct identity_authority *a = &held.authorities[held.n - 1];
+		struct identity_authority *a = &held.authorities[held.n ? held.n - 1 : 0];
 		if (*text == 's')
 			a->signer = true;
 		else if (*text == 'k')
