@@ -11,10 +11,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "node/value_json.h"
 #include "raft/checksum.h"
 #include "raft/directory.h"
 #include "tools/raft/source.h"
-#include "node/value_json.h"
 #include "tools/replay.h"
 
 #define FILES_MAX 8

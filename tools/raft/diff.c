@@ -11,11 +11,11 @@
 
 #include "node/entry_json.h"
 #include "node/json.h"
+#include "node/value_json.h"
 #include "raft/batch.h"
 #include "tools/cli.h"
 #include "tools/raft/image.h"
 #include "tools/raft/source.h"
-#include "node/value_json.h"
 #include "tools/replay.h"
 
 struct side {

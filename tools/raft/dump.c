@@ -4,9 +4,9 @@
 #include <stdio.h>
 
 #include "node/json.h"
+#include "node/value_json.h"
 #include "tools/cli.h"
 #include "tools/raft/source.h"
-#include "node/value_json.h"
 #include "tools/replay.h"
 
 static void print(const struct raft_call *call, const struct source *source, const struct replay *r,

@@ -7,10 +7,10 @@
 
 #include "fsm/snapshot.h"
 #include "node/json.h"
+#include "node/value_json.h"
 #include "tools/cli.h"
 #include "tools/raft/image.h"
 #include "tools/raft/source.h"
-#include "node/value_json.h"
 #include "tools/replay.h"
 
 #define LARGEST_MAX 10
