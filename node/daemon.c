@@ -24,6 +24,7 @@
 #include "node/ledger.h"
 #include "node/log.h"
 #include "node/notify.h"
+#include "node/removal.h"
 #include "node/trust_keeper.h"
 #include "node/trust_wire.h"
 
@@ -33,6 +34,7 @@
 #define DUTIES_EVERY_MS	     5
 #define FOUNDING_AGAIN_MS    1000
 #define KEEPER_SAYS_EVERY_MS 500
+#define REMOVAL_EVERY_MS     500
 
 struct daemon {
 	uv_loop_t loop;
@@ -57,6 +59,9 @@ struct daemon {
 	uint64_t judged_ms; /* when they were last looked at */
 	uint64_t founding_ms; /* when to found the cluster, should it not be */
 	uint64_t watchdog_ms;
+	uint64_t removal_ms; /* when to look whether this node was removed */
+	struct removal_watch removal;
+	enum removal removal_told;
 	uint64_t stop_by_ms; /* 0: not stopping */
 	uint64_t told_index; /* of the value, to those who watch */
 	bool stirred; /* somebody has something for the duties */
@@ -353,6 +358,30 @@ static uint64_t turn_keeper(struct daemon *d, uint64_t now)
 	return keeper_turn(d->keeper, now);
 }
 
+/* Returns whether this node was removed, and has nothing left to do. */
+static bool turn_removal(struct daemon *d, uint64_t now)
+{
+	struct peers_status peers[PEERS_MEMBERS_MAX];
+	const struct replica *replica = ledger_replica(d->ledger);
+	struct removal_view view = {.cluster = &d->cluster, .id = (uint32_t)d->identity.id};
+	if (now < d->removal_ms || !replica)
+		return d->removal_told == REMOVAL_DONE;
+	d->removal_ms = now + REMOVAL_EVERY_MS;
+	unsigned n = peers_status(d->peers, peers, PEERS_MEMBERS_MAX);
+	for (unsigned i = 0; i < n; i++) {
+		view.refusing += peers[i].refused;
+		view.connected += peers[i].sending;
+	}
+	view.votes = removal_votes(replica);
+	view.current = standing_of(replica, now).current;
+	enum removal removal = removal_judge(&d->removal, &view, now);
+	if (removal != d->removal_told)
+		removal_tell(
+		    removal, d->config.system.configuration.directories.data_directory);
+	d->removal_told = removal;
+	return removal == REMOVAL_DONE;
+}
+
 static void turn_notify(struct daemon *d, uint64_t now)
 {
 	uint64_t every_ms = notify_watchdog_ms();
@@ -418,7 +447,8 @@ static void turn(uv_prepare_t *prepare)
 	uint64_t keeper = turn_keeper(d, now);
 	turn_value(d);
 	turn_notify(d, now);
-	if (d->stop_by_ms && (duties_stopped(d->duties) || now >= d->stop_by_ms)) {
+	bool stopped = d->stop_by_ms && (duties_stopped(d->duties) || now >= d->stop_by_ms);
+	if (turn_removal(d, now) || stopped) {
 		close_all(d);
 		return;
 	}
@@ -759,9 +789,10 @@ int daemon_run(const char *path)
 	uv_run(&d->loop, UV_RUN_DEFAULT);
 	if (!result)
 		log_system("Stopped");
+	bool removed = d->removal_told == REMOVAL_DONE;
 	log_close(LOG_FLUSH_MS);
 	daemon_free(d);
-	if (result == -EUCLEAN || result == -ENOTSUP)
+	if (result == -EUCLEAN || result == -ENOTSUP || removed)
 		return DAEMON_EXIT_PERSON;
 	return result ? 1 : 0;
 }

@@ -7,7 +7,7 @@
 #define NODE_DAEMON_H
 
 /* Starting again would not help: a person is needed (the log is lost or of a newer version, this
- * machine is of no cluster). */
+ * machine is of no cluster, or was removed from it). */
 #define DAEMON_EXIT_PERSON 3
 
 /* Run with the configuration in path (NULL: config_path()) until SIGTERM. Returns

@@ -16,6 +16,18 @@ static struct seat *seat_find(struct seats *seats, uint64_t id)
 	return NULL;
 }
 
+/* The leader hears every member; the others go by the keepalives in the value. */
+static bool in_touch(const struct cluster *c, const struct health_log *log, const struct seat *s)
+{
+	const struct replica_status *status = &log->status;
+	if (s->id == status->leader)
+		return true;
+	if (status->role != REPLICA_LEADER)
+		return health_member_well(c, s->id);
+	/* It hears itself now. */
+	return s->heard_ms && status->heard_ms <= s->heard_ms + MEMBERS_TOUCH_MS;
+}
+
 static void seats_look(struct seats *seats, const struct cluster *c, const struct health_log *log)
 {
 	seats_of(seats, c, log->members, log->members_count);
@@ -23,7 +35,7 @@ static void seats_look(struct seats *seats, const struct cluster *c, const struc
 	for (unsigned i = 0; i < seats->n; i++) {
 		struct seat *s = &seats->items[i];
 		const struct node *node = cluster_node(c, (uint32_t)s->id);
-		s->live = s->id == seats->leader || health_member_well(c, s->id);
+		s->live = in_touch(c, log, s);
 		s->gone = !s->live && node && node->daemon_state == DAEMON_FENCED;
 	}
 }

@@ -250,6 +250,7 @@ static void member_ended(struct link *l, enum channel_end end, const char *why)
 	if (!stood && end == CHANNEL_DONE)
 		why = "it does not take us for a member";
 	if (dialled) {
+		m->refused = !stood && end == CHANNEL_DONE;
 		member_error(m, why);
 		member_redial(m);
 	}
@@ -679,6 +680,7 @@ static void member_status(const struct member *m, struct peers_status *s)
 	    .id = m->who.id,
 	    .sending = m->out && m->out->welcomed_ms,
 	    .receiving = m->in,
+	    .refused = m->refused && !(m->out && m->out->welcomed_ms),
 	    .since_ms = m->since_ms,
 	    .bytes_in = m->bytes_in,
 	    .bytes_out = m->bytes_out,

@@ -101,6 +101,7 @@ struct peers_status {
 	char address[ENDPOINT_SIZE];
 	bool sending; /* the connection that we dialled stands */
 	bool receiving; /* the one that they dialled */
+	bool refused; /* they do not take us for a member, or did not when we last asked */
 	uint64_t since_ms; /* uv_now() when sending last changed */
 	uint64_t bytes_in, bytes_out; /* on the wire, since peers_open() */
 	uint64_t dropped; /* frames that were not sent */

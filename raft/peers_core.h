@@ -40,6 +40,7 @@ struct member {
 	unsigned attempt;
 	uint64_t since_ms, bytes_in, bytes_out, dropped;
 	char error[128];
+	bool refused; /* the last time that we dialled */
 };
 
 struct peers {

@@ -11,9 +11,13 @@
 #include "node/preflight.h"
 #include "tests/unit/seating.h"
 
+static enum replica_role asked = REPLICA_FOLLOWER;
+
 static struct preflight look(const char *line, struct preflight_change change)
 {
 	struct health_log log = {.members_count = 0};
+	log.status.role = asked;
+	log.status.heard_ms = SEATING_NOW_MS;
 	seating_make(line);
 	log.status.leader = leader;
 	log.members_count = n;
@@ -119,6 +123,16 @@ static void without_a_quorum_it_says_so(void **state)
 	assert_refused(LOOK("cV cV-", REMOVE, .node = 2), "pvc raft recover");
 }
 
+/* It hears those whose keepalives are far apart, too. */
+static void the_leader_goes_by_whom_it_hears(void **state)
+{
+	asked = REPLICA_LEADER;
+	assert_says(LOOK("cV cV cV-", REMOVE, .node = 3),
+	    "voters 3 → 2, in touch 2 → 2, failure tolerance 0 → 0");
+	assert_passes(LOOK("cV cVf cV cV cV", REMOVE, .node = 2));
+	asked = REPLICA_FOLLOWER;
+}
+
 static void it_knows_who_will_vote(void **state)
 {
 	assert_true(LOOK("cV cV hS", PROMOTE, .node = 3).votes);
@@ -138,6 +152,7 @@ int main(void)
 	    cmocka_unit_test(the_last_tolerance_is_not_given_away_silently),
 	    cmocka_unit_test(the_quorum_is_not_given_away_silently),
 	    cmocka_unit_test(without_a_quorum_it_says_so),
+	    cmocka_unit_test(the_leader_goes_by_whom_it_hears),
 	    cmocka_unit_test(it_knows_who_will_vote),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
