@@ -96,6 +96,18 @@ static void want_primary(struct operation_turn *turn, const struct node *node)
 	turn_propose(turn, &command);
 }
 
+/* A coordinator for which there is no place among the voters. */
+static bool stands_by(const struct context *context, const struct node *node)
+{
+	struct replica_member members[REPLICA_MEMBERS_MAX];
+	const struct replica *r = context->replica(context->data);
+	unsigned n = r ? replica_members(r, members, REPLICA_MEMBERS_MAX) : 0;
+	for (unsigned i = 0; i < n; i++)
+		if (members[i].id == node->id)
+			return node->mode == NODE_COORDINATOR && members[i].role != MEMBER_VOTER;
+	return false;
+}
+
 void operation_node_primary(struct operation_turn *turn)
 {
 	struct err err;
@@ -103,6 +115,14 @@ void operation_node_primary(struct operation_turn *turn)
 	const struct node *node = argument_node(turn->context, turn->arguments, &err);
 	if (!node) {
 		turn_refuse(turn, -ENOENT, &err);
+		return;
+	}
+	if (stands_by(turn->context, node)) {
+		err_set(&err, -EBUSY,
+		    "%s stands by and cannot lead: there are voters enough. pvc cluster member "
+		    "replace NODE %s gives it the place of one",
+		    node->name, node->name);
+		turn_refuse(turn, -EBUSY, &err);
 		return;
 	}
 	if (c->primary.node == node->id && c->primary.state == COORDINATOR_PRIMARY)
@@ -113,13 +133,14 @@ void operation_node_primary(struct operation_turn *turn)
 }
 
 /* Who is to follow: the coordinator that was heard last; ties go to the lowest id. */
-static const struct node *successor(const struct cluster *c, const struct node *old)
+static const struct node *successor(const struct context *context, const struct node *old)
 {
+	const struct cluster *c = context->cluster;
 	const struct node *best = NULL;
 	cluster_each(c->nodes, struct node, node)
 	{
 		if (node == old || node->mode != NODE_COORDINATOR ||
-		    node->daemon_state != DAEMON_RUN)
+		    node->daemon_state != DAEMON_RUN || stands_by(context, node))
 			continue;
 		if (!best || node_silence_ms(c, node) < node_silence_ms(c, best))
 			best = node;
@@ -142,7 +163,7 @@ void operation_node_secondary(struct operation_turn *turn)
 		turn_refuse(turn, -EINVAL, &err);
 		return;
 	}
-	const struct node *next = successor(c, node);
+	const struct node *next = successor(turn->context, node);
 	if (!next) {
 		err_set(&err, -EHOSTDOWN, "no other coordinator runs");
 		turn_refuse(turn, -EHOSTDOWN, &err);

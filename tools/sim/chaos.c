@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "node/members.h"
 #include "tools/sim/fault.h"
 #include "tools/sim/node.h"
 
@@ -67,10 +68,13 @@ static void lack_node(const struct cluster *c, const struct sim_node *n, struct 
 static void lack_voters(const struct world *w, unsigned primary, struct lack *lack)
 {
 	struct replica_status status;
+	const struct cluster *c = &w->nodes[primary]->value;
+	unsigned eligible = 0;
+	cluster_each(c->nodes, struct node, node) eligible += node->mode != NODE_HYPERVISOR;
 	replica_status(w->nodes[primary]->replica, &status);
-	if (status.voters != world_voters_wanted(w))
+	if (status.voters != members_voters_wanted(eligible))
 		snprintf(lack->text, sizeof(lack->text), "%u vote, not %u", status.voters,
-		    world_voters_wanted(w));
+		    members_voters_wanted(eligible));
 }
 
 static struct lack lack_of(const struct world *w)

@@ -93,6 +93,18 @@ static void fault_wish(struct world *w, struct sim_node *n)
 		request_propose(n, &command, REQUEST_NONE, 0);
 }
 
+/* What it is changes, as long as the value lets it. */
+static void fault_mode(struct world *w, struct sim_node *n)
+{
+	struct command command = {
+	    .number = COMMAND_node_mode,
+	    .node_mode = {.node = 1 + (uint32_t)world_random(w, w->node_count),
+		.mode = world_random(w, 2) ? NODE_COORDINATOR : NODE_HYPERVISOR},
+	};
+	if (sim_node_serves(n))
+		request_propose(n, &command, REQUEST_NONE, 0);
+}
+
 /* The disk. */
 
 static void disk_well(struct world *w, unsigned node, uint64_t number, void *bytes)
@@ -219,7 +231,7 @@ typedef void (*fault_run)(struct world *w, struct sim_node *n);
 /* As often as it stands here. */
 static const fault_run faults[] = {fault_power, fault_write, fault_daemon, fault_daemon,
     fault_pause, fault_pause, fault_disk, fault_disk, fault_hang, fault_hang, fault_wish,
-    fault_network, fault_network, fault_network, fault_promise};
+    fault_network, fault_network, fault_network, fault_promise, fault_mode};
 #define FAULTS	    (sizeof(faults) / sizeof(*faults))
 #define BLACKOUT_IN 60
 #define NEXT_MS_MAX 2500
