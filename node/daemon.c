@@ -61,7 +61,6 @@ struct daemon {
 	uint64_t watchdog_ms;
 	uint64_t removal_ms; /* when to look whether this node was removed */
 	struct removal_watch removal;
-	enum removal removal_told;
 	uint64_t stop_by_ms; /* 0: not stopping */
 	uint64_t told_index; /* of the value, to those who watch */
 	bool stirred; /* somebody has something for the duties */
@@ -361,25 +360,14 @@ static uint64_t turn_keeper(struct daemon *d, uint64_t now)
 /* Returns whether this node was removed, and has nothing left to do. */
 static bool turn_removal(struct daemon *d, uint64_t now)
 {
-	struct peers_status peers[PEERS_MEMBERS_MAX];
 	const struct replica *replica = ledger_replica(d->ledger);
-	struct removal_view view = {.cluster = &d->cluster, .id = (uint32_t)d->identity.id};
-	if (now < d->removal_ms || !replica)
-		return d->removal_told == REMOVAL_DONE;
-	d->removal_ms = now + REMOVAL_EVERY_MS;
-	unsigned n = peers_status(d->peers, peers, PEERS_MEMBERS_MAX);
-	for (unsigned i = 0; i < n; i++) {
-		view.refusing += peers[i].refused;
-		view.connected += peers[i].sending;
+	const char *directory = d->config.system.configuration.directories.data_directory;
+	if (replica && now >= d->removal_ms) {
+		removal_look(&d->removal, &d->cluster, replica, d->peers, now);
+		removal_tell(&d->removal, directory);
+		d->removal_ms = now + REMOVAL_EVERY_MS;
 	}
-	view.votes = removal_votes(replica);
-	view.current = standing_of(replica, now).current;
-	enum removal removal = removal_judge(&d->removal, &view, now);
-	if (removal != d->removal_told)
-		removal_tell(
-		    removal, d->config.system.configuration.directories.data_directory);
-	d->removal_told = removal;
-	return removal == REMOVAL_DONE;
+	return d->removal.now == REMOVAL_DONE;
 }
 
 static void turn_notify(struct daemon *d, uint64_t now)
@@ -789,7 +777,7 @@ int daemon_run(const char *path)
 	uv_run(&d->loop, UV_RUN_DEFAULT);
 	if (!result)
 		log_system("Stopped");
-	bool removed = d->removal_told == REMOVAL_DONE;
+	bool removed = d->removal.now == REMOVAL_DONE;
 	log_close(LOG_FLUSH_MS);
 	daemon_free(d);
 	if (result == -EUCLEAN || result == -ENOTSUP || removed)

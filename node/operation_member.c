@@ -108,8 +108,8 @@ static json_t *preflight_json(const struct preflight *p, bool forced)
 	    (int)p->after.holds, "forced", (int)forced);
 }
 
-/* Whether the change may be proposed; its effect then stands in the turn's facts. False: the turn is
- * over. */
+/* Whether the change may be proposed; its effect then stands in the turn's facts. False: the
+ * turn is over. */
 static bool preflight_passed(
     struct operation_turn *turn, const struct preflight_change *change, struct preflight *p)
 {
@@ -159,7 +159,7 @@ static const struct node *node_or_refuse(struct operation_turn *turn, const char
 	return node;
 }
 
-/* The primary leads; one that leads and is not it yet, or any more, soon will be or soon does not. */
+/* The primary leads; for a moment somebody may lead that is not it yet, or any more. */
 static int check_follows(
     const struct operation_turn *turn, const struct node *node, struct err *err)
 {

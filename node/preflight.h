@@ -37,8 +37,8 @@ struct preflight {
 
 #define PREFLIGHT_TEXT_MAX 160
 
-struct preflight preflight_of(const struct cluster *c, const struct health_log *log,
-    const struct preflight_change *change);
+struct preflight preflight_of(
+    const struct cluster *c, const struct health_log *log, const struct preflight_change *change);
 
 /* "voters 3 → 2, in touch 3 → 2, failure tolerance 1 → 0" */
 void preflight_print(const struct preflight *p, char text[PREFLIGHT_TEXT_MAX]);

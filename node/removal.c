@@ -1,6 +1,7 @@
 #include "node/removal.h"
 
 #include "node/log.h"
+#include "node/standing.h"
 
 /* Numbers are not given out twice: one that was and is not there was removed. A value that is
  * still behind our own joining does not have it given out. */
@@ -17,28 +18,46 @@ enum removal removal_judge(
 	if (!lonely || !watch->unlike_ms)
 		watch->unlike_ms = now_ms;
 	uint64_t lonely_ms = now_ms - watch->unlike_ms;
-	if (gone && (!view->votes || lonely_ms >= REMOVAL_ALONE_MS))
-		return REMOVAL_DONE;
 	if (gone)
-		return REMOVAL_VOTES;
+		return !view->votes || lonely_ms >= REMOVAL_ALONE_MS ? REMOVAL_DONE : REMOVAL_VOTES;
 	return lonely && lonely_ms >= REMOVAL_REFUSED_MS ? REMOVAL_REFUSED : REMOVAL_NONE;
 }
 
-bool removal_votes(const struct replica *replica)
+static bool votes(const struct replica *replica, uint64_t id)
 {
 	struct replica_member members[REPLICA_MEMBERS_MAX];
-	struct replica_status status;
-	replica_status(replica, &status);
 	unsigned n = replica_members(replica, members, REPLICA_MEMBERS_MAX);
 	for (unsigned i = 0; i < n; i++)
-		if (members[i].id == status.id)
+		if (members[i].id == id)
 			return members[i].role == MEMBER_VOTER;
 	return false;
 }
 
-void removal_tell(enum removal removal, const char *data_directory)
+void removal_look(struct removal_watch *watch, const struct cluster *c,
+    const struct replica *replica, const struct peers *peers, uint64_t now_ms)
 {
-	switch (removal) {
+	struct peers_status status[PEERS_MEMBERS_MAX];
+	struct standing standing = standing_of(replica, now_ms);
+	struct removal_view view = {
+	    .cluster = c,
+	    .id = standing.id,
+	    .votes = votes(replica, standing.id),
+	    .current = standing.current,
+	};
+	unsigned n = peers_status(peers, status, PEERS_MEMBERS_MAX);
+	for (unsigned i = 0; i < n; i++) {
+		view.refusing += status[i].refused;
+		view.connected += status[i].sending;
+	}
+	watch->now = removal_judge(watch, &view, now_ms);
+}
+
+void removal_tell(struct removal_watch *watch, const char *data_directory)
+{
+	if (watch->now == watch->told)
+		return;
+	watch->told = watch->now;
+	switch (watch->now) {
 	case REMOVAL_NONE:
 		log_ok("The other members take this node for one of them");
 		break;

@@ -1,12 +1,13 @@
 /* Was this node removed from the cluster? Then it ends, once its vote is not needed any more.
  *
- * The judgement is pure but for since when. What was removed may hear of it (its own value says so), or is only
- * refused by everybody it can reach, and then it may as well be that the others do not know it
- * yet: it says so, and goes on asking. */
+ * The judgement is pure but for since when. What was removed may hear of it (its own value says
+ * so), or is only refused by everybody it can reach; then it may as well be that the others do
+ * not know it yet: it says so, and goes on asking. */
 #ifndef NODE_REMOVAL_H
 #define NODE_REMOVAL_H
 
 #include "fsm/cluster.h"
+#include "raft/peers.h"
 #include "raft/replica.h"
 
 /* Refused by all for so long: said. */
@@ -32,14 +33,16 @@ struct removal_view {
 
 struct removal_watch { /* all zero at its start */
 	uint64_t unlike_ms; /* when it was last seen otherwise; 0: never looked */
+	enum removal now, told;
 };
 
 enum removal removal_judge(
     struct removal_watch *watch, const struct removal_view *view, uint64_t now_ms);
 
-/* Does this node vote, by its own log? */
-bool removal_votes(const struct replica *replica);
-/* A line in the log; data_directory: for who wants to come back. */
-void removal_tell(enum removal removal, const char *data_directory);
+/* The same from the real things, into watch->now. */
+void removal_look(struct removal_watch *watch, const struct cluster *c,
+    const struct replica *replica, const struct peers *peers, uint64_t now_ms);
+/* A line in the log when that has changed; data_directory: for who wants to come back. */
+void removal_tell(struct removal_watch *watch, const char *data_directory);
 
 #endif
