@@ -111,7 +111,7 @@ struct preflight preflight_of(
     const struct cluster *c, const struct health_log *log, const struct preflight_change *change)
 {
 	struct seats seats;
-	struct preflight p;
+	struct preflight p = {.leaderless = !log->status.leader};
 	seats_look(&seats, c, log);
 	p.before = quorum_of(&seats, NULL);
 	change_apply(&seats, change);
@@ -153,6 +153,10 @@ int preflight_judge(const struct preflight *p, struct err *err)
 {
 	char text[PREFLIGHT_TEXT_MAX];
 	preflight_print(p, text);
+	if (p->leaderless)
+		return err_set(err, -EPERM,
+		    "this node hears no leader, and without one nothing can be agreed on: start the "
+		    "other voters, or, if they are lost for good, see pvc raft recover --help");
 	if (!p->before.holds)
 		return err_set(err, -EPERM,
 		    "%s: with %u of %u voters in touch nothing can be agreed on: start the others, "

@@ -31,6 +31,7 @@ struct preflight_quorum {
 
 struct preflight {
 	struct preflight_quorum before, after;
+	bool leaderless; /* as far as is known here: the rest may be old */
 	bool votes; /* the node, or the successor, in the end */
 	bool kept; /* the node goes on voting until a majority is in touch without it */
 };

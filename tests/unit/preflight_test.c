@@ -133,6 +133,18 @@ static void the_leader_goes_by_whom_it_hears(void **state)
 	asked = REPLICA_FOLLOWER;
 }
 
+static void where_no_leader_is_heard_nothing_is_promised(void **state)
+{
+	struct health_log log = {.members_count = 0};
+	struct preflight_change change = {.kind = PREFLIGHT_REMOVE, .node = 4};
+	seating_make("cV cV cV hS");
+	log.members_count = n;
+	memcpy(log.members, members, sizeof(members));
+	struct preflight p = preflight_of(&c, &log, &change);
+	cluster_close(&c);
+	assert_refused(p, "this node hears no leader");
+}
+
 static void it_knows_who_will_vote(void **state)
 {
 	assert_true(LOOK("cV cV hS", PROMOTE, .node = 3).votes);
@@ -153,6 +165,7 @@ int main(void)
 	    cmocka_unit_test(the_quorum_is_not_given_away_silently),
 	    cmocka_unit_test(without_a_quorum_it_says_so),
 	    cmocka_unit_test(the_leader_goes_by_whom_it_hears),
+	    cmocka_unit_test(where_no_leader_is_heard_nothing_is_promised),
 	    cmocka_unit_test(it_knows_who_will_vote),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
