@@ -129,9 +129,11 @@ static int make_plan(struct planning *p, struct err *err)
 		result = survivors_compare(&p->survivors, p->recovery.chosen, err);
 	if (!result)
 		result = replay_run(&r, chosen_of(p)->in, 0, err);
-	if (!result)
-		p->value = r.cluster;
-	return result;
+	if (result)
+		return result;
+	cluster_close(&p->value);
+	p->value = r.cluster;
+	return 0;
 }
 
 /* For people. */
