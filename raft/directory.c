@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #define FILE_SIZE_MAX (4ull << 30) /* more is no file of ours */
+#define READ_MAX      (1u << 20) /* at a time: behind it there may be a hole */
 
 static const char *const prefixes[] = {
     [DIRECTORY_SEGMENT] = "segment",
@@ -67,25 +68,44 @@ __attribute__((format(printf, 5, 6))) static void find(struct directory *d, enum
 	va_end(args);
 }
 
+/* Room for a file, zeros: what is there may be of any size, and must not end the process. */
+static int file_room(int file, struct buffer *out)
+{
+	struct stat st;
+	if (fstat(file, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode))
+		return -EINVAL;
+	if ((uint64_t)st.st_size > FILE_SIZE_MAX)
+		return -EFBIG;
+	out->data = calloc(1, (size_t)st.st_size + 1);
+	if (!out->data)
+		return -ENOMEM;
+	out->capacity = (size_t)st.st_size;
+	return 0;
+}
+
+/* Where the data goes on at or behind at: a hole is zeros already, and takes no memory. */
+static size_t file_data(int file, size_t at, size_t end)
+{
+	off_t next = lseek(file, (off_t)at, SEEK_DATA);
+	if (next < 0)
+		return errno == ENXIO ? end : at;
+	return (size_t)next < end ? (size_t)next : end;
+}
+
 /* The whole file into memory that the caller frees. */
 static int file_read(struct directory *d, int fd, const char *name, struct buffer *out)
 {
 	int file = openat(fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (file < 0)
 		return -errno;
-	struct stat st;
-	int result = fstat(file, &st) < 0 ? -errno : 0;
-	if (result == 0 && !S_ISREG(st.st_mode))
-		result = -EINVAL;
-	if (result == 0 && (uint64_t)st.st_size > FILE_SIZE_MAX)
-		result = -EFBIG;
-	if (result == 0) {
-		out->capacity = (size_t)st.st_size;
-		out->data = must_alloc(out->capacity);
-	}
+	int result = file_room(file, out);
 	while (result == 0 && out->size < out->capacity) {
-		ssize_t n =
-		    pread(file, out->data + out->size, out->capacity - out->size, (off_t)out->size);
+		out->size = file_data(file, out->size, out->capacity);
+		size_t left = out->capacity - out->size;
+		ssize_t n = pread(file, out->data + out->size, left < READ_MAX ? left : READ_MAX,
+		    (off_t)out->size);
 		if (n < 0 && errno != EINTR)
 			result = -errno;
 		if (n == 0)
@@ -102,6 +122,8 @@ static int file_error(const char *name, int result, struct err *err)
 	/* It was listed and is gone: the writer is at work. */
 	if (result == -ENOENT)
 		return err_set(err, -EAGAIN, "%s went away", name);
+	if (result == -EINVAL || result == -ELOOP)
+		return err_set(err, result, "%s is no regular file", name);
 	return err_set(err, result, "%s: %s", name, strerror(-result));
 }
 
@@ -197,8 +219,10 @@ static int snapshot_read(struct directory *d, struct directory_snapshot *s, int 
 	uint64_t offset;
 	struct err why;
 	result = snapshot_file_decode(bytes.data, bytes.size, &file, &data, &offset, &why);
-	if (result == 0 && (file.snapshot.index != s->index || file.snapshot.term != s->term))
+	if (result == 0 && (file.snapshot.index != s->index || file.snapshot.term != s->term)) {
+		offset = 16;
 		result = err_set(&why, -EBADMSG, "is a snapshot of another index");
+	}
 	s->valid = result == 0;
 	if (s->valid && !d->has_snapshot)
 		snapshot_choose(d, s, &file, &data);
