@@ -1,12 +1,13 @@
 /* The log in this node's memory: its entries, and the value that they lead to. */
 #include <errno.h>
-#include <inttypes.h>
-#include <string.h>
+#include <stdio.h>
 
+#include "node/config.h"
 #include "node/entry_json.h"
 #include "node/journal.h"
 #include "node/json.h"
-#include "node/operation_turn.h"
+#include "node/operation_raft.h"
+#include "node/value_json.h"
 
 #define LAST_DEFAULT 20
 /* All of this happens in the loop, and the answer must fit into a frame of the control socket. */
@@ -14,6 +15,7 @@
 #define ROWS_BYTES (384u << 10)
 #define SCAN_BYTES (16u << 20)
 #define NEWS_BYTES (256u << 10) /* of entries, for one who follows */
+#define DUMP_BYTES (2u << 20) /* of JSON, about */
 
 struct log_data {
 	const struct replica *replica;
@@ -129,4 +131,47 @@ void operation_raft_log(struct operation_turn *turn)
 		"first_index", json_u64(s.first), "last_index", json_u64(s.last), "committed_index",
 		json_u64(s.commit), "searched_from", json_u64(searched_from), "newest",
 		json_u64(newest), "more", (int)more, "entries", entries));
+}
+
+/* The value. */
+
+static uint64_t term_of(const struct replica *r, const struct replica_status *s)
+{
+	struct disk_entry entry;
+	return replica_entry(r, s->applied, &entry) ? s->snapshot_term : entry.term;
+}
+
+static int too_large(const struct context *context, struct err *err)
+{
+	char why[256];
+	const struct config *config = context->config;
+	snprintf(why, sizeof(why), "%.255s", err->text);
+	return err_set(err, -EMSGSIZE,
+	    "%s; ask for a part (vms/NAME), or read the files: pvc raft dump --data %.128s", why,
+	    config ? config->system.configuration.directories.data_directory : "DIR");
+}
+
+void operation_raft_dump(struct operation_turn *turn)
+{
+	const struct context *context = turn->context;
+	const struct cluster *c = context->cluster;
+	const char *path = argument_text(turn->arguments, "path");
+	struct replica_status s;
+	struct err err;
+	json_t *value;
+	struct replica *r = turn_replica(context, &err);
+	int status = r ? value_part_json(c, path ? path : "", DUMP_BYTES, &value, &err) : -EIO;
+	if (status == -EMSGSIZE)
+		too_large(context, &err);
+	if (status) {
+		turn_refuse(turn, status, &err);
+		return;
+	}
+	replica_status(r, &s);
+	turn_answer(
+	    turn, json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "schema",
+		      "raft-dump/1", "index", json_u64(s.applied), "term", json_u64(term_of(r, &s)),
+		      "committed_index", json_u64(s.commit), "last_index", json_u64(s.last),
+		      "hash_index", json_u64(c->index), "hash", raft_hash_json(c->hash), "path",
+		      path ? json_text(path) : json_null(), "value", value));
 }

@@ -1,6 +1,7 @@
 #include "node/value_json.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +9,8 @@
 #include "node/guess.h"
 #include "node/json.h"
 
-#define NAMES_SHOWN 12
+#define NAMES_SHOWN	12
+#define LIST_ITEM_BYTES 64 /* of JSON, about */
 
 unsigned value_parts(const struct cluster *c, struct value_part parts[VALUE_PARTS_MAX])
 {
@@ -179,6 +181,119 @@ json_t *value_at(json_t *value, const char *path, struct err *err)
 		at += path[at] == '/';
 	}
 	return value;
+}
+
+/* A part of a value, without the rest of it being made. */
+
+/* The field of this name as text; false: there is none. */
+static bool field_text(
+    const struct record *record, const void *object, const char *kind, char text[VALUE_NAME_MAX])
+{
+	for (uint32_t i = 0; i < record->count; i++) {
+		const struct field *f = &record->fields[i];
+		const void *at = (const char *)object + f->offset;
+		if (strcmp(f->name, kind) != 0)
+			continue;
+		if (f->type == FIELD_TEXT)
+			snprintf(text, VALUE_NAME_MAX, "%s", (const char *)at);
+		else if (f->type == FIELD_U32)
+			snprintf(text, VALUE_NAME_MAX, "%" PRIu32, *(const uint32_t *)at);
+		else if (f->type == FIELD_U64)
+			snprintf(text, VALUE_NAME_MAX, "%" PRIu64, *(const uint64_t *)at);
+		else
+			continue;
+		return *text;
+	}
+	return false;
+}
+
+static bool may_mean(const struct record *record, const void *object, const char *name)
+{
+	char text[VALUE_NAME_MAX];
+	for (unsigned i = 0; labels[i]; i++)
+		if (field_text(record, object, labels[i], text) && !strcmp(text, name))
+			return true;
+	return false;
+}
+
+/* The items that the name may mean; when there are none, what they are called. */
+static json_t *items_json(const struct table *t, const char *name)
+{
+	char text[VALUE_NAME_MAX];
+	json_t *list = json_array();
+	for (uint32_t i = 0; i < t->count; i++)
+		if (may_mean(t->record, t->items[i], name))
+			json_array_append_new(list, json_record(t->record, t->items[i]));
+	for (uint32_t i = 0, found = (uint32_t)json_array_size(list); i < t->count && !found; i++)
+		for (unsigned k = 0; labels[k]; k++) {
+			if (!field_text(t->record, t->items[i], labels[k], text))
+				continue;
+			json_array_append_new(list, json_pack("{s:o}", "name", json_text(text)));
+			break;
+		}
+	return list;
+}
+
+/* How much JSON it makes, about: names, quotes and digits take more than the record itself. */
+static uint64_t record_bytes(const struct record *record, const void *object)
+{
+	uint64_t bytes = 2 * (uint64_t)record->size;
+	for (uint32_t i = 0; i < record->count; i++) {
+		const struct field *f = &record->fields[i];
+		const void *at = (const char *)object + f->offset;
+		if (f->type == FIELD_BLOB)
+			bytes += ((const struct blob *)at)->size;
+		else if (f->type == FIELD_LIST)
+			bytes += LIST_ITEM_BYTES * (uint64_t)((const struct list *)at)->count;
+	}
+	return bytes;
+}
+
+static uint64_t part_bytes(const struct value_part *part)
+{
+	uint64_t bytes = 0;
+	if (!part->table)
+		return record_bytes(part->record, part->object);
+	for (uint32_t i = 0; i < part->table->count; i++)
+		bytes += record_bytes(part->record, part->table->items[i]);
+	return bytes;
+}
+
+static json_t *part_json(const struct value_part *part, const char *item)
+{
+	if (!part->table)
+		return json_record(part->record, part->object);
+	return *item ? items_json(part->table, item) : table_json(part->table);
+}
+
+int value_part_json(
+    const struct cluster *c, const char *path, uint64_t bytes_max, json_t **value, struct err *err)
+{
+	struct value_part parts[VALUE_PARTS_MAX];
+	char first[VALUE_NAME_MAX], item[VALUE_NAME_MAX] = "";
+	unsigned n = value_parts(c, parts);
+	uint64_t bytes = 0;
+	size_t at = *path == '/';
+	at += next_name(path + at, first);
+	if (path[at])
+		next_name(path + at + 1, item);
+	json_t *json = json_object();
+	for (unsigned i = 0; i < n; i++) {
+		bool wanted = !*first || !strcmp(parts[i].name, first);
+		if (wanted && !(parts[i].table && *item))
+			bytes += part_bytes(&parts[i]);
+		json_object_set_new(json, parts[i].name,
+		    wanted && bytes <= bytes_max ? part_json(&parts[i], item) : json_null());
+	}
+	*value = NULL;
+	int result = -ENOENT;
+	if (bytes > bytes_max)
+		result = err_set(err, -EMSGSIZE, "%s%s is too large: about %" PRIu64 " KiB",
+		    *path ? "" : "the value", path, bytes >> 10);
+	else
+		*value = json_incref(value_at(json, path, err));
+	json_decref(json);
+	return *value ? 0 : result;
 }
 
 /* Differences, by a stack of what is still to be compared: the next on top. */

@@ -31,6 +31,11 @@ void value_name(const json_t *object, char name[VALUE_NAME_MAX]);
  * is. */
 json_t *value_at(json_t *value, const char *path, struct err *err);
 
+/* The part at path ("": all of it) and no more than that is made. 0; -ENOENT; -EMSGSIZE: it
+ * would take more than about bytes_max; with err. */
+int value_part_json(
+    const struct cluster *c, const char *path, uint64_t bytes_max, json_t **value, struct err *err);
+
 /* Append what differs, as {"path", "old", "new"}; null: it is not there. Returns how many. */
 size_t value_diff(const json_t *old, const json_t *new, json_t *changes);
 

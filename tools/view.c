@@ -31,7 +31,7 @@ struct column {
 
 struct view {
 	const char *operation;
-	enum { VIEW_ROWS, VIEW_FIELDS, VIEW_RAW } kind;
+	enum { VIEW_ROWS, VIEW_FIELDS, VIEW_RAW, VIEW_VALUE } kind;
 	const char *list; /* of ROWS: where they are; "": the answer itself */
 	struct column columns[48]; /* ends with title NULL */
 };
@@ -41,6 +41,7 @@ struct view {
 #define ROWS_OF(operation, list, ...) {operation, VIEW_ROWS, list, {__VA_ARGS__}},
 #define FIELDS(operation, ...)	      {operation, VIEW_FIELDS, "", {__VA_ARGS__}},
 #define RAW(operation, path)	      {operation, VIEW_RAW, "", {{"", path, FORMAT_WORD}}},
+#define VALUE(operation)	      {operation, VIEW_VALUE, "", {{0}}},
 static const struct view views[] = {
 #include "tools/view.def"
 };
@@ -409,6 +410,19 @@ static void print_lines(const json_t *lines, FILE *out)
 	}
 }
 
+/* A part is shown as it is: people know what they asked for. */
+static void print_value(const json_t *result, FILE *out)
+{
+	bool part = !json_is_null(json_object_get(result, "path"));
+	const json_t *value = part ? json_object_get(result, "value") : result;
+	if (json_is_string(value)) {
+		print_raw(json_string_value(value), out);
+		return;
+	}
+	json_dumpf(value, out, JSON_INDENT(2) | JSON_ENCODE_ANY);
+	fputc('\n', out);
+}
+
 static void print_view(
     const struct view *view, const json_t *result, const struct view_output *output)
 {
@@ -423,6 +437,9 @@ static void print_view(
 	case VIEW_RAW:
 		text = json_string_value(json_object_get(result, view->columns[0].path));
 		print_raw(text ? text : "(not text: -f json shows it)", output->file);
+		return;
+	case VIEW_VALUE:
+		print_value(result, output->file);
 		return;
 	}
 }

@@ -350,6 +350,49 @@ static void a_hash_of_an_earlier_entry_is_remembered(void **state)
 	assert_int_equal(a.status, -ENODATA);
 }
 
+/* The value. */
+
+static void the_value_is_shown_by_parts_and_without_its_secrets(void **state)
+{
+	run_for(200);
+	json_t *d = result_of(follower(), "raft dump");
+	assert_string_equal(text_at(d, "schema"), "raft-dump/1");
+	assert_int_equal(number_at(d, "index"), number_at(d, "committed_index"));
+	assert_true(number_at(d, "term") > 1);
+	const json_t *value = json_object_get(d, "value");
+	assert_int_equal(json_array_size(json_object_get(value, "nodes")), PEERS);
+	json_decref(d);
+	d = result_of(leader(), "raft dump nodes/hv2/address");
+	assert_string_equal(text_at(d, "value"), "hv2:7000");
+	json_decref(d);
+	struct command token = {.number = COMMAND_token, .token = {.valid_ms = 60000}};
+	memset(token.token.hash, '7', 64);
+	propose(leader(), &token, 1000, NULL, NULL);
+	run_for(200);
+	d = result_of(leader(), "raft dump tokens");
+	assert_int_equal(json_array_size(json_object_get(d, "value")), 1);
+	assert_true(is_null(json_array_get(json_object_get(d, "value"), 0), "hash"));
+	json_decref(d);
+	struct asked a = run(leader(), "raft dump nodes/hv9");
+	assert_int_equal(a.status, -ENOENT);
+	char *large = must_alloc(1000001);
+	memset(large, 'x', 1000000);
+	for (unsigned i = 0; i < 3; i++) {
+		struct command fact = {.number = COMMAND_fact};
+		snprintf(fact.fact.key, sizeof(fact.fact.key), "large%u", i);
+		fact.fact.value = (struct blob){(uint8_t *)large, 1000000};
+		propose(leader(), &fact, 5000, NULL, NULL);
+		run_for(500);
+	}
+	a = run(leader(), "raft dump facts");
+	assert_int_equal(a.status, -EMSGSIZE);
+	assert_string_equal(a.err.text,
+	    "facts is too large: about 2930 KiB; ask for a part (vms/NAME), or read the files: pvc "
+	    "raft dump --data DIR");
+	done(leader(), "raft dump facts/large1");
+	free(large);
+}
+
 /* Transfer. */
 
 static void leadership_is_handed_over_whoever_is_asked(void **state)
@@ -408,6 +451,7 @@ int main(void)
 	    TEST(a_member_that_differs_is_named),
 	    TEST(a_member_that_is_behind_does_not_hide_the_others),
 	    TEST(a_hash_of_an_earlier_entry_is_remembered),
+	    TEST(the_value_is_shown_by_parts_and_without_its_secrets),
 	    TEST(leadership_is_handed_over_whoever_is_asked),
 	    TEST(leadership_does_not_go_to_one_that_is_not_there),
 	};

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -180,6 +181,51 @@ static void a_value_that_begins_anew_is_sound_and_waits_for_an_authority(void **
 	buffer_close(&bytes);
 }
 
+/* Without the rest being made, a part is what it is in the whole, and so is what is said of one
+ * that is not there. */
+static void a_part_made_alone_is_the_part_of_the_whole(void **state)
+{
+	static const char *const paths[] = {"", "settings", "settings/name", "nodes", "nodes/hv1",
+	    "nodes/1", "/nodes/hv1/address", "facts/a~1b", "facts/a~1b/value", "tokens/1/hash",
+	    "nodes/hv2", "nodes/hv1/colour", "knots", "facts/a", "settings/name/x", "vms/web1"};
+	struct cluster *c = *state;
+	set_fact(c, "a/b", "value");
+	set_fact(c, "other", "value");
+	json_t *whole = value_json(c);
+	for (unsigned i = 0; i < sizeof(paths) / sizeof(*paths); i++) {
+		struct err err = {""}, why = {""};
+		json_t *part, *wanted = value_at(whole, paths[i], &why);
+		int result = value_part_json(c, paths[i], UINT64_MAX, &part, &err);
+		assert_int_equal(result, wanted ? 0 : -ENOENT);
+		assert_true(wanted ? json_equal(part, wanted) : !part);
+		assert_string_equal(err.text, why.text);
+		json_decref(part);
+	}
+	json_decref(whole);
+}
+
+static void what_is_too_large_is_not_made_but_parts_of_it_are(void **state)
+{
+	struct cluster *c = *state;
+	struct err err;
+	json_t *part;
+	char *large = must_alloc(200001);
+	memset(large, 'x', 200000);
+	set_fact(c, "large", large);
+	set_fact(c, "small", "value");
+	free(large);
+	assert_int_equal(value_part_json(c, "", 100000, &part, &err), -EMSGSIZE);
+	assert_int_equal(value_part_json(c, "facts", 100000, &part, &err), -EMSGSIZE);
+	assert_string_equal(err.text, "facts is too large: about 195 KiB");
+	assert_int_equal(value_part_json(c, "facts/small/value", 100000, &part, &err), 0);
+	assert_string_equal(json_string_value(part), "value");
+	json_decref(part);
+	assert_int_equal(value_part_json(c, "nodes", 100000, &part, &err), 0);
+	json_decref(part);
+	assert_int_equal(value_part_json(c, "facts", 300000, &part, &err), 0);
+	json_decref(part);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -188,6 +234,10 @@ int main(void)
 		a_path_that_leads_nowhere_says_how_far_it_leads, found, lose),
 	    cmocka_unit_test_setup_teardown(
 		every_part_of_a_snapshot_is_a_part_of_the_value, found, lose),
+	    cmocka_unit_test_setup_teardown(
+		a_part_made_alone_is_the_part_of_the_whole, found, lose),
+	    cmocka_unit_test_setup_teardown(
+		what_is_too_large_is_not_made_but_parts_of_it_are, found, lose),
 	    cmocka_unit_test(items_of_lists_are_matched_by_what_they_are_called),
 	    cmocka_unit_test(differences_are_told_in_the_order_of_the_value),
 	    cmocka_unit_test_setup_teardown(

@@ -105,6 +105,190 @@ static void status_says_it_in_a_screen(void **state)
 	stage_close(&s);
 }
 
+/* JSON, with ' for the quotes. */
+static json_t *parsed(const char *text)
+{
+	char quoted[4096];
+	json_error_t where;
+	snprintf(quoted, sizeof(quoted), "%s", text);
+	for (char *at = quoted; *at; at++)
+		if (*at == '\'')
+			*at = '"';
+	json_t *json = json_loads(quoted, 0, &where);
+	if (!json)
+		fail_msg("%s", where.text);
+	return json;
+}
+
+static const char a_status[] =
+    "{'schema': 'raft-status/1', 'id': 1, 'node': 'hv1', 'role': 'leader', "
+    "'failure': null, 'term': 7, 'vote': 1, 'vote_node': 'hv1', 'leader': 'hv1', "
+    "'leader_age_ms': 125000, 'lease_left_ms': 230, 'first_index': 400, "
+    "'last_index': 523, 'commit_index': 522, 'applied_index': 522, "
+    "'snapshot_index': 450, 'snapshot_term': 6, 'snapshot_bytes': 5000, "
+    "'state_hash': '00ff00ff00ff00ff', 'hash_index': 522, 'diverged_at': null, "
+    "'log_bytes': 70000, 'bytes': 33554432, 'segments_count': 2, "
+    "'free_bytes': 80793493504, 'free_age_ms': 4200, 'disk_error': null, "
+    "'write_us': {'p50': 117, 'p99': 2300, 'max': 41000}, 'heartbeat_ms': 50, "
+    "'election_ms': 300, 'lease_ms': 240, 'voters': 3, 'standbys': 1, "
+    "'failure_tolerance': 1, 'schema_version': 1, 'schema_min': 1, 'schema_max': 1, "
+    "'version': '1.2.3', 'libraft': '0.22.1', 'data_directory': '/var/lib/pvc', "
+    "'members': [{'id': 1, 'node': 'hv1', 'role': 'voter', 'address': 'hv1:7000', "
+    "'match_index': 523, 'next_index': 524, 'lag': 0, 'heard_age_ms': 0, "
+    "'rtt_us': null, 'connected': null, 'error': null}, {'id': 2, 'node': 'hv2', "
+    "'role': 'voter', 'address': 'hv2:7000', 'match_index': 500, 'next_index': 501, "
+    "'lag': 23, 'heard_age_ms': 61000, 'rtt_us': 310, 'connected': false, "
+    "'error': 'Connection refused'}]}";
+
+static void the_state_of_a_replica_is_a_page(void **state)
+{
+	assert_view("raft status", parsed(a_status), TABLE_PLAIN,
+	    "id                  1\n"
+	    "node                hv1\n"
+	    "role                leader\n"
+	    "failure             -\n"
+	    "term                7\n"
+	    "voted for           hv1\n"
+	    "leader              hv1\n"
+	    "leader since        2 min ago\n"
+	    "lease left          230 ms\n"
+	    "first index         400\n"
+	    "last index          523\n"
+	    "commit index        522\n"
+	    "applied index       522\n"
+	    "snapshot index      450\n"
+	    "snapshot term       6\n"
+	    "snapshot size       5000 B\n"
+	    "state hash          00ff00ff00ff00ff\n"
+	    "of index            522\n"
+	    "differs since index -\n"
+	    "log in memory       68.4 KiB\n"
+	    "log's files         32.0 MiB\n"
+	    "segments            2\n"
+	    "free on disk        75.2 GiB\n"
+	    "looked up           4.2 s ago\n"
+	    "disk error          -\n"
+	    "write, half of them 117 us\n"
+	    "write, 99 %         2300 us\n"
+	    "write, slowest      41.0 ms\n"
+	    "heartbeat every     50 ms\n"
+	    "election after      300 ms\n"
+	    "lease               240 ms\n"
+	    "voters              3\n"
+	    "stand-bys           1\n"
+	    "may fail            1\n"
+	    "schema active       1\n"
+	    "schema from         1\n"
+	    "schema to           1\n"
+	    "version             1.2.3\n"
+	    "libraft             0.22.1\n"
+	    "data directory      /var/lib/pvc\n"
+	    "\n"
+	    "ID  NODE  ROLE   ADDRESS   MATCH  NEXT  LAG  HEARD     RTT  CONNECTED  WHY NOT\n"
+	    " 1  hv1   voter  hv1:7000    523   524    0  0.0 s       -  -          -\n"
+	    " 2  hv2   voter  hv2:7000    500   501   23   61 s  310 us  no         Connection "
+	    "refused\n");
+}
+
+static void every_member_is_a_row(void **state)
+{
+	assert_view("raft status",
+	    parsed("{'schema': 'raft-status-cluster/1', 'members': [{'id': 1, 'node': 'hv1',"
+		   "'role': 'leader', 'term': 7, 'leader': 'hv1', 'first_index': 400,"
+		   "'commit_index': 522, 'applied_index': 522, 'snapshot_index': 450,"
+		   "'bytes': 33554432, 'free_bytes': 80793493504, 'write_us': {'p99': 2300},"
+		   "'version': '1.2.3', 'problem': null}, {'id': 2, 'node': 'hv2',"
+		   "'problem': 'no connection: Connection refused'}]}"),
+	    TABLE_PLAIN,
+	    "ID  NODE  ROLE    TERM  LEADER  FIRST  COMMIT  APPLIED  SNAPSHOT     FILES      FREE  "
+	    "WRITE 99 %  VERSION  PROBLEM\n"
+	    " 1  hv1   leader     7  hv1       400     522      522       450  32.0 MiB  75.2 GiB  "
+	    "   2300 us  1.2.3    -\n"
+	    " 2  hv2   -          -  -           -       -        -         -         -         -  "
+	    "         -  -        no connection: Connection refused\n");
+}
+
+static void health_says_why(void **state)
+{
+	assert_view("raft health",
+	    parsed("{'schema': 'raft-health/1', 'health': 'degraded', 'committed': true,"
+		   "'index': 44, 'took_us': 2363, 'leader': 'hv1', 'failure_tolerance': 0,"
+		   "'reasons': ['hv2 does not answer: no connection', 'hv3 hears no leader'],"
+		   "'exit_status': 1}"),
+	    TABLE_PLAIN,
+	    "health              degraded\n"
+	    "because             hv2 does not answer: no connection\n"
+	    "                    hv3 hears no leader\n"
+	    "committed           yes\n"
+	    "index               44\n"
+	    "took                2363 us\n"
+	    "leader              hv1\n"
+	    "may fail            0\n");
+	assert_view("raft health", parsed("{'health': 'healthy', 'reasons': []}"), TABLE_PLAIN,
+	    "health              healthy\n"
+	    "because             -\n"
+	    "committed           -\n"
+	    "index               -\n"
+	    "took                -\n"
+	    "leader              -\n"
+	    "may fail            -\n");
+}
+
+static const char two_entries[] =
+    "{'schema': 'raft-log/1', 'entries': [{'index': 9, 'term': 2, 'size': 14, "
+    "'state': 'committed', 'result': -2, 'operation': {'text': 'vm_undefine vm=9'}}, "
+    "{'index': 10, 'term': 2, 'size': 0, 'state': 'uncommitted', 'result': null, "
+    "'operation': {'text': 'barrier'}}]}";
+
+static void entries_are_rows_and_more_of_them_have_no_heading(void **state)
+{
+	char *text = NULL;
+	size_t size;
+	assert_view("raft log", parsed(two_entries), TABLE_PLAIN,
+	    "INDEX  TERM  SIZE  STATE        RESULT  OPERATION\n"
+	    "    9     2    14  committed    ENOENT  vm_undefine vm=9\n"
+	    "   10     2     0  uncommitted  -       barrier\n");
+	FILE *out = open_memstream(&text, &size);
+	json_t *more = parsed(two_entries);
+	view_print_more("raft log", more, out);
+	fclose(out);
+	assert_string_equal(text, " 9  2  14  committed    ENOENT  vm_undefine vm=9\n"
+				  "10  2   0  uncommitted  -       barrier\n");
+	free(text);
+	json_decref(more);
+}
+
+static void hashes_name_who_differs(void **state)
+{
+	assert_view("raft hash",
+	    parsed("{'schema': 'raft-hash-cluster/1', 'index': 36, 'agree': false,"
+		   "'members': [{'id': 1, 'node': 'hv1', 'hash': '6a24f585e9ee2b0f',"
+		   "'state': 'same'}, {'id': 2, 'node': 'hv2', 'hash': '6a24f585e9ee2b10',"
+		   "'state': 'differs', 'diverged_at': 30}], 'exit_status': 1}"),
+	    TABLE_PLAIN,
+	    "index               36\n"
+	    "agree               no\n"
+	    "\n"
+	    "ID  NODE  HASH              STATE    DIFFERS SINCE  PROBLEM\n"
+	    " 1  hv1   6a24f585e9ee2b0f  same                 -  -\n"
+	    " 2  hv2   6a24f585e9ee2b10  differs             30  -\n");
+	assert_view("raft hash", parsed("{'schema': 'raft-hash/1', 'index': 36, 'hash': '6a'}"),
+	    TABLE_PLAIN,
+	    "index               36\n"
+	    "hash                6a\n"
+	    "differs since index -\n");
+}
+
+static void a_part_of_the_value_is_shown_as_it_is(void **state)
+{
+	assert_view("raft dump", parsed("{'path': 'vms/web1/state', 'value': 'start'}"),
+	    TABLE_PLAIN, "start\n");
+	assert_view("raft dump", parsed("{'path': 'primary', 'value': {'node': 1}}"), TABLE_PLAIN,
+	    "{\n  \"node\": 1\n}\n");
+	assert_view("raft dump", parsed("{'index': 7, 'path': null, 'value': {}}"), TABLE_PLAIN,
+	    "{\n  \"index\": 7,\n  \"path\": null,\n  \"value\": {}\n}\n");
+}
+
 static void what_has_no_view_says_its_message(void **state)
 {
 	assert_view("vm start", json_pack("{s:s}", "message", "web1: start, on hv1"), TABLE_PLAIN,
@@ -145,6 +329,12 @@ int main(void)
 	    cmocka_unit_test(a_cell_cannot_speak_to_the_terminal),
 	    cmocka_unit_test(numbers_stand_on_the_right_and_states_in_colour),
 	    cmocka_unit_test(status_says_it_in_a_screen),
+	    cmocka_unit_test(the_state_of_a_replica_is_a_page),
+	    cmocka_unit_test(every_member_is_a_row),
+	    cmocka_unit_test(health_says_why),
+	    cmocka_unit_test(entries_are_rows_and_more_of_them_have_no_heading),
+	    cmocka_unit_test(hashes_name_who_differs),
+	    cmocka_unit_test(a_part_of_the_value_is_shown_as_it_is),
 	    cmocka_unit_test(what_has_no_view_says_its_message),
 	    cmocka_unit_test(every_list_has_its_columns),
 	};
