@@ -251,8 +251,6 @@ void image_drop(struct image *image);
 /* There is a leader, and as far as we know it has just ceased to be one: call an election soon, the
  * voters one after another. */
 void election_leader_gone(struct replica *r);
-void election_resign(struct replica *r);
-void election_receive_resigned(struct replica *r, uint64_t from, const struct message *m);
 void election_forget_silent_leader(struct replica *r);
 void election_tick(struct replica *r);
 uint64_t election_timeout(const struct replica *r);

@@ -23,22 +23,6 @@ void election_leader_gone(struct replica *r)
 	r->campaign_ms = r->now_ms + 1 + CAMPAIGN_STEP_MS * rank_without(r, leader);
 }
 
-/* It hears nobody, or it would lead on; but others may hear it. Its lease is over: that is
- * shorter than the time-out after which it steps down. */
-void election_resign(struct replica *r)
-{
-	struct message m = {.kind = MESSAGE_resigned, .resigned = {.term = r->raft.current_term}};
-	for (unsigned i = 0; i < r->n_members; i++)
-		if (r->members[i].role == MEMBER_VOTER)
-			core_send(r, r->members[i].id, &m);
-}
-
-void election_receive_resigned(struct replica *r, uint64_t from, const struct message *m)
-{
-	if (core_leader(r) == from && r->raft.current_term == m->resigned.term)
-		election_leader_gone(r);
-}
-
 /* Whoever has heard of no leader for an election time-out may vote for another (thesis 4.2.3).
  * libraft has it wait until its own, random time-out is over too, so that an election had to wait
  * for the second of them. */

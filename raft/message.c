@@ -208,8 +208,6 @@ static bool valid(const struct message *m)
 		return term_valid(m->chunk.term) && chunk_valid(m);
 	case MESSAGE_chunk_ok:
 		return term_valid(m->chunk_ok.term) && number(m->chunk_ok.index);
-	case MESSAGE_resigned:
-		return term_valid(m->resigned.term);
 	case MESSAGE_committed:
 		return term_valid(m->committed.term) && m->committed.index > 0 &&
 		       place(m->committed.index, m->committed.index_term) &&

@@ -276,9 +276,6 @@ static void dispatch(struct replica *r, uint64_t from, const struct message *m)
 	case MESSAGE_read_ok:
 		reads_receive(r, from, m);
 		break;
-	case MESSAGE_resigned:
-		election_receive_resigned(r, from, m);
-		break;
 	case MESSAGE_propose:
 		proposals_receive(r, from, m);
 		break;

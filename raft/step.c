@@ -730,8 +730,6 @@ static void observe(struct replica *r)
 	if (leader != r->seen_leader)
 		r->leader_since_ms = r->now_ms;
 	bool moved = leader != r->seen_leader || term != r->seen_term;
-	if (role == REPLICA_FOLLOWER && r->seen_role == REPLICA_LEADER && term == r->seen_term)
-		election_resign(r);
 	r->ask_ms = r->now_ms + r->options.heartbeat_ms;
 	r->seen_term = term;
 	r->seen_leader = leader;

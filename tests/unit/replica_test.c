@@ -526,7 +526,7 @@ static void no_message_of_a_peer_brings_a_member_down(void **state)
 	write_some(leader, 1, 10);
 	for (unsigned i = 0; i < 200000; i++) {
 		struct node *n = &g->nodes[group_random(g, 3)];
-		uint8_t bytes[40] = {1, (uint8_t)(1 + group_random(g, 15))};
+		uint8_t bytes[40] = {1, (uint8_t)(1 + group_random(g, 14))};
 		size_t size = 2 + group_random(g, 38);
 		/* Small numbers: terms and indexes that could be. */
 		for (size_t j = 2; j < size; j++)

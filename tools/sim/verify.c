@@ -128,8 +128,6 @@ static struct statement statement_of(const struct message *m, uint64_t self, uin
 		return (struct statement){m->append.term, self};
 	case MESSAGE_committed:
 		return (struct statement){m->committed.term, self};
-	case MESSAGE_resigned:
-		return (struct statement){m->resigned.term, self};
 	case MESSAGE_ping:
 		return (struct statement){m->ping.term, self};
 	case MESSAGE_timeout_now:
