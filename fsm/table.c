@@ -55,6 +55,11 @@ uint32_t table_position(const struct table *t, const void *key)
 	return t->count;
 }
 
+bool table_ends_before(const struct table *t, const void *key)
+{
+	return !t->count || key_compare(t, t->items[t->count - 1], key) < 0;
+}
+
 void *table_find(const struct table *t, const void *key)
 {
 	uint32_t at = table_position(t, key);

@@ -27,6 +27,9 @@ void *table_find(const struct table *t, const void *key);
 /* Its place in items; count: there is no such object. */
 uint32_t table_position(const struct table *t, const void *key);
 
+/* Whether every key in it is less than this one. */
+bool table_ends_before(const struct table *t, const void *key);
+
 /* Insert an object that was made with must_alloc and has a key that is not in
  * the table; the table owns it. */
 void table_insert(struct table *t, void *object);

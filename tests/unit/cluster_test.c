@@ -555,6 +555,26 @@ static void a_snapshot_gives_back_the_very_value(void **state)
 	buffer_close(&second);
 }
 
+/* Its hash is a sum and does not know of an order. */
+static void a_snapshot_in_another_order_is_refused(void **state)
+{
+	struct buffer bytes = {0};
+	struct cluster other;
+	APPLY(fact, .key = "k1", .value = {(uint8_t *)strdup("v"), 1});
+	APPLY(fact, .key = "k2", .value = {(uint8_t *)strdup("v"), 1});
+	snapshot_encode(&c, &bytes);
+	uint8_t *first = memmem(bytes.data, bytes.size, "k1", 2);
+	uint8_t *second = memmem(bytes.data, bytes.size, "k2", 2);
+	assert_true(first && second);
+	first[1] = '2';
+	second[1] = '1';
+	cluster_init(&other);
+	assert_int_equal(snapshot_decode(&other, bytes.data, bytes.size, &err), -EBADMSG);
+	assert_non_null(strstr(err.text, "a bad fact"));
+	cluster_close(&other);
+	buffer_close(&bytes);
+}
+
 static void a_damaged_snapshot_is_refused_and_the_value_stays(void **state)
 {
 	struct buffer good = {0};
@@ -663,6 +683,7 @@ int main(void)
 	    TEST(a_client_s_operation_is_applied_once),
 	    TEST(a_refusal_is_repeated_as_it_was),
 	    TEST(a_snapshot_gives_back_the_very_value),
+	    TEST(a_snapshot_in_another_order_is_refused),
 	    TEST(a_damaged_snapshot_is_refused_and_the_value_stays),
 	    TEST(a_replica_that_differs_finds_it_out),
 	    TEST(maintenance_ends_by_itself),
