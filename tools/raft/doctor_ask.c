@@ -11,6 +11,8 @@
 #define LAG_ENTRIES 10000
 #define TAKEOVER_MS 30000
 #define BAD_MAX	    10
+#define WAITS_MS    2000
+#define SLOW_US	    10000
 
 static const struct advice {
 	const char *words, *severity, *next;
@@ -72,22 +74,44 @@ static void judge_status(struct doctor *d, const json_t *status)
 	}
 }
 
-static void judge_log(struct doctor *d, const json_t *log)
+static void judge_disk(struct doctor *d, const json_t *log)
 {
-	char text[640];
+	char text[256];
+	json_int_t p99_us = number_of(json_object_get(log, "write_us"), "p99");
 	json_int_t slow_ms = number_of(log, "write_ms_max"),
 		   election = number_of(log, "election_ms");
-	if (*text_of(log, "failure")) {
-		snprintf(text, sizeof(text), "the log has stopped: %s", text_of(log, "failure"));
-		doctor_say(d->findings, "critical", "log", text, "pvc raft verify");
+	const char *faster = "a faster disk for data_directory, or a longer pvc.raft.election_ms";
+	if (*text_of(log, "disk_error")) {
+		snprintf(text, sizeof(text), "a write failed: %.200s", text_of(log, "disk_error"));
+		doctor_say(
+		    d->findings, "critical", "disk", text, "df and dmesg: is it full, or ill?");
+	}
+	if (number_of(log, "write_waits_ms") > WAITS_MS) {
+		snprintf(text, sizeof(text),
+		    "a write has been under way for %" JSON_INTEGER_FORMAT " s: the disk hangs",
+		    number_of(log, "write_waits_ms") / 1000);
+		doctor_say(d->findings, "critical", "disk", text, "dmesg: is the disk ill?");
 	}
 	if (election && slow_ms * 2 > election) {
 		snprintf(text, sizeof(text),
 		    "a durable write took %" JSON_INTEGER_FORMAT
 		    " ms of late; an election is called after %" JSON_INTEGER_FORMAT " ms",
 		    slow_ms, election);
-		doctor_say(d->findings, "warning", "disk", text,
-		    "a faster disk for data_directory, or a longer pvc.raft.election_ms");
+		doctor_say(d->findings, "warning", "disk", text, faster);
+	} else if (p99_us > SLOW_US) {
+		snprintf(text, sizeof(text),
+		    "one durable write of a hundred takes %" JSON_INTEGER_FORMAT " ms or more",
+		    p99_us / 1000);
+		doctor_say(d->findings, "warning", "disk", text, faster);
+	}
+}
+
+static void judge_log(struct doctor *d, const json_t *log)
+{
+	char text[640];
+	if (*text_of(log, "failure")) {
+		snprintf(text, sizeof(text), "the log has stopped: %s", text_of(log, "failure"));
+		doctor_say(d->findings, "critical", "log", text, "pvc raft verify");
 	}
 	if (number_of(log, "bad_messages") > BAD_MAX) {
 		snprintf(text, sizeof(text),
@@ -98,32 +122,39 @@ static void judge_log(struct doctor *d, const json_t *log)
 	}
 }
 
-/* Only a leader knows of the others' progress; of others, both numbers are null. */
-static void judge_members(struct doctor *d, const json_t *members, const json_t *log)
+/* Only a leader knows how far the others are; of others, lag and heard_age_ms are null. */
+static void judge_member(struct doctor *d, const json_t *member)
+{
+	const char *name = text_of(member, "node"), *error = text_of(member, "error");
+	char text[512];
+	if (number_of(member, "heard_age_ms") > SILENT_MS) {
+		snprintf(text, sizeof(text),
+		    "%.64s (%s) was not heard by the leader for %" JSON_INTEGER_FORMAT " s%s%.200s",
+		    name, text_of(member, "role"), number_of(member, "heard_age_ms") / 1000,
+		    *error ? ": " : "", error);
+		doctor_say(d->findings, "warning", "members", text,
+		    "look at that machine; is it on the network?");
+	} else if (*error && json_is_false(json_object_get(member, "connected"))) {
+		snprintf(text, sizeof(text), "no connection with %.64s: %.200s", name, error);
+		doctor_say(d->findings, "warning", "members", text,
+		    "is pvcnoded running there? pvc raft doctor there");
+	} else if (number_of(member, "lag") > LAG_ENTRIES) {
+		snprintf(text, sizeof(text),
+		    "%.64s is %" JSON_INTEGER_FORMAT " entries behind the leader", name,
+		    number_of(member, "lag"));
+		doctor_say(d->findings, "warning", "members", text,
+		    "pvc raft doctor there: its disk or network is slow");
+	}
+}
+
+static void judge_members(struct doctor *d, const json_t *log)
 {
 	const json_t *member;
 	size_t i;
-	json_array_foreach(members, i, member)
+	json_array_foreach(json_object_get(log, "members"), i, member)
 	{
-		const json_t *match = json_object_get(member, "match_index");
-		json_int_t silent_ms = number_of(member, "heard_age_ms");
-		json_int_t lag = number_of(log, "last_index") - json_integer_value(match);
-		char text[256];
-		if (!json_is_integer(match) || number_of(member, "id") == number_of(log, "id"))
-			continue;
-		if (silent_ms > SILENT_MS) {
-			snprintf(text, sizeof(text),
-			    "%.64s (%s) was not heard by the leader for %" JSON_INTEGER_FORMAT " s",
-			    text_of(member, "node"), text_of(member, "role"), silent_ms / 1000);
-			doctor_say(d->findings, "warning", "members", text,
-			    "look at that machine; is it on the network?");
-		} else if (lag > LAG_ENTRIES) {
-			snprintf(text, sizeof(text),
-			    "%.64s is %" JSON_INTEGER_FORMAT " entries behind the leader",
-			    text_of(member, "node"), lag);
-			doctor_say(d->findings, "warning", "members", text,
-			    "pvc raft doctor there: its disk or network is slow");
-		}
+		if (number_of(member, "id") != number_of(log, "id"))
+			judge_member(d, member);
 	}
 }
 
@@ -169,19 +200,16 @@ void doctor_ask(struct doctor *d)
 	d->daemon = true;
 	json_t *status = ask(d, client, "status");
 	json_t *log = ask(d, client, "raft status");
-	json_t *members = log ? ask(d, client, "raft members") : NULL;
 	client_close(client);
 	if (status)
 		judge_status(d, status);
-	if (log)
+	if (log) {
 		judge_log(d, log);
-	/* A list, or with a schema around it. */
-	const json_t *list = json_object_get(members, "members");
-	if (members && log)
-		judge_members(d, list ? list : members, log);
+		judge_disk(d, log);
+	}
+	judge_members(d, log);
 	if (status)
 		know_node(d, status, log);
 	json_decref(status);
 	json_decref(log);
-	json_decref(members);
 }
