@@ -196,8 +196,10 @@ static size_t take_join_token(const char *text, struct buffer *out)
 /* passwd='...' of a graphics device, also with quotes that JSON has escaped. */
 static size_t take_password(const char *text, struct buffer *out)
 {
-	size_t quote = 7 + (text[6] == '=' && text[7] == '\\');
-	if (strncmp(text, "passwd=", 7) != 0 || !strchr("'\"", text[quote]) || !text[quote])
+	if (strncmp(text, "passwd=", 7) != 0)
+		return 0;
+	size_t quote = text[7] == '\\' ? 8 : 7;
+	if (text[quote] != '\'' && text[quote] != '"')
 		return 0;
 	const char *end = strchr(text + quote + 1, text[quote]);
 	buffer_append(out, text, quote + 1);
