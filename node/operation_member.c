@@ -83,7 +83,7 @@ void operation_cluster_member_list(struct operation_turn *turn)
 			"role",
 			member ? json_string(state_name(member_role_names, member->role))
 			       : json_null(),
-			"in_touch", (int)health_member_well(c, node->id), "daemon_state",
+			"in_touch", (int)preflight_in_touch(c, log, node->id), "daemon_state",
 			state_name(daemon_state_names, node->daemon_state), "coordinator_state",
 			state_name(coordinator_state_names, node->coordinator_state), "certificate",
 			json_text(node->incarnation)));

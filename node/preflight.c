@@ -16,16 +16,18 @@ static struct seat *seat_find(struct seats *seats, uint64_t id)
 	return NULL;
 }
 
-/* The leader hears every member; the others go by the keepalives in the value. */
-static bool in_touch(const struct cluster *c, const struct health_log *log, const struct seat *s)
+bool preflight_in_touch(const struct cluster *c, const struct health_log *log, uint64_t id)
 {
 	const struct replica_status *status = &log->status;
-	if (s->id == status->leader)
-		return true;
-	if (status->role != REPLICA_LEADER)
-		return health_member_well(c, s->id);
-	/* It hears itself now. */
-	return s->heard_ms && status->heard_ms <= s->heard_ms + MEMBERS_TOUCH_MS;
+	if (status->role != REPLICA_LEADER || id == status->leader)
+		return id == status->leader || health_member_well(c, id);
+	for (unsigned i = 0; i < log->members_count; i++) {
+		const struct replica_member *m = &log->members[i];
+		/* A leader hears itself now. */
+		if (m->id == id)
+			return m->heard_ms && status->heard_ms <= m->heard_ms + MEMBERS_TOUCH_MS;
+	}
+	return false;
 }
 
 static void seats_look(struct seats *seats, const struct cluster *c, const struct health_log *log)
@@ -35,7 +37,7 @@ static void seats_look(struct seats *seats, const struct cluster *c, const struc
 	for (unsigned i = 0; i < seats->n; i++) {
 		struct seat *s = &seats->items[i];
 		const struct node *node = cluster_node(c, (uint32_t)s->id);
-		s->live = in_touch(c, log, s);
+		s->live = preflight_in_touch(c, log, s->id);
 		s->gone = !s->live && node && node->daemon_state == DAEMON_FENCED;
 	}
 }
@@ -155,8 +157,8 @@ int preflight_judge(const struct preflight *p, struct err *err)
 	preflight_print(p, text);
 	if (p->leaderless)
 		return err_set(err, -EPERM,
-		    "this node hears no leader, and without one nothing can be agreed on: start the "
-		    "other voters, or, if they are lost for good, see pvc raft recover --help");
+		    "this node hears no leader, and without one nothing can be agreed on: start "
+		    "the other voters, or, if they are lost for good, see pvc raft recover --help");
 	if (!p->before.holds)
 		return err_set(err, -EPERM,
 		    "%s: with %u of %u voters in touch nothing can be agreed on: start the others, "

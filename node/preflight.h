@@ -44,6 +44,9 @@ struct preflight preflight_of(
 /* "voters 3 → 2, in touch 3 → 2, failure tolerance 1 → 0" */
 void preflight_print(const struct preflight *p, char text[PREFLIGHT_TEXT_MAX]);
 
+/* Is a node in touch? The leader knows whom it hears, the others go by the keepalives. */
+bool preflight_in_touch(const struct cluster *c, const struct health_log *log, uint64_t id);
+
 /* Nothing is left for the leader to do about the members, as far as is known here. */
 bool preflight_settled(const struct cluster *c, const struct health_log *log);
 

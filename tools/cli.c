@@ -367,10 +367,12 @@ static int ask(struct client **client, const struct cli *cli, struct operation_c
 		status = refused(&answer);
 	} else {
 		status = (int)json_integer_value(json_object_get(answer.result, "exit_status"));
-		/* With --wait the last word is what has come about. */
+		/* With --wait the last word is what has come about; what more than a message was
+		 * answered would not be said by it. */
+		bool more = json_object_size(answer.result) > 1;
 		if (call->follow && cli->format == CLI_JSON)
 			show_more(cli, call->operation->name, answer.result);
-		else if (!call->wait || cli->format == CLI_JSON)
+		else if (!call->wait || more || cli->format == CLI_JSON)
 			show(cli, call->operation->name, answer.result);
 		if (call->wait)
 			status = wait_and_say(client, cli, call);

@@ -360,7 +360,7 @@ class Cluster:
                 raise Failed(f"{node} says: {primary['state']}, {status['raft']['voters']} voters, "
                              f"{status['nodes']['run']} run, {status['health_messages']}")
             listed = node.ask("node list")
-            states = {one["coordinator_state"] for one in listed}
+            states = {one["coordinator_state"] for one in listed if one["mode"] == "coordinator"}
             if states - {"primary", "secondary"} or \
                     any(one["keepalive_age_ms"] is None for one in listed):
                 raise Failed(f"{node} says of coordinators: {states}, or did not hear of all yet")
@@ -398,6 +398,7 @@ def settings(node, names, more):
     return f"""\
 pvc:
   node: {node.name}
+  mode: {more.get("mode", "node")}
   functions: {{enable_storage: no, enable_api: no}}
   cluster:
     name: {more.get("cluster", "lab")}

@@ -10,7 +10,8 @@ from cluster import Cluster, Machine, Node, alive, family, settings, wait_for
 class Loopback:
     """A cluster without any namespace: of so many nodes, and names for some more."""
 
-    def __init__(self, count=3, spare=0):
+    def __init__(self, count=3, spare=0, witnesses=()):
+        self.witnesses = witnesses
         self.directory = tempfile.mkdtemp(prefix="pvc-crash.")
         self.names = [f"node{number}" for number in range(1, count + spare + 1)]
         self.cluster = Cluster([self.make_node(number) for number in range(1, count + 1)])
@@ -21,7 +22,9 @@ class Loopback:
         directory = f"{self.directory}/{name}"
         node = Node(directory, name, Machine(kinds=()),
                     f"127.{pid // 250 % 250 + 1}.{pid % 250 + 1}.{number}")
-        node.configure(settings(node, self.names, {
+        coordinators = [one for i, one in enumerate(self.names, 1) if i not in self.witnesses]
+        node.configure(settings(node, coordinators, {
+            "mode": "witness" if number in self.witnesses else "node",
             "hypervisor": f"{{driver: sim, uri: {directory}/vms}}"}))
         return node
 
