@@ -130,6 +130,8 @@ static void the_leader_goes_by_whom_it_hears(void **state)
 	assert_says(LOOK("cV cV cV-", REMOVE, .node = 3),
 	    "voters 3 → 2, in touch 2 → 2, failure tolerance 0 → 0");
 	assert_passes(LOOK("cV cVf cV cV cV", REMOVE, .node = 2));
+	assert_says(LOOK("cV cVk cVk", REMOVE, .node = 3),
+	    "voters 3 → 2, in touch 3 → 2, failure tolerance 1 → 0");
 	asked = REPLICA_FOLLOWER;
 }
 

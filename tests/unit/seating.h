@@ -1,8 +1,8 @@
 /* A cluster in a line, for tests of who votes: a word for each node, from id 1 on.
  *
  * c coordinator, h hypervisor, w witness, x no node of the value; then V voter, S stand-by,
- * nothing: no member; then - silent for a moment, ! for good, f silent and fenced, * leads (else
- * node 1). Only tests/unit/ includes it; each test that does has a cluster of its own. */
+ * nothing: no member; then - silent for a moment, ! for good, f silent and fenced, F
+ * fenced and heard, k heard and its keepalives far apart, * leads (else node 1). Only tests/unit/ includes it; each test that does has a cluster of its own. */
 #ifndef TESTS_UNIT_SEATING_H
 #define TESTS_UNIT_SEATING_H
 
@@ -27,10 +27,10 @@ static inline void seating_add_node(uint32_t id, const char *word)
 	node->mode = *word == 'c'   ? NODE_COORDINATOR
 		     : *word == 'w' ? NODE_WITNESS
 				    : NODE_HYPERVISOR;
-	node->daemon_state = strchr(word, 'f') ? DAEMON_FENCED : DAEMON_RUN;
-	node->seen_ms = c.settings.time_ms - (strchr(word, '!')	       ? SEATING_REPLACE_MS
-						 : strpbrk(word, "-f") ? 6000
-								       : 500);
+	node->daemon_state = strpbrk(word, "fF") ? DAEMON_FENCED : DAEMON_RUN;
+	node->seen_ms = c.settings.time_ms - (strchr(word, '!')		? SEATING_REPLACE_MS
+						 : strpbrk(word, "-fk") ? 6000
+									: 500);
 	node->last.items = must_alloc(sizeof(*node->last.items));
 	node->last.count = 1;
 	snprintf(node->name, sizeof(node->name), "hv%u", id);
