@@ -5,8 +5,10 @@
  * which node of the value this machine is to be, it gets a certificate of a new authority, and
  * it is alone; what is left of the old cluster cannot speak to it.
  *
- * The term is far beyond the file's, in the log as well as in what was voted: members that were
- * not restored may have entries of the same indexes, and must never be taken for further on. */
+ * The term is the first of the generation (replica.h) after the file's, in the log as well as in
+ * what was voted: members that were not restored may have entries of the same indexes, and must
+ * never be taken for further on. It goes by the file alone, so that all who are restored from it
+ * have the same. */
 #include <errno.h>
 #include <inttypes.h>
 #include <semaphore.h>
@@ -18,12 +20,11 @@
 #include "fsm/refound.h"
 #include "fsm/snapshot.h"
 #include "node/json.h"
+#include "raft/replica.h"
 #include "raft/wal.h"
 #include "tools/cli.h"
 #include "tools/raft/image.h"
 #include "tools/raft/source.h"
-
-#define TERM_GAP (1u << 20)
 
 struct restore {
 	const struct raft_call *call;
@@ -267,7 +268,7 @@ static int write_value(struct restore *r, struct err *err)
 	struct disk_snapshot s = r->image.file.snapshot;
 	snapshot_encode(&r->image.cluster, &value);
 	configuration_encode(&r->members, &members);
-	s.term += TERM_GAP;
+	s.term = (s.term / REPLICA_GENERATION + 1) * REPLICA_GENERATION;
 	s.configuration_index = s.index;
 	s.configuration = members.data;
 	s.configuration_size = members.size;
