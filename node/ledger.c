@@ -210,9 +210,11 @@ static int make_replica(struct ledger *l, const struct disk_state *state, struct
 	wal_forget_state(l->wal);
 	if (l->replica)
 		return 0;
-	/* One of a newer version is as it should be: it is we who are too old. */
+	/* One of another version is as it should be: it is we who are not of its age. */
 	if (l->restored == -ENOTSUP)
-		return err_set(err, -ENOTSUP, "%s: %s", l->directory, l->restore_err.text);
+		return err_set(err, -ENOTSUP,
+		    "%s: %s; nothing was changed: start the version of pvc that wrote it",
+		    l->directory, l->restore_err.text);
 	return -EBADMSG;
 }
 

@@ -283,17 +283,15 @@ static void a_log_without_a_term_has_lost_its_vote(void **state)
 	assert_null(ledger);
 }
 
-static void a_log_of_a_newer_schema_is_not_a_damaged_one(void **state)
+/* A log that begins with this value. */
+static void found_with_snapshot(const struct buffer *snapshot)
 {
 	struct err err;
-	struct buffer snapshot = {0};
 	struct wal *wal;
 	struct disk_state disk_state;
 	struct buffer configuration = {0};
 	struct wal_options options = {.directory = directory};
 	found();
-	value.settings.schema = 1000;
-	snapshot_encode(&value, &snapshot);
 	assert_int_equal(wal_open(&wal, &options, &disk_state, &err), 0);
 	wal_forget_state(wal);
 	assert_int_equal(replica_first_entry(1, "a:1", &configuration), 0);
@@ -303,16 +301,44 @@ static void a_log_of_a_newer_schema_is_not_a_damaged_one(void **state)
 	    .configuration_index = 1,
 	    .configuration = configuration.data,
 	    .configuration_size = configuration.size,
-	    .data = snapshot.data,
-	    .size = snapshot.size};
+	    .data = snapshot->data,
+	    .size = snapshot->size};
 	request.snapshot.keep_from = 2;
 	struct disk disk = wal_disk(wal);
 	disk.submit(disk.data, &request);
 	wal_close(wal);
 	buffer_close(&configuration);
+}
+
+static void a_log_of_a_newer_schema_is_not_a_damaged_one(void **state)
+{
+	struct err err;
+	struct buffer snapshot = {0};
+	value.settings.schema = 1000;
+	snapshot_encode(&value, &snapshot);
+	found_with_snapshot(&snapshot);
 	buffer_close(&snapshot);
 	assert_int_equal(open_ledger(&err), -ENOTSUP);
 	assert_non_null(strstr(err.text, "schema 1000"));
+}
+
+static void a_log_of_another_format_is_not_a_damaged_one(void **state)
+{
+	const uint8_t formats[] = {SNAPSHOT_FORMAT - 1, SNAPSHOT_FORMAT + 1};
+	for (unsigned i = 0; i < sizeof(formats); i++) {
+		struct err err;
+		struct buffer snapshot = {0};
+		/* What follows the format may be anything. */
+		snapshot_encode(&value, &snapshot);
+		snapshot.data[8] = formats[i];
+		snapshot.size -= 2;
+		found_with_snapshot(&snapshot);
+		buffer_close(&snapshot);
+		assert_int_equal(open_ledger(&err), -ENOTSUP);
+		assert_non_null(strstr(err.text, "start the version of pvc that wrote it"));
+		remove_directory();
+		assert_int_equal(mkdir(directory, 0700), 0);
+	}
 }
 
 static int program_says(struct command *command)
@@ -363,6 +389,7 @@ int main(void)
 	    TEST(a_log_that_was_emptied_is_not_opened_again),
 	    TEST(a_log_without_a_term_has_lost_its_vote),
 	    TEST(a_log_of_a_newer_schema_is_not_a_damaged_one),
+	    TEST(a_log_of_another_format_is_not_a_damaged_one),
 	    TEST(programs_speak_for_people_and_not_for_nodes),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
