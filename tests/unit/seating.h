@@ -1,8 +1,9 @@
 /* A cluster in a line, for tests of who votes: a word for each node, from id 1 on.
  *
  * c coordinator, h hypervisor, w witness, x no node of the value; then V voter, S stand-by,
- * nothing: no member; then - silent for a moment, ! for good, f silent and fenced, F
- * fenced and heard, k heard and its keepalives far apart, * leads (else node 1). Only tests/unit/ includes it; each test that does has a cluster of its own. */
+ * nothing: no member; then - silent for a moment, ! for good, f silent and fenced, F fenced and
+ * heard, k heard and its keepalives far apart, * leads (else node 1), @ has the address of the
+ * one before it. Only tests/unit/ includes it; each test that does has a cluster of its own. */
 #ifndef TESTS_UNIT_SEATING_H
 #define TESTS_UNIT_SEATING_H
 
