@@ -31,17 +31,13 @@ static const struct note *note_at(const struct journal *j, uint64_t number)
 	return &j->notes[number % JOURNAL_LENGTH];
 }
 
-/* The log is read again from an older entry when it is opened again: what was noted then is
- * noted anew. */
-static void forget_from(struct journal *j, uint64_t index)
+void journal_restart(struct journal *j)
 {
-	while (j->noted && note_at(j, j->noted - 1)->index > index)
-		j->noted--;
+	j->noted = 0;
 }
 
 void journal_note(struct journal *j, uint64_t index, int result)
 {
-	forget_from(j, index);
 	const struct note *before = j->noted ? note_at(j, j->noted - 1) : NULL;
 	uint32_t n = before && before->index == index ? before->n + 1 : 0;
 	j->notes[j->noted++ % JOURNAL_LENGTH] =

@@ -12,6 +12,9 @@ struct journal; /* about 256 KiB, touched as it fills */
 struct journal *journal_new(void);
 void journal_free(struct journal *j);
 
+/* Forget all: the log is applied anew. */
+void journal_restart(struct journal *j);
+
 /* To be called for each operation applied, in order. index is of the log's entry: several
  * operations may share one. */
 void journal_note(struct journal *j, uint64_t index, int result);

@@ -205,6 +205,8 @@ static int make_replica(struct ledger *l, const struct disk_state *state, struct
 	identity_random(&options.seed, sizeof(options.seed));
 	cluster_close(l->options.cluster);
 	cluster_init(l->options.cluster);
+	if (l->options.journal)
+		journal_restart(l->options.journal);
 	l->restored = 0;
 	l->replica = replica_new(&options, &ports, state, now_ms(), err);
 	wal_forget_state(l->wal);

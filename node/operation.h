@@ -74,7 +74,7 @@ struct operation {
 	uint64_t waits_ms; /* waited for without --wait, by default that long; 0: it is not */
 	bool members; /* may be asked by other members too, though it changes something */
 	/* What the exit status of the command line says, where that is not "0 done, 1 refused or
-	 * failed": the answer's "exit_status" is it. */
+	 * failed, 2 usage": the answer's "exit_status" is it. */
 	const char *exits;
 };
 

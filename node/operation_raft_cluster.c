@@ -28,19 +28,29 @@ static json_t *rows_of(const struct gather *g)
 	return rows;
 }
 
-/* Ask all members this; arguments are taken over. */
-static void ask_members(struct operation_turn *turn, const char *operation, json_t *arguments,
-    void (*done)(void *data, struct gather *gather))
+struct question {
+	const char *operation;
+	json_t *arguments; /* taken over */
+	void (*done)(void *data, struct gather *gather);
+};
+
+/* Those in g, which is taken over. */
+static void ask(struct operation_turn *turn, struct gather *g, const struct question *question)
 {
 	struct operation_call call;
-	struct gather *g = gather_new(turn->context);
-	int result = operation_read(operation, arguments, &call, NULL);
-	json_decref(arguments);
+	int result = operation_read(question->operation, question->arguments, &call, NULL);
+	json_decref(question->arguments);
 	if (result)
 		abort();
-	gather_add_members(g);
-	gather_ask(g, &call, done, turn);
+	gather_ask(g, &call, question->done, turn);
 	operation_call_close(&call);
+}
+
+static void ask_members(struct operation_turn *turn, const struct question *question)
+{
+	struct gather *g = gather_new(turn->context);
+	gather_add_members(g);
+	ask(turn, g, question);
 }
 
 /* Status. */
@@ -57,7 +67,8 @@ static void status_gathered(void *data, struct gather *g)
 void operation_raft_status(struct operation_turn *turn)
 {
 	if (argument_given(turn->arguments, "cluster"))
-		ask_members(turn, "raft status", json_object(), status_gathered);
+		ask_members(
+		    turn, &(struct question){"raft status", json_object(), status_gathered});
 	else
 		turn_answer(turn, raft_status_json(turn->context));
 }
@@ -94,40 +105,67 @@ static void hash_here(struct operation_turn *turn)
 			      diverged ? json_u64(diverged) : json_null()));
 }
 
+/* Rows of members that were not asked again go where their ids belong. */
+static void merge_rows(json_t *rows, json_t *others)
+{
+	size_t i;
+	json_t *row;
+	json_array_foreach(others, i, row)
+	{
+		json_int_t id = json_integer_value(json_object_get(row, "id"));
+		size_t at = 0;
+		while (at < json_array_size(rows) &&
+		       json_integer_value(json_object_get(json_array_get(rows, at), "id")) < id)
+			at++;
+		json_array_insert(rows, at, row);
+	}
+}
+
 static void hashes_gathered(void *data, struct gather *g)
 {
 	struct operation_turn *turn = data;
 	json_t *rows = rows_of(g);
 	gather_free(g);
+	merge_rows(rows, turn->facts);
 	turn_answer(turn, raft_hash_judge(rows, turn->index));
 }
 
-static void hashes_ask(struct operation_turn *turn, uint64_t index)
+static struct question hash_question(struct operation_turn *turn, uint64_t index)
 {
 	turn->index = index;
-	ask_members(
-	    turn, "raft hash", json_pack("{s:o}", "index", json_u64(index)), hashes_gathered);
+	return (struct question){
+	    "raft hash", json_pack("{s:o}", "index", json_u64(index)), hashes_gathered};
 }
 
+/* Who did not answer is not waited for again. */
 static void newest_gathered(void *data, struct gather *g)
 {
 	struct operation_turn *turn = data;
 	json_t *rows = rows_of(g);
+	struct gather *again = gather_new(turn->context);
+	struct question question = hash_question(turn, raft_hash_common(rows));
+	turn->facts = json_array();
+	for (unsigned i = 0; i < g->count; i++)
+		if (g->answers[i].result)
+			gather_add(again, g->answers[i].node);
+		else
+			json_array_append(turn->facts, json_array_get(rows, i));
 	gather_free(g);
-	uint64_t index = raft_hash_common(rows);
 	json_decref(rows);
-	hashes_ask(turn, index);
+	ask(turn, again, &question);
 }
 
 void operation_raft_hash(struct operation_turn *turn)
 {
-	bool cluster = argument_given(turn->arguments, "cluster");
-	if (!cluster)
+	bool given = argument_given(turn->arguments, "index");
+	struct question question = {"raft hash", NULL, newest_gathered};
+	if (!argument_given(turn->arguments, "cluster")) {
 		hash_here(turn);
-	else if (argument_given(turn->arguments, "index"))
-		hashes_ask(turn, argument_number(turn->arguments, "index"));
-	else
-		ask_members(turn, "raft hash", json_object(), newest_gathered);
+		return;
+	}
+	if (given)
+		question = hash_question(turn, argument_number(turn->arguments, "index"));
+	ask_members(turn, &question);
 }
 
 /* Health: an entry is committed, and then everybody is asked. */
@@ -164,7 +202,7 @@ static void probed(void *data, int result, uint64_t index, const struct err *err
 		turn_say(turn, "it was not in time");
 	else if (result < 0)
 		turn_say(turn, "%s", err && *err->text ? err->text : strerror(-result));
-	ask_members(turn, "raft status", json_object(), health_gathered);
+	ask_members(turn, &(struct question){"raft status", json_object(), health_gathered});
 }
 
 void operation_raft_health(struct operation_turn *turn)

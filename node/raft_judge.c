@@ -213,13 +213,12 @@ json_t *raft_health_judge(const struct raft_probe *probe, json_t *rows)
 	int verdict = json_array_size(reasons) ? EXIT_DEGRADED : EXIT_HEALTHY;
 	if (probe->status)
 		verdict = EXIT_NO_QUORUM;
-	json_t *json = json_pack("{s:s, s:s, s:b, s:o, s:o, s:o, s:o, s:o, s:i}", "schema",
+	json_t *json = json_pack("{s:s, s:s, s:b, s:o, s:o, s:o, s:O?, s:o, s:i}", "schema",
 	    "raft-health/1", "health", names[verdict], "committed", (int)!probe->status, "index",
 	    probe->status ? json_null() : json_u64(probe->index), "took_us",
 	    json_u64(probe->took_us), "leader", leader ? json_text(name_of(leader)) : json_null(),
-	    "failure_tolerance",
-	    leader ? json_incref(json_object_get(leader, "failure_tolerance")) : json_null(),
-	    "reasons", reasons, "exit_status", verdict);
+	    "failure_tolerance", json_object_get(leader, "failure_tolerance"), "reasons", reasons,
+	    "exit_status", verdict);
 	json_decref(rows);
 	return json;
 }

@@ -186,8 +186,8 @@ int help_print(const char *const *words, unsigned n, FILE *out)
 	}
 	if (operation_match(words, n, &found)) {
 		help_operation(found, out);
-		fprintf(out, "\nExit status: %s, 2 usage, 3 the daemon cannot be reached.\n",
-		    found->exits ? found->exits : "0 done, 1 refused or failed");
+		fprintf(out, "\nExit status: %s, 3 the daemon cannot be reached.\n",
+		    found->exits ? found->exits : "0 done, 1 refused or failed, 2 usage");
 		return 0;
 	}
 	for (const struct applet *a = applets; a->words; a++) {

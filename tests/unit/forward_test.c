@@ -31,6 +31,16 @@ static uint64_t now(void *data)
 	return clock_ms;
 }
 
+static struct replica *no_replica(void *data)
+{
+	return NULL;
+}
+
+static const char *no_trouble(void *data)
+{
+	return "";
+}
+
 static void keep(void *data, uint64_t to, const uint8_t *bytes, size_t size)
 {
 	struct wire *wire = data;
@@ -62,9 +72,14 @@ static int open_sides(void **state)
 {
 	clock_ms = 1000;
 	answers = 0;
+	status = 0;
 	cluster_init(&value);
 	for (unsigned i = 1; i <= 2; i++) {
-		contexts[i] = (struct context){.id = i, .cluster = &value, .now_ms = now};
+		contexts[i] = (struct context){.id = i,
+		    .cluster = &value,
+		    .now_ms = now,
+		    .replica = no_replica,
+		    .trouble = no_trouble};
 		struct forward_options options = {
 		    .context = &contexts[i], .send = keep, .data = &wires[i]};
 		sides[i] = forward_new(&options);
@@ -108,6 +123,32 @@ static void what_changes_something_is_refused(void **state)
 	deliver(1);
 	deliver(2);
 	assert_int_equal(status, -EPERM);
+}
+
+/* It has no log here to change: that it was tried is enough. */
+static void what_members_may_ask_of_each_other_is_tried(void **state)
+{
+	struct operation_call call = {.operation = operation_named("raft transfer")};
+	assert_true(call.operation->access != ACCESS_READ);
+	call.arguments = json_pack("{s:s}", "node", "hv2");
+	forward_ask(sides[1], 2, &call, done, NULL);
+	json_decref(call.arguments);
+	deliver(1);
+	deliver(2);
+	assert_int_equal(status, -EIO);
+}
+
+static void a_question_may_have_a_deadline_of_its_own(void **state)
+{
+	struct operation_call call = {.operation = operation_named("vm list"), .answer_ms = 700};
+	call.arguments = json_object();
+	forward_ask(sides[1], 2, &call, done, NULL);
+	json_decref(call.arguments);
+	assert_int_equal(forward_turn(sides[1], clock_ms), clock_ms + 700);
+	forward_turn(sides[1], clock_ms + 699);
+	assert_int_equal(answers, 0);
+	forward_turn(sides[1], clock_ms + 700);
+	assert_int_equal(status, -ETIMEDOUT);
 }
 
 static void an_answer_that_does_not_come_is_given_up(void **state)
@@ -187,6 +228,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    TEST(what_may_be_read_is_answered),
 	    TEST(what_changes_something_is_refused),
+	    TEST(what_members_may_ask_of_each_other_is_tried),
+	    TEST(a_question_may_have_a_deadline_of_its_own),
 	    TEST(an_answer_that_does_not_come_is_given_up),
 	    TEST(only_the_node_that_was_asked_can_answer),
 	    TEST(too_many_questions_are_refused_at_once),

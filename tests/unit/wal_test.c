@@ -273,6 +273,22 @@ static void appends_that_wait_share_one_sync(void **state)
 	bench_close(&b);
 }
 
+static void what_is_free_is_looked_up_by_the_writer(void **state)
+{
+	struct bench b;
+	struct wal_status status = {0};
+	bench_init(&b);
+	bench_open(&b);
+	/* It does so when it has nothing to do, too: nobody has written anything. */
+	for (unsigned i = 0; i < 2000 && !status.free_ms; i++) {
+		usleep(5000);
+		wal_status(b.wal, &status);
+	}
+	assert_true(status.free_ms > 0);
+	assert_true(status.free_bytes > 0);
+	bench_close(&b);
+}
+
 static void a_directory_in_use_is_not_opened_again(void **state)
 {
 	struct bench b;
@@ -334,6 +350,7 @@ int main(void)
 	    cmocka_unit_test(a_snapshot_installed_replaces_the_whole_log),
 	    cmocka_unit_test(a_snapshot_that_contradicts_the_log_is_refused),
 	    cmocka_unit_test(appends_that_wait_share_one_sync),
+	    cmocka_unit_test(what_is_free_is_looked_up_by_the_writer),
 	    cmocka_unit_test(a_directory_in_use_is_not_opened_again),
 	    cmocka_unit_test(a_directory_set_aside_makes_room_for_a_new_one),
 	    cmocka_unit_test(random_requests_come_back_as_a_model_says),
