@@ -213,6 +213,21 @@ static void propose_fact(const char *key)
 	ledger_turn(ledger, now_ms());
 }
 
+static void a_probe_is_committed_and_changes_nothing(void **state)
+{
+	struct command probe = {.number = COMMAND_probe, .probe = {.node = 1}};
+	open_founded();
+	propose_fact("a");
+	await(answered);
+	answers = 0;
+	uint64_t index = value.index, hash = value.hash;
+	ledger_propose(ledger, &probe, DEADLINE_MS, proposed, NULL);
+	await(answered);
+	assert_int_equal(answer, 0);
+	assert_true(value.index > index);
+	assert_true(value.hash == hash);
+}
+
 static void closing_waits_for_what_the_disk_has_and_answers_everybody(void **state)
 {
 	open_founded();
@@ -383,6 +398,7 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 	const struct CMUnitTest tests[] = {
+	    TEST(a_probe_is_committed_and_changes_nothing),
 	    TEST(closing_waits_for_what_the_disk_has_and_answers_everybody),
 	    TEST(a_log_that_cannot_be_written_is_closed_says_why_and_opens_again),
 	    TEST(closing_while_it_is_opened_again_is_an_end),
