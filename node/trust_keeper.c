@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "fsm/authority.h"
+#include "fsm/history.h"
 #include "node/log.h"
 #include "node/trust_sign.h"
 #include "node/trust_wire.h"
@@ -477,6 +478,9 @@ static void lead(struct keeper *k, const struct trust_step *s)
 	struct command command = {.number = COMMAND_authority_made};
 	struct command_authority_made *made = &command.authority_made;
 	struct buffer pem = {0};
+	/* Nobody is led by a value that is not the others'. */
+	if (history_diverged_at(context->cluster))
+		return;
 	if (s->duty == TRUST_MAKE) {
 		make_authority(k);
 		return;
