@@ -17,6 +17,8 @@
 #define RETRY_MAX_MS	 1000
 #define QUEUE_MAX	 (32u << 20)
 #define USER_TIMEOUT_MS	 2000
+#define REFRESH_EVERY_MS 200
+#define ANEW_MS		 30000
 
 static void living_gone(struct peers *p)
 {
@@ -321,6 +323,7 @@ static struct link *link_start(struct peers *p, enum link_kind kind, int fd)
 	}
 	l->peers = p;
 	l->kind = kind;
+	l->generation = p->generation;
 	p->living++;
 	return l;
 }
@@ -498,6 +501,70 @@ void peers_given_out(struct peers *p, uint64_t next_id)
 	p->next_id = next_id;
 }
 
+static bool authority_trusted(const struct peers *p, const char *fingerprint)
+{
+	for (unsigned i = 0; i < p->n_trusted; i++)
+		if (strcmp(p->trusted[i].fingerprint, fingerprint) == 0)
+			return true;
+	return false;
+}
+
+static bool link_trusted(const struct link *l)
+{
+	char fingerprint[IDENTITY_HEX_SIZE];
+	return tls_authority(l->channel.tls, fingerprint) == 0 &&
+	       authority_trusted(l->peers, fingerprint);
+}
+
+/* Dial one member anew whose connection is from before; true: there was one. */
+static bool refresh_one(struct peers *p)
+{
+	for (unsigned i = 0; i < p->n_members; i++) {
+		struct member *m = p->members[i];
+		struct link *out = m->out;
+		if (!out || !out->welcomed_ms || out->generation >= p->anew_since)
+			continue;
+		/* What is queued would be lost with it: rather a moment later. */
+		if (channel_queued(&out->channel) > 0 && uv_now(p->loop) < p->anew_until_ms)
+			continue;
+		link_close(out, CHANNEL_SAY_DONE);
+		uv_timer_start(&m->timer, on_dial, 0, 0);
+		return true;
+	}
+	return false;
+}
+
+static void on_refresh(uv_timer_t *timer)
+{
+	struct peers *p = timer->data;
+	peers_flush(p);
+	if (refresh_one(p) || uv_now(p->loop) < p->anew_until_ms)
+		return;
+	uv_timer_stop(timer);
+	for (unsigned i = 0; i < p->n_members; i++) {
+		struct link *in = p->members[i]->in;
+		if (in && !link_trusted(in))
+			link_close(in, CHANNEL_SAY_DONE);
+	}
+}
+
+/* Take note of whom the files trust; of one that they do not any more, its connections end. */
+static void trust_take(struct peers *p, const struct identity_files *files)
+{
+	struct identity_authority before[IDENTITY_AUTHORITIES_MAX];
+	unsigned n = p->n_trusted;
+	memcpy(before, p->trusted, sizeof(before));
+	p->n_trusted = identity_authorities(files, p->trusted);
+	p->generation++;
+	for (unsigned i = 0; i < n; i++) {
+		if (authority_trusted(p, before[i].fingerprint))
+			continue;
+		p->anew_since = p->generation;
+		p->anew_until_ms = uv_now(p->loop) + p->anew_ms;
+		uv_timer_start(&p->refresher, on_refresh, REFRESH_EVERY_MS, REFRESH_EVERY_MS);
+	}
+}
+
 int peers_identity(struct peers *p, const struct identity_files *files, struct err *err)
 {
 	struct identity identity;
@@ -511,6 +578,7 @@ int peers_identity(struct peers *p, const struct identity_files *files, struct e
 		return -EPROTO;
 	tls_context_free(p->tls);
 	p->tls = tls;
+	trust_take(p, files);
 	return 0;
 }
 
@@ -620,6 +688,7 @@ int peers_open(struct peers **peers, const struct peers_options *options, struct
 	p->queue_max = options->queue_max ? options->queue_max : QUEUE_MAX;
 	p->user_timeout_ms = options->user_timeout_ms ? options->user_timeout_ms : USER_TIMEOUT_MS;
 	p->handshake_ms = options->handshake_ms ? options->handshake_ms : HANDSHAKE_MS;
+	p->anew_ms = options->anew_ms ? options->anew_ms : ANEW_MS;
 	p->strangers.since_ms = uv_now(p->loop);
 	int rv = identity_check(options->files, &p->identity, err);
 	if (rv == 0 && !(p->tls = tls_context_new(options->files, err)))
@@ -631,11 +700,13 @@ int peers_open(struct peers **peers, const struct peers_options *options, struct
 		free(p);
 		return rv;
 	}
-	p->flusher.data = p->awake.data = p;
+	p->flusher.data = p->awake.data = p->refresher.data = p;
+	p->n_trusted = identity_authorities(options->files, p->trusted);
+	uv_timer_init(p->loop, &p->refresher);
 	uv_prepare_init(p->loop, &p->flusher);
 	uv_idle_init(p->loop, &p->awake);
 	uv_prepare_start(&p->flusher, on_flusher);
-	p->living = 3;
+	p->living = 4;
 	*peers = p;
 	return 0;
 }
@@ -662,6 +733,7 @@ void peers_close(struct peers *p, void (*done)(void *data), void *data)
 	listener_close(&p->listener);
 	uv_close((uv_handle_t *)&p->flusher, handle_gone);
 	uv_close((uv_handle_t *)&p->awake, handle_gone);
+	uv_close((uv_handle_t *)&p->refresher, handle_gone);
 }
 
 /* --- Status --- */

@@ -55,6 +55,8 @@ struct peers_options {
 					       a few election time-outs. 0: 2000 */
 	unsigned handshake_ms; /* how long somebody may take to say who they are;
 					       0: 5000 */
+	unsigned anew_ms; /* how long members have to dial anew once a CA is trusted no more;
+					       0: 30000 */
 	size_t queue_max; /* bytes waiting for one member; 0: 32 MiB */
 	struct peers_handlers handlers;
 };
@@ -69,8 +71,10 @@ int peers_open(struct peers **peers, const struct peers_options *options, struct
 void peers_close(struct peers *peers, void (*done)(void *data), void *data);
 
 /* From now on we are these files: new connections show the new certificate and trust the new
- * authorities, the standing ones go on. The id stays. Returns 0, or -errno with err and all is
- * as it was. */
+ * authorities, the standing ones go on. The id stays. Of an authority that is trusted no more
+ * nothing is left in the end: what stands from before is made anew, one connection after another,
+ * and what members did not make anew themselves is closed after anew_ms. Returns 0, or
+ * -errno with err and all is as it was. */
 int peers_identity(struct peers *peers, const struct identity_files *files, struct err *err);
 
 struct peers_member {

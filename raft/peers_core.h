@@ -22,6 +22,7 @@ struct link { /* freed when its channel is gone */
 	enum link_kind kind;
 	struct member *member; /* DIALLED, MEMBER; NULL once it lost its place there */
 	uint64_t guest; /* GUEST */
+	unsigned generation; /* of the identity that it began with */
 	uint64_t welcomed_ms; /* DIALLED: when the other side took us in; 0: not yet */
 	char address[ENDPOINT_SIZE]; /* of the other side, in numbers */
 };
@@ -48,8 +49,14 @@ struct peers {
 	struct peers_handlers handlers;
 	struct identity identity;
 	struct tls_context *tls;
+	/* What we are and trust now, and since which generation of it a CA is trusted no more:
+	 * connections from before that are made anew, one after another. */
+	struct identity_authority trusted[IDENTITY_AUTHORITIES_MAX];
+	unsigned n_trusted, generation, anew_since;
+	uint64_t anew_until_ms; /* then those are closed that the others did not make anew */
+	uv_timer_t refresher;
 	uint64_t next_id; /* no id from this on was ever given out; 0: not known */
-	unsigned user_timeout_ms, handshake_ms;
+	unsigned user_timeout_ms, handshake_ms, anew_ms;
 	size_t queue_max;
 	struct listener listener;
 	uv_prepare_t flusher;

@@ -116,19 +116,24 @@ static int protocol_choose(SSL *ssl, const unsigned char **out, unsigned char *o
 	return SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
+static int certificate_print(X509 *certificate, char fingerprint[IDENTITY_HEX_SIZE])
+{
+	unsigned char *der = NULL;
+	int size = i2d_X509(certificate, &der);
+	if (size <= 0)
+		return -EPROTO;
+	identity_sha256_hex(der, (size_t)size, fingerprint);
+	OPENSSL_free(der);
+	return 0;
+}
+
 static X509 *pinned_find(X509_STORE_CTX *store, const char *fingerprint)
 {
 	STACK_OF(X509) *shown = X509_STORE_CTX_get0_untrusted(store);
 	for (int i = 0; i < sk_X509_num(shown); i++) {
 		X509 *certificate = sk_X509_value(shown, i);
-		unsigned char *der = NULL;
-		int size = i2d_X509(certificate, &der);
-		if (size <= 0)
-			continue;
 		char hex[IDENTITY_HEX_SIZE];
-		identity_sha256_hex(der, (size_t)size, hex);
-		OPENSSL_free(der);
-		if (strcmp(hex, fingerprint) == 0)
+		if (certificate_print(certificate, hex) == 0 && strcmp(hex, fingerprint) == 0)
 			return certificate;
 	}
 	return NULL;
@@ -389,6 +394,13 @@ int tls_peer(struct tls *tls, struct identity *identity, struct err *err)
 	int rv = identity_read_der(der, (size_t)size, identity, err);
 	OPENSSL_free(der);
 	return rv;
+}
+
+int tls_authority(const struct tls *tls, char fingerprint[IDENTITY_HEX_SIZE])
+{
+	STACK_OF(X509) *chain = SSL_get0_verified_chain(tls->ssl);
+	int n = sk_X509_num(chain);
+	return n > 0 ? certificate_print(sk_X509_value(chain, n - 1), fingerprint) : -ENOENT;
 }
 
 int tls_read(struct tls *tls, void *out, size_t size, struct err *err)

@@ -47,6 +47,9 @@ enum tls_purpose tls_purpose(const struct tls *tls); /* after the handshake */
 /* Whom the other side's verified certificate names. -ENOENT: it showed none; -EBADMSG. */
 int tls_peer(struct tls *tls, struct identity *identity, struct err *err);
 
+/* The CA of that certificate, as identity_fingerprint() has it. -ENOENT: it showed none. */
+int tls_authority(const struct tls *tls, char fingerprint[IDENTITY_HEX_SIZE]);
+
 /* Up to size bytes into out: how many, 0 when more must be fed, -ESHUTDOWN when the other
  * side said that it is done, -EPROTO with err. */
 int tls_read(struct tls *tls, void *out, size_t size, struct err *err);

@@ -93,6 +93,7 @@ static inline void node_open_at(struct node *n, uv_loop_t *on, const struct plac
 	    .queue_max = place->queue_max,
 	    .user_timeout_ms = 500,
 	    .handshake_ms = 400,
+	    .anew_ms = 600,
 	    .handlers = {n, on_received, on_lost, on_stranger, on_joined},
 	};
 	authority_check(peers_open(&n->peers, &options, &err), &err);
