@@ -18,6 +18,7 @@
 #define QUEUE_MAX	 (32u << 20)
 #define USER_TIMEOUT_MS	 2000
 #define REFRESH_EVERY_MS 200
+#define HELD_MAX	 (4u << 20)
 #define ANEW_MS		 30000
 
 static void living_gone(struct peers *p)
@@ -192,6 +193,30 @@ static void on_opened(struct channel *c)
 
 /* --- What comes in --- */
 
+static void held_end(struct member *m)
+{
+	m->dialling = MEMBER_NOT_ANEW;
+	buffer_close(&m->held);
+}
+
+static int held_send(void *data, const uint8_t *bytes, size_t size)
+{
+	struct member *m = data;
+	peers_send(m->peers, m->who.id, bytes, size);
+	return 0;
+}
+
+static void held_release(struct member *m)
+{
+	struct frames frames = {.limit = PEERS_FRAME_MAX};
+	struct buffer held = m->held;
+	m->held = (struct buffer){0};
+	held_end(m);
+	frames_feed(&frames, held.data, held.size, held_send, m);
+	frames_close(&frames);
+	buffer_close(&held);
+}
+
 static void welcome_received(struct link *l, size_t size)
 {
 	struct member *m = l->member;
@@ -204,6 +229,7 @@ static void welcome_received(struct link *l, size_t size)
 	m->retry_ms = 0;
 	m->error[0] = '\0';
 	m->life = MEMBER_ALIVE;
+	held_release(m);
 }
 
 static void guest_received(struct link *l, const uint8_t *bytes, size_t size)
@@ -411,6 +437,7 @@ static void member_redial(struct member *m)
 	struct peers *p = m->peers;
 	if (p->state == PEERS_CLOSING || m->fate == MEMBER_LEAVES)
 		return;
+	held_end(m);
 	unsigned wait_ms = m->retry_ms * 2;
 	wait_ms = wait_ms < RETRY_MIN_MS ? RETRY_MIN_MS : wait_ms;
 	m->retry_ms = wait_ms > RETRY_MAX_MS ? RETRY_MAX_MS : wait_ms;
@@ -462,6 +489,7 @@ static void member_new(struct peers *p, const struct peers_member *who)
 static void member_leave(struct member *m, enum channel_farewell farewell)
 {
 	m->fate = MEMBER_LEAVES;
+	held_end(m);
 	if (m->out)
 		link_close(m->out, farewell);
 	if (m->in)
@@ -528,6 +556,7 @@ static bool refresh_one(struct peers *p)
 		if (channel_queued(&out->channel) > 0 && uv_now(p->loop) < p->anew_until_ms)
 			continue;
 		link_close(out, CHANNEL_SAY_DONE);
+		m->dialling = MEMBER_ANEW;
 		uv_timer_start(&m->timer, on_dial, 0, 0);
 		return true;
 	}
@@ -615,6 +644,10 @@ void peers_send(struct peers *p, uint64_t to, const void *bytes, size_t size)
 	assert(size <= PEERS_FRAME_MAX);
 	if (!m)
 		return;
+	if (m->dialling == MEMBER_ANEW && m->held.size + size <= HELD_MAX) {
+		frame_append(&m->held, bytes, size);
+		return;
+	}
 	if (!m->out || !m->out->welcomed_ms || channel_send(&m->out->channel, bytes, size) < 0) {
 		m->dropped++;
 		return;
@@ -734,49 +767,4 @@ void peers_close(struct peers *p, void (*done)(void *data), void *data)
 	uv_close((uv_handle_t *)&p->flusher, handle_gone);
 	uv_close((uv_handle_t *)&p->awake, handle_gone);
 	uv_close((uv_handle_t *)&p->refresher, handle_gone);
-}
-
-/* --- Status --- */
-
-static void link_add(const struct link *l, struct peers_status *s)
-{
-	if (!l)
-		return;
-	s->bytes_in += l->channel.bytes_in;
-	s->bytes_out += l->channel.bytes_out;
-}
-
-static void member_status(const struct member *m, struct peers_status *s)
-{
-	*s = (struct peers_status){
-	    .id = m->who.id,
-	    .sending = m->out && m->out->welcomed_ms,
-	    .receiving = m->in,
-	    .refused = m->refused && !(m->out && m->out->welcomed_ms),
-	    .since_ms = m->since_ms,
-	    .bytes_in = m->bytes_in,
-	    .bytes_out = m->bytes_out,
-	    .dropped = m->dropped,
-	};
-	snprintf(s->address, sizeof(s->address), "%s", m->who.address);
-	snprintf(s->error, sizeof(s->error), "%s", m->error);
-	link_add(m->in, s);
-	link_add(m->out, s);
-	if (s->sending) {
-		s->queued = channel_queued(&m->out->channel);
-		s->rtt_us = channel_rtt_us(&m->out->channel);
-	}
-}
-
-unsigned peers_status(const struct peers *p, struct peers_status *status, unsigned max)
-{
-	unsigned n = p->n_members < max ? p->n_members : max;
-	for (unsigned i = 0; i < n; i++)
-		member_status(p->members[i], &status[i]);
-	return n;
-}
-
-uint16_t peers_port(const struct peers *p)
-{
-	return endpoint_port(p->listener.fd);
 }

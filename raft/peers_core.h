@@ -1,4 +1,4 @@
-/* What peers.c and peers_who.c share. Only for raft/peers*.c. */
+/* What the sources of peers.h share. Only for raft/peers*.c. */
 #ifndef RAFT_PEERS_CORE_H
 #define RAFT_PEERS_CORE_H
 
@@ -37,6 +37,9 @@ struct member {
 	enum { MEMBER_STAYS, MEMBER_LEAVES } fate;
 	/* Connections stood since its last loss: the next that breaks is news. */
 	enum { MEMBER_SILENT, MEMBER_ALIVE } life;
+	/* While it is dialled anew, on purpose: what is sent meanwhile, as frames. */
+	enum { MEMBER_NOT_ANEW, MEMBER_ANEW } dialling;
+	struct buffer held;
 	unsigned retry_ms;
 	unsigned attempt;
 	uint64_t since_ms, bytes_in, bytes_out, dropped;
