@@ -204,6 +204,8 @@ static void fault_network(struct world *w, struct sim_node *n)
 static void betray(struct world *w, unsigned node, uint64_t leader, void *bytes)
 {
 	struct sim_node *n = w->nodes[node];
+	if (w->peace)
+		return;
 	w->cut[leader][node] = w->cut[node][leader] = true;
 	sim_node_daemon(n, false);
 	sim_node_daemon(n, true);
@@ -265,6 +267,7 @@ void faults_begin(struct world *w, uint64_t until_ms)
 void faults_end(struct world *w)
 {
 	world_trace(w, 0, "peace");
+	w->peace = true;
 	w->options.drop_permille = w->options.double_permille = w->options.late_permille = 0;
 	for (unsigned i = 1; i <= w->node_count; i++) {
 		struct sim_node *n = w->nodes[i];

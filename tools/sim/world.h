@@ -78,6 +78,7 @@ struct world {
 	uint64_t traced_index; /* highest entry whose commands were traced, as... */
 	unsigned traced_by; /* ...this node applied it first */
 	struct verify *verify;
+	bool peace; /* no fault begins any more */
 	unsigned fences; /* somebody vouched for them; counted with a trace alone */
 	void (*answered)(struct world *w, const struct sim_answer *answer);
 	void *player; /* chaos or scenario: for answered */
