@@ -167,8 +167,9 @@ void admission_joined(
 	if (!result)
 		result = identity_incarnation(
 		    request->request, strlen(request->request), join->incarnation, &err);
-	if (!result && !a->files->ca_key.size)
-		result = err_set(&err, -EPERM, "this node is no coordinator and cannot sign");
+	/* Before the token is used up. */
+	if (!result && !trust_signs(a->context->cluster, a->files))
+		result = err_set(&err, -EPERM, "this node has no key of the cluster's CA");
 	if (result)
 		decided(j, result, 0, &err);
 	else

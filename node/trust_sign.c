@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "fsm/authority.h"
 
@@ -40,4 +41,16 @@ void trust_signer(const struct cluster *c, const struct identity_files *files,
 		if (list[i].signer)
 			found = list[i].fingerprint;
 	snprintf(fingerprint, IDENTITY_HEX_SIZE, "%.64s", found);
+}
+
+bool trust_signs(const struct cluster *c, const struct identity_files *files)
+{
+	struct identity_authority list[IDENTITY_AUTHORITIES_MAX];
+	char fingerprint[IDENTITY_HEX_SIZE];
+	unsigned n = identity_authorities(files, list);
+	trust_signer(c, files, fingerprint);
+	for (unsigned i = 0; i < n; i++)
+		if (list[i].key && strcmp(list[i].fingerprint, fingerprint) == 0)
+			return true;
+	return false;
 }

@@ -25,4 +25,7 @@ int trust_request(const struct identity_files *files, struct identity *identity,
 void trust_signer(const struct cluster *c, const struct identity_files *files,
     char fingerprint[IDENTITY_HEX_SIZE]);
 
+/* Whether its key is here. */
+bool trust_signs(const struct cluster *c, const struct identity_files *files);
+
 #endif
