@@ -479,13 +479,15 @@ static void any_bytes_are_survived(void **state)
 	trust_ask_encode(&ask, &bytes);
 	for (size_t size = 0; size < bytes.size; size++)
 		keeper_received(sides[1].keeper, 2, bytes.data, size);
+	assert_int_equal(n_frames, 0);
 	for (unsigned i = 0; i < 20000; i++) {
 		uint8_t noise[64];
 		identity_random(noise, sizeof(noise));
 		noise[0] = noise[0] & 1 ? TRUST_ASK_MARK : TRUST_ANSWER_MARK;
 		keeper_received(sides[1].keeper, 2, noise, noise[1] % sizeof(noise));
+		/* Now and then it is a question, and is refused. */
+		frames_drop();
 	}
-	assert_int_equal(n_frames, 0);
 	buffer_close(&bytes);
 }
 
