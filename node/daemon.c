@@ -18,6 +18,7 @@
 #include "node/config.h"
 #include "node/contacts.h"
 #include "node/control.h"
+#include "node/credentials.h"
 #include "node/duties.h"
 #include "node/forward.h"
 #include "node/journal.h"
@@ -527,48 +528,6 @@ static void start_banner(struct daemon *d)
 	banner_print(&facts);
 }
 
-static void identity_directory(const struct daemon *d, char path[1024])
-{
-	snprintf(
-	    path, 1024, "%s/identity", d->config.system.configuration.directories.data_directory);
-}
-
-/* Off for longer than its certificate held: who has the CA's key helps itself. */
-static int revive_identity(struct daemon *d, const char *path, struct err *err)
-{
-	struct err why;
-	if (keeper_revive(path, d->config.raft.certificate_days, &why))
-		return err_set(err, -EUCLEAN,
-		    "the certificate in %s has expired (%s): run `pvc cluster member remove %s` on "
-		    "another node, remove %s here and join again",
-		    path, why.text, d->config.node,
-		    d->config.system.configuration.directories.data_directory);
-	log_warning("The certificate had expired; it was renewed with the CA's key that is here");
-	return identity_load(path, &d->files, &d->identity, err);
-}
-
-static int start_identity(struct daemon *d, struct err *err)
-{
-	char path[1024];
-	identity_directory(d, path);
-	int result = identity_load(path, &d->files, &d->identity, err);
-	if (result == -EKEYEXPIRED)
-		result = revive_identity(d, path, err);
-	if (result == -ENOENT && access(path, F_OK) == 0)
-		return err_set(err, -EUCLEAN, "%s: a file of it is missing", path);
-	if (result == -ENOENT)
-		return err_set(err, -EUCLEAN,
-		    "%s: this machine is of no cluster yet: run `pvc cluster bootstrap` on the "
-		    "first one, `pvc cluster join TOKEN` on the others",
-		    path);
-	if (!result && strcmp(d->identity.name, d->config.node) != 0)
-		return err_set(err, -EUCLEAN,
-		    "the configuration says node %s, the certificate in %s is of %s: one of them "
-		    "is of another machine",
-		    d->config.node, path, d->identity.name);
-	return result;
-}
-
 static int start_ledger(struct daemon *d, struct err *err)
 {
 	char path[1024], peer[CONFIG_PEER_MAX], aside[256];
@@ -669,7 +628,7 @@ static int renewed(void *data, struct err *err)
 static int start_keeper(struct daemon *d, struct err *err)
 {
 	char path[1024];
-	identity_directory(d, path);
+	credentials_directory(&d->config, path);
 	struct keeper_options options = {
 	    .loop = &d->loop,
 	    .context = &d->context,
@@ -726,7 +685,7 @@ static int start(struct daemon *d, struct err *err)
 {
 	int (*const steps[])(struct daemon *, struct err *) = {
 	    start_ledger, start_schema, start_peers, start_keeper, start_control, start_duties};
-	int result = start_identity(d, err);
+	int result = credentials_load(&d->config, &d->files, &d->identity, err);
 	start_banner(d);
 	make_context(d);
 	for (unsigned i = 0; !result && i < sizeof(steps) / sizeof(*steps); i++)

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <openssl/crypto.h>
 #include <openssl/ec.h>
@@ -17,6 +18,8 @@
 #include <openssl/x509v3.h>
 
 #include "raft/pem.h"
+
+#define DAY_S 86400
 
 static int fail(struct err *err, const char *what)
 {
@@ -100,15 +103,15 @@ static int serial_set(X509 *certificate)
 }
 
 /* Everything that a CA's and a node's certificate have in common. */
-static X509 *certificate_new(EVP_PKEY *key, int days)
+static X509 *certificate_new(EVP_PKEY *key, int days, time_t now_s)
 {
 	X509 *certificate = X509_new();
-	int ok =
-	    certificate && X509_set_version(certificate, X509_VERSION_3) &&
-	    serial_set(certificate) &&
-	    X509_time_adj_ex(X509_getm_notBefore(certificate), days < 0 ? days - 1 : -1, 0, NULL) &&
-	    X509_time_adj_ex(X509_getm_notAfter(certificate), days, 0, NULL) &&
-	    X509_set_pubkey(certificate, key);
+	int ok = certificate && X509_set_version(certificate, X509_VERSION_3) &&
+		 serial_set(certificate) &&
+		 X509_time_adj_ex(
+		     X509_getm_notBefore(certificate), days < 0 ? days - 1 : -1, 0, &now_s) &&
+		 X509_time_adj_ex(X509_getm_notAfter(certificate), days, 0, &now_s) &&
+		 X509_set_pubkey(certificate, key);
 	if (ok)
 		return certificate;
 	X509_free(certificate);
@@ -145,7 +148,7 @@ int identity_ca_make(
 		return err_set(err, -EINVAL, "'%s' is not a uuid", cluster);
 	struct buffer key_text = {0};
 	EVP_PKEY *pair = EVP_EC_gen("P-256");
-	X509 *ca = pair ? certificate_new(pair, IDENTITY_CA_DAYS) : NULL;
+	X509 *ca = pair ? certificate_new(pair, IDENTITY_CA_DAYS, time(NULL)) : NULL;
 	int rv = 0;
 	if (!ca || !ca_fill(ca, pair, cluster) || !pem_key_print(pair, &key_text) ||
 	    !pem_certificate_print(ca, certificate))
@@ -218,6 +221,23 @@ static int signing_check(
 	return 0;
 }
 
+static int time_parse(const ASN1_TIME *time, int64_t *seconds)
+{
+	struct tm parts;
+	if (!ASN1_TIME_to_tm(time, &parts))
+		return 0;
+	*seconds = timegm(&parts);
+	return 1;
+}
+
+/* Now, but not before the authority was made: then the clock is wrong. */
+static time_t signing_time(X509 *ca)
+{
+	int64_t from_s = 0, now_s = time(NULL);
+	time_parse(X509_get0_notBefore(ca), &from_s);
+	return now_s < from_s ? from_s + DAY_S : now_s;
+}
+
 static int request_sign(const struct identity_signing *signing, X509_REQ *request,
     struct buffer *certificate, struct err *err)
 {
@@ -226,7 +246,8 @@ static int request_sign(const struct identity_signing *signing, X509_REQ *reques
 	EVP_PKEY *ca_key = pem_key(signing->ca_key);
 	int rv = signing_check(signing, ca, ca_key, err);
 	if (rv == 0) {
-		X509 *node = certificate_new(X509_REQ_get0_pubkey(request), signing->days);
+		X509 *node =
+		    certificate_new(X509_REQ_get0_pubkey(request), signing->days, signing_time(ca));
 		if (!node || !node_fill(node, signing, ca, ca_key) ||
 		    !pem_certificate_print(node, certificate))
 			rv = fail(err, "sign a certificate");
@@ -327,15 +348,6 @@ int identity_read_der(const uint8_t *der, size_t size, struct identity *identity
 	int rv = certificate_read(certificate, identity, err);
 	X509_free(certificate);
 	return rv;
-}
-
-static int time_parse(const ASN1_TIME *time, int64_t *seconds)
-{
-	struct tm parts;
-	if (!ASN1_TIME_to_tm(time, &parts))
-		return 0;
-	*seconds = timegm(&parts);
-	return 1;
 }
 
 int identity_validity(

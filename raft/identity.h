@@ -52,6 +52,15 @@ struct identity_validity { /* seconds since 1970 */
 	int64_t from_s, until_s;
 };
 
+/* By which clock certificates are judged: that of the wall, unless it is known to be wrong, because
+ * it says a time before there was an authority. Then it is as late as when our own certificate was
+ * signed, so that a node whose clock lost its battery starts, and still refuses what had
+ * expired by then. Nobody asks for more than "expired": see pem_chain_verify(). */
+struct identity_clock {
+	int64_t founded_s; /* from when on the oldest authority holds */
+	int64_t signed_s; /* from when on our certificate does */
+};
+
 #define IDENTITY_AUTHORITIES_MAX 8
 struct identity_authority { /* a CA of ca.crt */
 	char fingerprint[IDENTITY_HEX_SIZE];
@@ -82,7 +91,8 @@ struct identity_signing {
 	struct identity
 	    identity; /* of whom; nothing but the public key is taken from the request */
 	int days; /* from now; it also holds for the day before, for clocks that
-				     are behind. Negative: expired already (for tests) */
+				     are behind. Negative: expired already (for tests).
+				     By a clock of before the authority: from that on */
 };
 /* Sign a request. -EBADMSG: it is no request, or not signed by the key in it; -EINVAL: a key of
  * another kind, or an identity that cannot be. */
@@ -104,15 +114,20 @@ int identity_incarnation(
 int identity_read(const char *pem, size_t size, struct identity *identity, struct err *err);
 int identity_read_der(const uint8_t *der, size_t size, struct identity *identity, struct err *err);
 
+void identity_clock_set(struct identity_clock *clock, const struct identity_files *files);
+/* Seconds since 1970 that count when the wall's clock says wall_s. */
+int64_t identity_clock_now(const struct identity_clock *clock, int64_t wall_s);
+
 /* Read and check DIRECTORY's files: modes, that the certificate is of this CA, of this key and
  * not expired, that the CA's key is the CA's. Returns 0, -ENOENT (nothing there), -EPERM
  * (a mode that lets others read a key), -EKEYEXPIRED or -EBADMSG; err says which file and what
- * to do. files is zero on failure; identity may be NULL. */
+ * to do. files is zero on failure, but for -EKEYEXPIRED: then all else is right, and files and
+ * identity are as for 0. identity may be NULL. */
 int identity_load(const char *directory, struct identity_files *files, struct identity *identity,
     struct err *err);
 /* As above, without a check of what they hold. */
 int identity_read_files(const char *directory, struct identity_files *files, struct err *err);
-/* Check files that are not on disk yet. */
+/* Check files that are not on disk yet. -EKEYEXPIRED as above. */
 int identity_check(const struct identity_files *files, struct identity *identity, struct err *err);
 /* Write them as DIRECTORY, which must not exist: all of it appears at once, and
  * is on the disk when this returns. -EEXIST: it is there, and was not touched. */

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <openssl/crypto.h>
@@ -167,6 +168,27 @@ void identity_authority_drop(struct identity_files *files, const char *fingerpri
 	files->ca_key = keys;
 }
 
+/* --- Time --- */
+
+void identity_clock_set(struct identity_clock *clock, const struct identity_files *files)
+{
+	struct identity_authority list[IDENTITY_AUTHORITIES_MAX];
+	struct identity_validity own = {0};
+	const struct buffer *pem = &files->certificate;
+	unsigned n = identity_authorities(files, list);
+	*clock = (struct identity_clock){.founded_s = n ? list[0].validity.from_s : 0};
+	for (unsigned i = 1; i < n; i++)
+		if (list[i].validity.from_s < clock->founded_s)
+			clock->founded_s = list[i].validity.from_s;
+	if (identity_validity((const char *)pem->data, pem->size, &own, NULL) == 0)
+		clock->signed_s = own.from_s;
+}
+
+int64_t identity_clock_now(const struct identity_clock *clock, int64_t wall_s)
+{
+	return wall_s < clock->founded_s && wall_s < clock->signed_s ? clock->signed_s : wall_s;
+}
+
 /* --- Checking a whole set --- */
 
 static int chain_refused(int why, struct err *err)
@@ -175,7 +197,7 @@ static int chain_refused(int why, struct err *err)
 	    "node.crt is not valid for the CA in ca.crt: %s", X509_verify_cert_error_string(why));
 }
 
-static int chain_check(const struct set *set, struct err *err)
+static int chain_check(const struct set *set, int64_t now_s, struct err *err)
 {
 	X509_STORE *store = X509_STORE_new();
 	X509_STORE_CTX *context = X509_STORE_CTX_new();
@@ -184,7 +206,7 @@ static int chain_check(const struct set *set, struct err *err)
 		ok = X509_STORE_add_cert(store, sk_X509_value(set->certificates, i));
 	if (!ok || !X509_STORE_CTX_init(context, store, set->node, NULL))
 		rv = err_set(err, -EBADMSG, "check node.crt: out of memory");
-	else if (X509_verify_cert(context) != 1)
+	else if (pem_chain_verify(context, now_s) != 1)
 		rv = chain_refused(X509_STORE_CTX_get_error(context), err);
 	X509_STORE_CTX_free(context);
 	X509_STORE_free(store);
@@ -211,8 +233,11 @@ static int set_check(const struct set *set, const struct identity_files *files, 
 		rv = err_set(err, -EBADMSG, "node.key is not the key of node.crt");
 	EVP_PKEY_free(key);
 	if (rv == 0)
-		rv = chain_check(set, err);
-	return rv ? rv : ca_keys_check(set, err);
+		rv = ca_keys_check(set, err);
+	struct identity_clock clock;
+	identity_clock_set(&clock, files);
+	/* Last: nothing else may be wrong where that is the answer. */
+	return rv ? rv : chain_check(set, identity_clock_now(&clock, (int64_t)time(NULL)), err);
 }
 
 int identity_check(const struct identity_files *files, struct identity *identity, struct err *err)
@@ -223,12 +248,13 @@ int identity_check(const struct identity_files *files, struct identity *identity
 	if (rv == 0)
 		rv = set_check(&set, files, err);
 	set_close(&set);
-	if (rv == 0)
-		rv = identity_read(
-		    (const char *)files->certificate.data, files->certificate.size, &said, err);
-	if (rv == 0 && identity)
+	if (rv && rv != -EKEYEXPIRED)
+		return rv;
+	int read = identity_read(
+	    (const char *)files->certificate.data, files->certificate.size, &said, rv ? NULL : err);
+	if (!read && identity)
 		*identity = said;
-	return rv;
+	return read ? read : rv;
 }
 
 /* --- Files --- */
@@ -306,10 +332,10 @@ int identity_load(
 	if (rv < 0)
 		return rv;
 	rv = identity_check(files, identity, err);
-	if (rv < 0) {
+	if (rv < 0)
 		err_wrap(err, rv, "%s", directory);
+	if (rv < 0 && rv != -EKEYEXPIRED)
 		identity_files_close(files);
-	}
 	return rv;
 }
 

@@ -1,9 +1,12 @@
-/* PEM text to OpenSSL's objects and back: for identity*.c and tls.c alone.
+/* PEM text to OpenSSL's objects and back, and how their chains are judged: for identity*.c and
+ * tls.c alone.
  *
  * A key with a pass phrase is refused, never asked for on a terminal. What is
  * returned is the caller's to free. */
 #ifndef RAFT_PEM_H
 #define RAFT_PEM_H
+
+#include <stdint.h>
 
 #include <openssl/evp.h>
 #include <openssl/x509.h>
@@ -24,5 +27,9 @@ int pem_keys(const struct buffer *text, EVP_PKEY *keys[], int max);
 int pem_certificate_print(X509 *certificate, struct buffer *out);
 int pem_request_print(X509_REQ *request, struct buffer *out);
 int pem_key_print(EVP_PKEY *key, struct buffer *out);
+
+/* X509_verify_cert() as of now_s; a certificate that is not valid yet is as good as any: that is
+ * a matter of clocks, and no attack. */
+int pem_chain_verify(X509_STORE_CTX *context, int64_t now_s);
 
 #endif

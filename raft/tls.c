@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <openssl/bio.h>
 #include <openssl/err.h>
@@ -32,6 +33,7 @@ struct tls_context {
 	SSL_CTX *ssl;
 	BIO_METHOD *bytes;
 	char fingerprint[IDENTITY_HEX_SIZE]; /* "" unless pinned */
+	struct identity_clock clock; /* of a member */
 	EVP_PKEY *key; /* NULL when pinned */
 	struct stand_in stand_ins[IDENTITY_AUTHORITIES_MAX];
 	unsigned n_stand_ins;
@@ -156,6 +158,12 @@ static int pinned_verify(X509_STORE_CTX *store, void *data)
 	return ok;
 }
 
+static int member_verify(X509_STORE_CTX *store, void *data)
+{
+	const struct tls_context *context = data;
+	return pem_chain_verify(store, identity_clock_now(&context->clock, (int64_t)time(NULL)));
+}
+
 static int context_rules(SSL_CTX *ssl)
 {
 	SSL_CTX_set_verify(ssl, SSL_VERIFY_PEER, NULL);
@@ -270,6 +278,8 @@ struct tls_context *tls_context_new(const struct identity_files *files, struct e
 		rv = fail(err, "set up TLS with our certificate");
 	else
 		rv = authorities_set(context, files, err);
+	identity_clock_set(&context->clock, files);
+	SSL_CTX_set_cert_verify_callback(ssl, member_verify, context);
 	SSL_CTX_set_tlsext_servername_callback(ssl, host_choose);
 	SSL_CTX_set_tlsext_servername_arg(ssl, context);
 	X509_free(own);

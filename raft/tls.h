@@ -41,7 +41,8 @@ void tls_feed(struct tls *tls, const uint8_t *bytes, size_t size);
 struct buffer *tls_wire(struct tls *tls);
 
 /* Go on with the handshake: 1 it is done, 0 it needs more bytes, -EPROTO with err (there may
- * be an alert to send), -EKEYEXPIRED: its certificate is not valid yet, or not any more. */
+ * be an alert to send), -EKEYEXPIRED: its certificate is not valid any more, or for somebody
+ * who joins not yet. A member does not mind the latter: clocks need not agree. */
 int tls_handshake(struct tls *tls, struct err *err);
 enum tls_purpose tls_purpose(const struct tls *tls); /* after the handshake */
 /* Whom the other side's verified certificate names. -ENOENT: it showed none; -EBADMSG. */

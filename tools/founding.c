@@ -37,7 +37,7 @@ static int look(const struct founding *f, struct err *err)
 		    "%s is there, but a file of it is missing; nothing was changed", f->identity);
 	if (result == -ENOENT || result == -ENOTDIR)
 		return 0;
-	if (result)
+	if (result && result != -EKEYEXPIRED)
 		return err_wrap(err, -EEXIST, "a node is here, but not well; nothing was changed");
 	identity_files_close(&files);
 	return err_set(err, -EEXIST,

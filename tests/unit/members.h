@@ -78,12 +78,14 @@ struct place { /* where and how a node listens; zero is right for most */
 	uint16_t port;
 	size_t queue_max;
 	uint64_t id;
+	int days; /* its certificate holds */
 };
 
 static inline void node_open_at(struct node *n, uv_loop_t *on, const struct place *place)
 {
 	struct err err = {""};
-	struct identity_files files = authority_admit(&authority, place->id, authority.cluster, 30);
+	struct identity_files files = authority_admit(
+	    &authority, place->id, authority.cluster, place->days ? place->days : 30);
 	*n = (struct node){.id = place->id};
 	struct peers_options options = {
 	    .loop = on,
@@ -277,6 +279,32 @@ static inline int authority_teardown(void **state)
 {
 	authority_close(&authority);
 	return 0;
+}
+
+static inline void introduce(struct node *nodes, unsigned n)
+{
+	struct peers_member members[MEMBERS_MAX];
+	for (unsigned i = 0; i < n; i++)
+		members[i] = member_at(nodes[i].id, peers_port(nodes[i].peers));
+	for (unsigned i = 0; i < n; i++)
+		peers_members(nodes[i].peers, members, n);
+}
+
+static inline bool connected(const struct node *n, unsigned others)
+{
+	struct peers_status status[MEMBERS_MAX];
+	unsigned standing = 0, listed = peers_status(n->peers, status, MEMBERS_MAX);
+	for (unsigned i = 0; i < listed; i++)
+		standing += status[i].sending && status[i].receiving;
+	return standing == others;
+}
+
+static inline bool all_connected(const struct node *nodes, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		if (!connected(&nodes[i], n - 1))
+			return false;
+	return true;
 }
 
 #define ON_LOOP(test) cmocka_unit_test_setup_teardown(test, loop_open, loop_close)

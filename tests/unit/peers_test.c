@@ -2,7 +2,6 @@
 #include <signal.h>
 #include <sys/wait.h>
 
-#include "raft/pem.h"
 #include "tests/unit/members.h"
 
 #define NODE_UNKNOWN 77
@@ -10,32 +9,6 @@
 #define NODE_REMOVED 4
 
 /* --- Members --- */
-
-static void introduce(struct node *nodes, unsigned n)
-{
-	struct peers_member members[MEMBERS_MAX];
-	for (unsigned i = 0; i < n; i++)
-		members[i] = member_at(nodes[i].id, peers_port(nodes[i].peers));
-	for (unsigned i = 0; i < n; i++)
-		peers_members(nodes[i].peers, members, n);
-}
-
-static bool connected(const struct node *n, unsigned others)
-{
-	struct peers_status status[MEMBERS_MAX];
-	unsigned standing = 0, listed = peers_status(n->peers, status, MEMBERS_MAX);
-	for (unsigned i = 0; i < listed; i++)
-		standing += status[i].sending && status[i].receiving;
-	return standing == others;
-}
-
-static bool all_connected(const struct node *nodes, unsigned n)
-{
-	for (unsigned i = 0; i < n; i++)
-		if (!connected(&nodes[i], n - 1))
-			return false;
-	return true;
-}
 
 static void send_numbered(struct peers *from, uint64_t to, uint64_t number)
 {
@@ -430,24 +403,6 @@ static void certificate_that_has_expired(struct caller *c)
 	caller_shake(c, context_of(&authority, 2, -1), TLS_MEMBER);
 }
 
-/* Node 2's certificate, valid from tomorrow on. */
-static void certificate_that_is_not_yet_valid(struct caller *c)
-{
-	struct err err;
-	struct identity_files files = authority_admit(&authority, 2, authority.cluster, 30);
-	const struct buffer *pem = &files.certificate;
-	X509 *certificate = pem_certificate((const char *)pem->data, pem->size);
-	EVP_PKEY *key = pem_key(&authority.key);
-	assert_non_null(X509_time_adj_ex(X509_getm_notBefore(certificate), 1, 0, NULL));
-	assert_true(X509_sign(certificate, key, EVP_sha256()) > 0);
-	files.certificate.size = 0;
-	assert_true(pem_certificate_print(certificate, &files.certificate));
-	caller_shake(c, tls_context_new(&files, &err), TLS_MEMBER);
-	X509_free(certificate);
-	EVP_PKEY_free(key);
-	identity_files_close(&files);
-}
-
 /* Of the cluster's CA, for the id of a member, but in another's name. */
 static void certificate_in_the_name_of_another(struct caller *c)
 {
@@ -511,7 +466,6 @@ static const struct {
     {certificate_of_no_member, "node 77 (node77) is not a member"},
     {certificate_of_another_cluster, "its certificate is of cluster "},
     {certificate_that_has_expired, "certificate has expired"},
-    {certificate_that_is_not_yet_valid, "certificate is not yet valid"},
     {certificate_in_the_name_of_another, "node 3 (node3), but that node is three"},
     {certificate_of_a_removed_member, "node 4 (node4) was removed from the cluster"},
     {random_bytes, "TLS handshake: "},

@@ -135,7 +135,12 @@ static int read_identity(struct reading *r)
 		return -ENOENT;
 	}
 	looked_at(r, "identity");
-	if (result) {
+	if (result == -EKEYEXPIRED)
+		say(r, "critical", "certificate",
+		    "set the clock, if it is wrong: timedatectl; else start pvcnoded, which "
+		    "renews it where a CA's key is, or " JOIN_ANEW,
+		    "%.400s", err.text);
+	else if (result) {
 		say(r, "critical", "identity",
 		    result == -EPERM ? "chmod 600 of that file"
 				     : "put the file back from a backup, or " JOIN_ANEW,

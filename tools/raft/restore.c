@@ -97,7 +97,8 @@ static int find_identity(struct restore *r, struct err *err)
 	int result = identity_load(r->identity, &files, &who, err);
 	if (result == -ENOENT && access(r->identity, F_OK))
 		return choose_node(r, err);
-	if (result)
+	/* The daemon sees to one that has expired. */
+	if (result && result != -EKEYEXPIRED)
 		return result;
 	identity_files_close(&files);
 	return take_identity(r, &who, err);
