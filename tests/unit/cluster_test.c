@@ -560,8 +560,8 @@ static void a_snapshot_in_another_order_is_refused(void **state)
 {
 	struct buffer bytes = {0};
 	struct cluster other;
-	APPLY(fact, .key = "k1", .value = {(uint8_t *)strdup("v"), 1});
-	APPLY(fact, .key = "k2", .value = {(uint8_t *)strdup("v"), 1});
+	APPLY(fact, .key = "k1", .value = {(uint8_t *)"v", 1});
+	APPLY(fact, .key = "k2", .value = {(uint8_t *)"v", 1});
 	snapshot_encode(&c, &bytes);
 	uint8_t *first = memmem(bytes.data, bytes.size, "k1", 2);
 	uint8_t *second = memmem(bytes.data, bytes.size, "k2", 2);
