@@ -55,8 +55,8 @@ struct member {
 	uint64_t heard_ms; /* any message; 0: never */
 	uint64_t sent; /* the last index any append to it held */
 	uint64_t told; /* the commit index it was told of, and could believe */
-	/* Its last pong: until promised_ms + election_ms it votes for nobody else. */
-	uint64_t promised_ms, round;
+	/* Its last pong: until promised_until_ms by our clock it votes for nobody else. */
+	uint64_t promised_until_ms, round;
 	uint64_t lost_ms; /* pings from before are not believed */
 	/* Operations from it. */
 	uint64_t incarnation, attempt, sequence;
@@ -182,6 +182,12 @@ struct replica {
 
 	uint64_t beat_ms; /* when the leader's next heartbeat is due */
 	uint64_t term_start; /* index of the first entry of this leader's term; 0: none yet */
+	uint64_t free_ms; /* as leader: see replica_status */
+	bool whole; /* it has held the lease in this term */
+	/* See promises_change() in reads.c. */
+	uint32_t promise_ms,
+	    promise_before_ms; /* how long ours last; those of an earlier life did */
+	uint64_t promised_to, promised_until_ms, owed_until_ms;
 	uint64_t vote_after_ms; /* a restarted member forgot what it promised: no vote before */
 	uint64_t campaign_ms; /* when to call an election early; 0: not */
 	uint64_t ask_ms; /* as a candidate: when to ask for votes again */
@@ -294,6 +300,10 @@ void reads_fail(struct replica *r);
 uint64_t reads_expire(struct replica *r);
 void reads_close(struct replica *r);
 uint64_t reads_lease_left(const struct replica *r, uint64_t now_ms);
+/* This member follows another leader than before, or leads itself. */
+void reads_promise_to(struct replica *r, uint64_t leader);
+/* It ceased to lead. */
+void reads_lease_given_up(struct replica *r);
 
 /* install.c */
 void install_maybe_take(struct replica *r);

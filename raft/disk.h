@@ -26,7 +26,7 @@ struct disk_entry {
 };
 
 enum disk_request_type {
-	DISK_VOTE, /* replace term and vote */
+	DISK_VOTE, /* replace term, vote and promise */
 	DISK_APPEND, /* drop every entry at index and after, then append n entries */
 	DISK_SNAPSHOT, /* keep this snapshot instead of older ones */
 };
@@ -48,6 +48,8 @@ struct disk_request {
 		struct {
 			uint64_t term;
 			uint64_t vote; /* 0: nobody */
+			/* The longest that a promise to a leader can still last (replica.h). */
+			uint32_t promise_ms;
 		} vote;
 		struct {
 			uint64_t index;
@@ -74,6 +76,7 @@ struct disk {
 struct disk_state {
 	uint64_t term;
 	uint64_t vote;
+	uint32_t promise_ms; /* 0: none was made */
 	bool has_snapshot;
 	struct disk_snapshot snapshot;
 	uint64_t first; /* index of entries[0]; only meaningful when n > 0 */

@@ -72,12 +72,20 @@ static void ask_again(struct replica *r)
 			core_send(r, r->members[i].id, &m);
 }
 
+/* A vote for oneself is one, too. */
+static uint64_t timeout_of(const struct replica *r)
+{
+	uint64_t next = raft_timeout(&r->raft);
+	bool waits = r->raft.state == RAFT_FOLLOWER && next < r->vote_after_ms;
+	return waits ? r->vote_after_ms : next;
+}
+
 void election_tick(struct replica *r)
 {
 	bool asks = r->raft.state == RAFT_CANDIDATE;
 	if (r->campaign_ms && r->now_ms >= r->campaign_ms)
 		campaign(r);
-	else if (!core_leads(r) && r->now_ms >= raft_timeout(&r->raft))
+	else if (!core_leads(r) && r->now_ms >= timeout_of(r))
 		core_timeout(r);
 	else if (asks && r->now_ms >= r->ask_ms)
 		ask_again(r);
@@ -85,7 +93,7 @@ void election_tick(struct replica *r)
 
 uint64_t election_timeout(const struct replica *r)
 {
-	uint64_t next = core_leads(r) ? UINT64_MAX : raft_timeout(&r->raft);
+	uint64_t next = core_leads(r) ? UINT64_MAX : timeout_of(r);
 	if (r->campaign_ms && r->campaign_ms < next)
 		next = r->campaign_ms;
 	if (r->raft.state == RAFT_CANDIDATE && r->ask_ms < next)

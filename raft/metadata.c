@@ -18,7 +18,7 @@ void metadata_encode(const struct metadata *m, uint8_t out[METADATA_SIZE])
 	buffer_append_u64(&b, m->version);
 	buffer_append_u64(&b, m->term);
 	buffer_append_u64(&b, m->vote);
-	buffer_append_u32(&b, 0);
+	buffer_append_u32(&b, m->promise_ms);
 	buffer_append_u32(&b, checksum(0, b.data, b.size));
 	memcpy(out, b.data, METADATA_SIZE);
 	buffer_close(&b);
@@ -36,7 +36,7 @@ int metadata_decode(const uint8_t *bytes, size_t size, struct metadata *m, struc
 	m->version = reader_u64(&r);
 	m->term = reader_u64(&r);
 	m->vote = reader_u64(&r);
-	reader_u32(&r);
+	m->promise_ms = reader_u32(&r);
 	if (magic != METADATA_MAGIC)
 		return err_set(err, -EBADMSG, "not a metadata file");
 	if (reader_u32(&r) != checksum(0, bytes, METADATA_SIZE - 4))

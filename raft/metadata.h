@@ -1,4 +1,4 @@
-/* Term and vote as bytes of metadata-1 and metadata-2. Pure. */
+/* Term, vote and promise as bytes of metadata-1 and metadata-2. Pure. */
 #ifndef RAFT_METADATA_H
 #define RAFT_METADATA_H
 
@@ -13,6 +13,7 @@ struct metadata {
 	uint64_t version; /* rises with every write; the higher one counts */
 	uint64_t term;
 	uint64_t vote; /* 0: nobody */
+	uint32_t promise_ms; /* see disk.h; 0: nothing was promised */
 };
 
 void metadata_encode(const struct metadata *m, uint8_t out[METADATA_SIZE]);

@@ -4,11 +4,20 @@
  * ping was sent: with a majority of them nobody else had been elected by then, so the commit index
  * known when the ping was sent is at least as new as anything committed before (thesis 6.4).
  *
- * A pong also carries a promise: as long as its sender believes in this leader it votes for nobody
- * else, and it goes on believing for an election time-out after it last heard of it. It
- * says how long ago that was; taken from the leader's own stamp, which is older than
- * the pong, no two clocks are compared (thesis 6.4.1). What breaks such a promise is listed
- * at replica_lease_left() and replica_lost(). */
+ * A pong also carries a promise (thesis 6.4.1): as long as its sender believes in this leader it
+ * votes for nobody else, and it goes on believing for an election time-out after it last heard of
+ * it. It says how long ago that was, and how long its own time-out is, for members need not be set
+ * alike; taken from the leader's own stamp, which is older than the pong, no two clocks
+ * are compared. The lease ends when the first of a majority is free to vote, or sooner.
+ *
+ * A promise outlives the process that gave it: how long it lasts is on the disk before it is
+ * given, and a member that starts votes for nobody for so long. The disk has the longest that may
+ * still last, so that a member can be started with another time-out, and again right after that.
+ *
+ * What breaks a promise is listed at replica_lease_left() and replica_lost(). One that was made to
+ * another leader and is not over is told to the new one. A majority promised the old leader its
+ * lease, a majority's pongs make the new one's first lease, and one member is in both: so by then
+ * the new leader knows how long to wait until the old one has none, whatever that was set to. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -76,6 +85,7 @@ void reads_applied(struct replica *r)
 {
 	struct reads *q = &r->reads;
 	bool any = false;
+	r->whole |= reads_lease_left(r, r->now_ms) > 0;
 	for (unsigned i = 0; i < q->n; i++) {
 		if (!q->list[i].indexed || q->list[i].index > r->applied)
 			continue;
@@ -143,7 +153,7 @@ static uint64_t round_of(const struct member *m)
 
 static uint64_t promised_of(const struct member *m)
 {
-	return m->promised_ms;
+	return m->promised_until_ms;
 }
 
 uint64_t reads_lease_left(const struct replica *r, uint64_t now_ms)
@@ -151,9 +161,40 @@ uint64_t reads_lease_left(const struct replica *r, uint64_t now_ms)
 	if (!core_leads(r) || r->transferring || r->disk_failed || r->term_start == 0 ||
 	    r->applied < r->term_start)
 		return 0;
-	uint64_t promised_ms = majority(r, now_ms, promised_of);
-	uint64_t until_ms = promised_ms ? promised_ms + r->options.lease_ms : 0;
+	uint64_t until_ms = majority(r, now_ms + r->options.lease_ms, promised_of);
 	return until_ms > now_ms ? until_ms - now_ms : 0;
+}
+
+/* By our clock, were it an eighth faster than the other's. */
+static void owe(struct replica *r, uint64_t owed_ms)
+{
+	uint64_t until_ms = r->now_ms + owed_ms + owed_ms / 8;
+	if (owed_ms && until_ms > r->free_ms)
+		r->free_ms = until_ms;
+}
+
+void reads_lease_given_up(struct replica *r)
+{
+	uint64_t until_ms = r->now_ms + r->options.lease_ms;
+	if (until_ms > r->owed_until_ms)
+		r->owed_until_ms = until_ms;
+}
+
+static uint64_t owed(const struct replica *r)
+{
+	return r->owed_until_ms > r->now_ms ? r->owed_until_ms - r->now_ms : 0;
+}
+
+void reads_promise_to(struct replica *r, uint64_t leader)
+{
+	if (r->promised_to != leader && r->promised_until_ms > r->owed_until_ms)
+		r->owed_until_ms = r->promised_until_ms;
+	r->promised_to = leader;
+	if (leader != r->options.id)
+		return;
+	r->free_ms = 0;
+	r->whole = false;
+	owe(r, owed(r));
 }
 
 static void ping(struct replica *r)
@@ -235,9 +276,16 @@ static void receive_pong(struct replica *r, uint64_t from, const struct message_
 		return;
 	if (m->round > member->round)
 		member->round = m->round;
-	uint64_t promised_ms = m->stamp_ms > m->age_ms ? m->stamp_ms - m->age_ms : 0;
-	if (promised_ms > member->promised_ms && m->stamp_ms > member->lost_ms)
-		member->promised_ms = promised_ms;
+	uint64_t from_ms = m->stamp_ms > m->age_ms ? m->stamp_ms - m->age_ms : 0;
+	/* Its clock may be an eighth faster than ours. */
+	uint64_t lasts_ms = m->promise_ms - m->promise_ms / 8;
+	if (lasts_ms > r->options.lease_ms)
+		lasts_ms = r->options.lease_ms;
+	if (from_ms + lasts_ms > member->promised_until_ms && m->stamp_ms > member->lost_ms)
+		member->promised_until_ms = from_ms + lasts_ms;
+	/* What a majority owes is known when its answers make the first lease. */
+	if (!r->whole)
+		owe(r, m->owed_ms);
 	tell_confirmed(r);
 }
 
@@ -250,10 +298,14 @@ static void receive_ping(struct replica *r, uint64_t from, const struct message_
 	    raft->current_term != m->term)
 		return;
 	struct message out = {.kind = MESSAGE_pong};
+	reads_promise_to(r, from);
+	r->promised_until_ms = raft->election_timer_start + r->promise_ms;
 	out.pong = (struct message_pong){.term = m->term,
 	    .round = m->round,
 	    .stamp_ms = m->stamp_ms,
-	    .age_ms = r->now_ms - raft->election_timer_start};
+	    .age_ms = r->now_ms - raft->election_timer_start,
+	    .promise_ms = r->promise_ms,
+	    .owed_ms = owed(r)};
 	core_send(r, from, &out);
 }
 

@@ -154,6 +154,7 @@ struct replica *replica_new(const struct replica_options *options,
 	r->now_ms = now_ms;
 	r->deadline_ms = UINT64_MAX;
 	r->seen_role = REPLICA_FOLLOWER;
+	r->promise_ms = options->election_ms;
 	/* Nothing of an earlier life of this member is taken for something of this. */
 	uint64_t incarnation = mix(now_ms ^ mix(options->seed ^ mix(options->id)));
 	r->proposals.incarnation = incarnation;
@@ -323,7 +324,7 @@ void replica_lost(struct replica *r, uint64_t member, uint64_t now_ms)
 	struct member *m = core_member(r, member);
 	if (m) {
 		m->lost_ms = r->now_ms;
-		m->promised_ms = 0;
+		m->promised_until_ms = 0;
 		m->heard_ms = 0;
 	}
 	if (!r->failed && member != 0 && !core_leads(r) && core_leader(r) == member)
@@ -450,7 +451,7 @@ uint64_t replica_lease_left(const struct replica *r, uint64_t now_ms)
 /* libraft draws from it anew whenever a leader is heard. */
 void replica_set_election(struct replica *r, unsigned election_ms)
 {
-	if (election_ms <= r->options.lease_ms)
+	if (election_ms < r->promise_ms)
 		return;
 	r->options.election_ms = election_ms;
 	raft_set_election_timeout(&r->raft, election_ms);
@@ -495,6 +496,7 @@ void replica_status(const struct replica *r, struct replica_status *s)
 	    .election_ms = r->options.election_ms,
 	    .heartbeat_ms = r->options.heartbeat_ms,
 	    .lease_ms = r->options.lease_ms,
+	    .free_ms = core_leads(r) ? r->free_ms : 0,
 	    .transferring = core_leads(r) && r->transferring,
 	};
 	for (unsigned i = 0; i < r->n_members; i++)

@@ -47,7 +47,7 @@ struct replica_options {
 	uint64_t id;
 	const char *address; /* copied */
 	unsigned heartbeat_ms;
-	unsigned election_ms; /* a follower waits one to two of it */
+	unsigned election_ms; /* a follower waits one to two of it, and promises so much */
 	unsigned lease_ms; /* < election_ms: see replica_lease_left() */
 	uint32_t seed; /* for the random part of elections */
 	size_t snapshot_log_bytes; /* take a snapshot when the log holds more than this (and more
@@ -159,6 +159,9 @@ struct replica_status {
 	unsigned election_ms; /* at present */
 	unsigned heartbeat_ms, lease_ms;
 	bool transferring; /* handing leadership over */
+	/* Leader only, once it holds the lease: from then on no leader before it can hold one,
+	 * even if the connections of its followers broke while its process went on. */
+	uint64_t free_ms;
 };
 struct replica_member {
 	uint64_t id;

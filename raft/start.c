@@ -163,6 +163,7 @@ int core_start(struct replica *r, const struct disk_state *s, struct err *err)
 		return code;
 	load_log(r, s);
 	uint64_t term = s->term, vote = s->vote;
+	r->promise_before_ms = s->promise_ms;
 	uint64_t newest = r->log.n ? entries_term(&r->log, entries_last(&r->log))
 				   : (r->image ? r->image->term : 0);
 	if (term < newest) {
@@ -173,16 +174,22 @@ int core_start(struct replica *r, const struct disk_state *s, struct err *err)
 		return err_set(err, -EBADMSG,
 		    "the others have gone on without this member, by a recovery in term %llu",
 		    (unsigned long long)term);
-	if (starts_alone(r)) { /* see take_own_term() in step.c */
+	bool alone = starts_alone(r);
+	if (alone) { /* see take_own_term() in step.c */
 		term++;
 		vote = r->options.id;
 		r->raft.current_term = term;
 		r->raft.voted_for = vote;
 		writes_vote(r);
 	} else if (newest) {
-		r->vote_after_ms = r->now_ms + r->options.election_ms;
+		uint32_t before_ms = s->promise_ms ? s->promise_ms : r->promise_ms;
+		r->vote_after_ms = r->promised_until_ms = r->now_ms + before_ms;
+		r->promised_to = NOBODY;
 	}
 	code = start(r, term, vote);
+	/* Nothing is promised, nor anything else said, before the next life can know of it. */
+	if (code == 0 && newest && !alone && s->promise_ms < r->promise_ms)
+		writes_vote(r);
 	if (code != 0)
 		return err_set(err, -EBADMSG, "libraft: %s", raft_strerror(code));
 	return 0;

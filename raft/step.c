@@ -711,8 +711,9 @@ static void lead(struct replica *r)
 	r->transferring = r->transfer_sent = false;
 	for (unsigned i = 0; i < r->n_members; i++) {
 		struct member *m = &r->members[i];
-		m->promised_ms = m->round = m->told = m->sent = 0;
+		m->promised_until_ms = m->round = m->told = m->sent = 0;
 	}
+	reads_promise_to(r, r->options.id);
 	if (entries_term(&r->log, entries_last(&r->log)) != r->raft.current_term)
 		core_submit(r, DISK_BARRIER, nothing, sizeof(nothing));
 	r->term_start = entries_last(&r->log);
@@ -730,6 +731,8 @@ static void observe(struct replica *r)
 	if (leader != r->seen_leader)
 		r->leader_since_ms = r->now_ms;
 	bool moved = leader != r->seen_leader || term != r->seen_term;
+	if (r->seen_role == REPLICA_LEADER && !leads)
+		reads_lease_given_up(r);
 	r->ask_ms = r->now_ms + r->options.heartbeat_ms;
 	r->seen_term = term;
 	r->seen_leader = leader;

@@ -123,7 +123,7 @@ static int group_write(struct writer *w, const struct disk_request *group, unsig
 	const struct disk_request *requests[GROUP_MAX];
 	switch (group[0].type) {
 	case DISK_VOTE:
-		return writer_vote(w, group[0].vote.term, group[0].vote.vote);
+		return writer_promise(w, &group[0]);
 	case DISK_SNAPSHOT:
 		return writer_snapshot(w, &group[0]);
 	case DISK_APPEND:
@@ -317,6 +317,7 @@ static void state_of(const struct directory *d, struct disk_state *state)
 	*state = (struct disk_state){
 	    .term = d->metadata.term,
 	    .vote = d->metadata.vote,
+	    .promise_ms = d->metadata.promise_ms,
 	    .has_snapshot = d->has_snapshot,
 	    .snapshot = d->snapshot.snapshot,
 	    .first = d->first,

@@ -155,9 +155,10 @@ static int answer(struct writer *w, int result)
 /* Term and vote. */
 
 /* Into the slot that is not the newest, so that a torn write leaves the newest as it is. */
-static int metadata_write(struct writer *w, uint64_t term, uint64_t vote)
+static int metadata_write(struct writer *w, const struct metadata *wanted)
 {
-	struct metadata next = {.version = w->metadata.version + 1, .term = term, .vote = vote};
+	struct metadata next = *wanted;
+	next.version = w->metadata.version + 1;
 	unsigned slot = w->slot == 1 ? 2 : 1;
 	uint8_t bytes[METADATA_SIZE];
 	metadata_encode(&next, bytes);
@@ -171,13 +172,27 @@ static int metadata_write(struct writer *w, uint64_t term, uint64_t vote)
 	return result;
 }
 
-int writer_vote(struct writer *w, uint64_t term, uint64_t vote)
+static int metadata_change(struct writer *w, const struct metadata *wanted)
 {
 	if (w->failed)
 		return w->failed;
-	int result = metadata_write(w, term, vote);
+	int result = metadata_write(w, wanted);
 	w->slots_differ = true;
 	return answer(w, result);
+}
+
+int writer_vote(struct writer *w, uint64_t term, uint64_t vote)
+{
+	struct metadata m = {.term = term, .vote = vote, .promise_ms = w->metadata.promise_ms};
+	return metadata_change(w, &m);
+}
+
+int writer_promise(struct writer *w, const struct disk_request *request)
+{
+	struct metadata m = {.term = request->vote.term,
+	    .vote = request->vote.vote,
+	    .promise_ms = request->vote.promise_ms};
+	return metadata_change(w, &m);
 }
 
 /* A metadata file gets its name when it is whole. */
@@ -339,7 +354,7 @@ bool writer_prepare(struct writer *w)
 	/* So that a vote is not forgotten when one of the two is damaged later on. */
 	if (w->slots_differ) {
 		w->slots_differ = false;
-		metadata_write(w, w->metadata.term, w->metadata.vote);
+		metadata_write(w, &w->metadata);
 		return !w->failed;
 	}
 	bool fits = !w->has_reserve && reserve_fits(w);

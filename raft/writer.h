@@ -30,6 +30,8 @@ void writer_close(struct writer *w);
 /* 0 or -errno, as wal.h says of requests. writer_append takes requests that follow each other
  * without a gap, and makes them durable with one sync. */
 int writer_vote(struct writer *w, uint64_t term, uint64_t vote);
+/* The same with another promise (disk.h), which writer_vote() leaves as it is. */
+int writer_promise(struct writer *w, const struct disk_request *vote);
 int writer_append(struct writer *w, const struct disk_request *const *requests, unsigned n);
 int writer_snapshot(struct writer *w, const struct disk_request *request);
 

@@ -47,6 +47,9 @@ void writes_vote(struct replica *r)
 	struct write *w = write_new(r, DISK_VOTE);
 	w->request.vote.term = r->raft.current_term;
 	w->request.vote.vote = r->raft.voted_for;
+	/* Those of an earlier life last until no vote was given for so long. */
+	bool old = r->now_ms < r->vote_after_ms && r->promise_before_ms > r->promise_ms;
+	w->request.vote.promise_ms = old ? r->promise_before_ms : r->promise_ms;
 	r->vote_ticket = w->request.ticket;
 	submit(r, w);
 }

@@ -59,6 +59,7 @@ struct job { /* a write under way */
 
 struct store { /* what is on a disk */
 	uint64_t term, vote;
+	uint32_t promise_ms;
 	bool has_snapshot;
 	struct disk_snapshot snapshot;
 	uint64_t first;
@@ -77,6 +78,7 @@ struct node {
 	bool fail_next; /* its next write fails, and then every one */
 	unsigned changes, restores, snapshots;
 	size_t snapshot_log_bytes; /* 0: the group's */
+	unsigned election_ms; /* 0: ELECTION_MS; its lease is four fifths of it */
 	/* The machine. */
 	struct operation *list;
 	unsigned length;
@@ -246,6 +248,7 @@ static inline void store_apply(struct store *s, const struct disk_request *r)
 			assert_int_equal(r->vote.vote, s->vote);
 		s->term = r->vote.term;
 		s->vote = r->vote.vote;
+		s->promise_ms = r->vote.promise_ms;
 		break;
 	case DISK_APPEND:
 		store_append(s, r->append.index, r->append.entries, r->append.n);
@@ -386,11 +389,12 @@ static inline void node_start(struct node *n)
 	char address[32];
 	struct err err = {0};
 	snprintf(address, sizeof(address), "10.0.0.%u:7000", n->number + 1);
+	unsigned election_ms = n->election_ms ? n->election_ms : ELECTION_MS;
 	struct replica_options options = {.id = n->number + 1,
 	    .address = address,
 	    .heartbeat_ms = HEARTBEAT_MS,
-	    .election_ms = ELECTION_MS,
-	    .lease_ms = LEASE_MS,
+	    .election_ms = election_ms,
+	    .lease_ms = election_ms * 4 / 5,
 	    .seed = group_random(g, 0xffffffff),
 	    .snapshot_log_bytes =
 		n->snapshot_log_bytes ? n->snapshot_log_bytes : g->snapshot_log_bytes,
@@ -409,6 +413,7 @@ static inline void node_start(struct node *n)
 	const struct store *s = &n->store;
 	struct disk_state state = {.term = s->term,
 	    .vote = s->vote,
+	    .promise_ms = s->promise_ms,
 	    .has_snapshot = s->has_snapshot,
 	    .snapshot = s->snapshot,
 	    .first = s->first,

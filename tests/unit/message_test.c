@@ -59,7 +59,7 @@ static void every_kind_comes_back_as_it_was(void **state)
 	    {.kind = MESSAGE_appended, .appended = {7, 0, 1u << 30}},
 	    {.kind = MESSAGE_timeout_now, .timeout_now = {7, 100, 3}},
 	    {.kind = MESSAGE_ping, .ping = {7, 1, UINT64_MAX}},
-	    {.kind = MESSAGE_pong, .pong = {7, 1, 0, 300}},
+	    {.kind = MESSAGE_pong, .pong = {7, 1, 0, 300, 500, 20}},
 	    {.kind = MESSAGE_read, .read = {UINT64_MAX, READ_BY_ROUND}},
 	    {.kind = MESSAGE_read_ok, .read_ok = {UINT64_MAX, 8}},
 	    {.kind = MESSAGE_chunk_ok, .chunk_ok = {7, 100, 65536}},

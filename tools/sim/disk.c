@@ -65,6 +65,7 @@ static void store(struct sim_disk *disk, const struct disk_request *request)
 	case DISK_VOTE:
 		disk->term = request->vote.term;
 		disk->vote = request->vote.vote;
+		disk->promise_ms = request->vote.promise_ms;
 		break;
 	case DISK_APPEND:
 		store_append(disk, request, request->append.n);
@@ -164,6 +165,7 @@ void sim_disk_state(const struct sim_disk *disk, struct disk_state *state)
 	*state = (struct disk_state){
 	    .term = disk->term,
 	    .vote = disk->vote,
+	    .promise_ms = disk->promise_ms,
 	    .has_snapshot = disk->has_snapshot,
 	    .snapshot = {.index = disk->snapshot_index,
 		.term = disk->snapshot_term,

@@ -27,6 +27,7 @@ struct stored_entry {
 struct sim_disk {
 	struct disk_faults faults;
 	uint64_t term, vote;
+	uint32_t promise_ms;
 	bool has_snapshot;
 	uint64_t snapshot_index, snapshot_term, configuration_index;
 	struct buffer configuration, snapshot;
