@@ -319,6 +319,12 @@ static void tell_tick(struct agent *agent, const struct cluster *c, const struct
 	agent->tick_ms = now_ms;
 }
 
+uint64_t agent_free_ms(const struct agent *agent, const struct standing *standing)
+{
+	struct coordinator_options options = {.lease_ms = agent->options.lease_ms};
+	return coordinator_free_ms(standing, &options);
+}
+
 static void turn_coordinator(struct agent *agent, const struct cluster *c,
     const struct standing *standing, const struct holding *holding, uint64_t now_ms,
     struct agent_turn *turn)

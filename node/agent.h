@@ -19,7 +19,7 @@ struct agent_options {
 	uint32_t node;
 	uint64_t keepalive_interval_ms;
 	uint64_t shutdown_timeout_ms;
-	uint64_t lease_ms; /* the longest that any leader's lease can last */
+	uint64_t lease_ms; /* as coordinator_options */
 	bool hypervisor; /* this node runs VMs */
 };
 
@@ -80,6 +80,9 @@ void agent_heard(struct agent *agent, const uint8_t *bytes, size_t size);
 void agent_turn(struct agent *agent, struct cluster *c, const struct standing *standing,
     const struct holding *holding, uint64_t now_ms, struct agent_turn *turn);
 void agent_turn_close(struct agent_turn *turn);
+
+/* On a new leader: see coordinator_free_ms(). */
+uint64_t agent_free_ms(const struct agent *agent, const struct standing *standing);
 
 /* When agent_turn() is due at the latest, if nothing happens before. */
 uint64_t agent_next_ms(const struct agent *agent, uint64_t now_ms);

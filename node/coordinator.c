@@ -51,15 +51,22 @@ static void tell_step(struct coordinator *co, const struct cluster *c, const cha
 	tell(co, c->primary.epoch, turn, now_ms);
 }
 
-/* 1. Nobody may hold what we are about to take: the others said so, or the
- *    longest lease that any of them can have has run out since we were elected.
- *    A voter that helped to elect us had by then stopped answering the old
- *    leader, so its lease cannot begin later than our election. */
+uint64_t coordinator_free_ms(
+    const struct standing *standing, const struct coordinator_options *options)
+{
+	uint64_t waited_ms = standing->leader_since_ms + options->lease_ms;
+	return standing->free_ms > waited_ms ? standing->free_ms : waited_ms;
+}
+
+/* 1. Nobody may hold what we are about to take: the others said so, or no lease
+ *    of theirs is left. An election called early broke a promise that such a lease
+ *    stands on, and free_ms says how long it would have lasted. Beyond that
+ *    services get the time of a lease to stop. */
 static bool may_hold(const struct cluster *c, const struct standing *standing,
     const struct coordinator_options *options, uint64_t now_ms)
 {
 	return primary_may_begin(c, standing->id) ||
-	       now_ms >= standing->leader_since_ms + options->lease_ms;
+	       now_ms >= coordinator_free_ms(standing, options);
 }
 
 /* 2. Everything answers, or was tried and failed and is shown. */

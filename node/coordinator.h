@@ -31,7 +31,7 @@ struct coordinator {
 };
 
 struct coordinator_options {
-	uint64_t lease_ms; /* the longest that any other leader's lease can last */
+	uint64_t lease_ms; /* to be waited for, once elected, at least */
 };
 
 struct coordinator_turn {
@@ -40,6 +40,10 @@ struct coordinator_turn {
 	struct command command;
 	uint32_t transfer_to; /* leadership is to go to this node; 0: stay */
 };
+
+/* From when on a new leader takes what another held that does not say it has let go. */
+uint64_t coordinator_free_ms(
+    const struct standing *standing, const struct coordinator_options *options);
 
 void coordinator_turn(struct coordinator *co, const struct cluster *c,
     const struct standing *standing, const struct coordinator_options *options,

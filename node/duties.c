@@ -61,7 +61,7 @@ static struct agent_options agent_options(const struct config *config, uint32_t 
 	    .node = id,
 	    .keepalive_interval_ms = (uint64_t)intervals->keepalive_interval * 1000,
 	    .shutdown_timeout_ms = (uint64_t)intervals->vm_shutdown_timeout * 1000,
-	    /* Any other leader's lease, were its clock an eighth slower than ours. */
+	    /* Our own lease, were a clock an eighth slower than ours. */
 	    .lease_ms = lease_ms + lease_ms / 8,
 	    .hypervisor = config->functions.enable_hypervisor,
 	};
@@ -401,7 +401,7 @@ uint64_t duties_turn(struct duties *d, uint64_t now)
 	uint64_t next = agent_next_ms(&d->agent, now);
 	uint64_t look = d->execute ? execute_turn(d->execute, now) : UINT64_MAX;
 	/* The moment from which nobody else can hold what a new leader waits for. */
-	uint64_t free_ms = d->standing.leader_since_ms + d->agent.options.lease_ms;
+	uint64_t free_ms = agent_free_ms(&d->agent, &d->standing);
 	if (d->standing.leader && free_ms > now && free_ms < next)
 		next = free_ms;
 	return look < next ? look : next;
@@ -419,7 +419,7 @@ uint64_t duties_renew(struct duties *d, uint64_t now)
 		return UINT64_MAX;
 	if (lease_ms)
 		holdings_take(d->holdings, now + lease_ms);
-	return now + config_lease_ms(&d->options.config->raft) / 4;
+	return now + lease_ms / 4 + 1;
 }
 
 void duties_collected(struct duties *d, const char *collector, enum collector_state state,

@@ -22,6 +22,7 @@ struct standing standing_judge(
 	    .leader_id = status->leader,
 	    .leader_since_ms = status->leader_since_ms,
 	    .lease_until_ms = lease_ms ? now_ms + lease_ms : 0,
+	    .free_ms = leader ? status->free_ms : 0,
 	};
 }
 

@@ -20,6 +20,7 @@ struct standing {
 	uint64_t leader_id; /* 0: none known */
 	uint64_t leader_since_ms;
 	uint64_t lease_until_ms; /* until then no other leader exists; 0: no lease */
+	uint64_t free_ms; /* on the leader: from then on no leader before it has a lease */
 };
 
 /* r NULL: the log is not open, and this node stands nowhere. */
