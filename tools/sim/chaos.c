@@ -10,6 +10,7 @@
 #define SETTLE_MS     5000 /* for the cluster to come up */
 #define CHAOS_MS      30000 /* faults for so long */
 #define PRIMARY_IN_MS 2000 /* after they end */
+#define PATIENT_TIMES 3 /* so much more, if the most patient is to be waited for */
 #define PEACE_MS      15000 /* at least, for what began late to show itself */
 #define PEACE_MS_MAX  150000 /* for everything wanted to run; a doubtful start takes a minute */
 #define LOOK_EVERY_MS 2000
@@ -103,9 +104,12 @@ static void peace(struct chaos *c)
 	struct world *w = &c->world;
 	uint64_t from_ms = w->now_ms;
 	faults_end(w);
-	world_run(w, from_ms + PRIMARY_IN_MS);
+	unsigned within_ms = PRIMARY_IN_MS;
+	if (w->options.unlike) /* the most patient may be needed */
+		within_ms += PATIENT_TIMES * WORLD_ELECTION_MS_MAX;
+	world_run(w, from_ms + within_ms);
 	if (!*w->failure && !world_primary(w))
-		world_fail(w, "no primary %u ms after the faults ended", PRIMARY_IN_MS);
+		world_fail(w, "no primary %u ms after the faults ended", within_ms);
 	world_run(w, from_ms + PEACE_MS);
 	while (!*w->failure && *lack_of(w).text && w->now_ms < from_ms + PEACE_MS_MAX)
 		world_run(w, w->now_ms + LOOK_EVERY_MS);
@@ -163,6 +167,7 @@ static struct world_options draw(uint64_t seed)
 	o.delay_ms_max = 1 + (unsigned)world_random(lot, 12);
 	o.patience_ms = 500u << world_random(lot, 5);
 	o.snapshot_log_bytes = 2048 + world_random(lot, 16384);
+	o.unlike = world_random(lot, 4) == 0;
 	return o;
 }
 

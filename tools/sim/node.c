@@ -127,13 +127,26 @@ static void port_changed(void *data)
 
 /* The daemon's life. */
 
+static unsigned draw_election_ms(struct world *w)
+{
+	static const unsigned drawn_ms[] = {150, WORLD_ELECTION_MS, 600, WORLD_ELECTION_MS_MAX};
+	if (!w->options.unlike)
+		return WORLD_ELECTION_MS;
+	return drawn_ms[world_random(w, sizeof(drawn_ms) / sizeof(*drawn_ms))];
+}
+
+static unsigned lease_of(const struct sim_node *n)
+{
+	return n->election_ms * 4 / 5;
+}
+
 static void agent_start(struct sim_node *n)
 {
 	struct agent_options options = {
 	    .node = n->raft_id,
 	    .keepalive_interval_ms = WORLD_KEEPALIVE_MS,
 	    .shutdown_timeout_ms = SHUTDOWN_MS,
-	    .lease_ms = WORLD_LEASE_WAIT_MS,
+	    .lease_ms = lease_of(n) + lease_of(n) / 8,
 	    .hypervisor = !world_is_witness(n->world, n->id),
 	};
 	agent_init(&n->agent, &options);
@@ -148,8 +161,8 @@ static void replica_open(struct sim_node *n)
 	struct replica_options options = {
 	    .id = n->raft_id,
 	    .heartbeat_ms = WORLD_HEARTBEAT_MS,
-	    .election_ms = WORLD_ELECTION_MS,
-	    .lease_ms = WORLD_LEASE_MS,
+	    .election_ms = n->election_ms,
+	    .lease_ms = lease_of(n),
 	    .seed = (uint32_t)world_random(n->world, UINT32_MAX),
 	    .snapshot_log_bytes = n->world->options.snapshot_log_bytes,
 	};
@@ -205,7 +218,10 @@ static void daemon_start(struct sim_node *n)
 	n->client = world_random(n->world, UINT64_MAX - 1) + 1;
 	n->sequence = 0;
 	n->paused_until_ms = 0;
+	n->election_ms = draw_election_ms(n->world);
 	world_trace(n->world, n->id, "daemon up");
+	if (n->world->options.unlike)
+		world_trace(n->world, n->id, "calls an election after %u ms", n->election_ms);
 	agent_start(n);
 	sim_hypervisor_restart(n);
 	reopen(n->world, n->id, n->life, NULL);

@@ -15,6 +15,7 @@ struct sim_node {
 	uint64_t life; /* rises with every start and every crash of the daemon */
 	uint64_t paused_until_ms;
 	int drift_ppm;
+	unsigned election_ms; /* as this daemon was set */
 	struct replica *replica; /* NULL: the daemon is down, or could not open its log */
 	struct cluster value;
 	struct agent agent;

@@ -10,7 +10,8 @@
 #include "tools/sim/node.h"
 
 #define WHOLE_EVERY 16 /* entries */
-#define TOUCH_MS    1200 /* without a leader: no node may start anything after that */
+#define TOUCH_TIMES                                                                                \
+	4 /* election time-outs without a leader: no node may start anything after that */
 
 struct statement { /* what a node says of itself by sending a message */
 	uint64_t term; /* 0: nothing that must last */
@@ -101,7 +102,7 @@ void verify_starts(struct sim_node *n)
 	struct replica_status s;
 	replica_status(n->replica, &s);
 	uint64_t silence_ms = sim_node_clock(n) - s.heard_ms;
-	if (!s.leader || (s.leader != n->raft_id && silence_ms > TOUCH_MS))
+	if (!s.leader || (s.leader != n->raft_id && silence_ms > TOUCH_TIMES * n->election_ms))
 		world_fail(n->world, "n%u starts a VM, %" PRIu64 " ms after it heard a leader",
 		    n->id, silence_ms);
 	if (s.applied < s.leader_commit)

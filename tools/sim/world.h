@@ -19,13 +19,12 @@
 
 #define WORLD_NODES_MAX 16 /* nodes are 1 .. WORLD_NODES_MAX */
 
-#define WORLD_HEARTBEAT_MS 50
-#define WORLD_ELECTION_MS  300
-#define WORLD_LEASE_MS	   240
-/* What a new primary waits for: any other's lease, on a clock that may run slower. */
-#define WORLD_LEASE_WAIT_MS 270
-#define WORLD_KEEPALIVE_MS  1000
-#define WORLD_DRIFT_PPM	    500 /* a clock that is worse is broken */
+#define WORLD_HEARTBEAT_MS    50
+#define WORLD_ELECTION_MS     300
+#define WORLD_ELECTION_MS_MAX 1200 /* of nodes that are not set alike */
+#define WORLD_LEASE_MS	      240
+#define WORLD_KEEPALIVE_MS    1000
+#define WORLD_DRIFT_PPM	      500 /* a clock that is worse is broken */
 
 struct sim_node;
 
@@ -39,6 +38,7 @@ struct world_options {
 	unsigned late_permille; /* of messages: they take up to LATE_MS_MAX (network.c) */
 	unsigned delay_ms_max; /* each takes 1 .. that */
 	unsigned drift_ppm_max; /* of clocks, to either side */
+	bool unlike; /* nodes are not set alike, and set anew at every start */
 	bool quiet; /* no trace */
 	bool printed; /* the trace goes to standard output, line by line */
 	size_t snapshot_log_bytes; /* 0: raft/replica.h's */
