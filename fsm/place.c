@@ -5,7 +5,13 @@
 
 #include "fsm/memory.h"
 
-/* Is a better than b? Larger scores win. */
+struct candidate {
+	const struct node *node;
+	const struct memory *memory;
+	int64_t score;
+};
+
+/* Larger scores win. */
 static int64_t score(enum selector selector, const struct node *node, const struct memory *m)
 {
 	const struct keepalive *k = node->last.count ? node->last.items : NULL;
@@ -55,21 +61,28 @@ int place_check(
 	return check(c, vm, node, &m, err);
 }
 
+/* Is a better than b, where both have room and b has the lower id? */
+static bool better(const struct candidate *a, const struct candidate *b)
+{
+	if (a->score != b->score)
+		return a->score > b->score;
+	if (a->memory->provisioned_mib != b->memory->provisioned_mib)
+		return a->memory->provisioned_mib < b->memory->provisioned_mib;
+	return a->memory->vms < b->memory->vms;
+}
+
 uint32_t place_choose(const struct cluster *c, const struct vm *vm, const struct memory *memories)
 {
-	const struct node *best = NULL;
-	int64_t best_score = 0;
+	struct candidate best = {0};
 	const struct memory *m = memories;
 	cluster_each(c->nodes, struct node, node)
 	{
 		const struct memory *its = m++;
 		if (node->id == vm->node || check(c, vm, node, its, NULL))
 			continue;
-		int64_t its_score = score(vm->selector, node, its);
-		if (!best || its_score > best_score) {
-			best = node;
-			best_score = its_score;
-		}
+		struct candidate one = {node, its, score(vm->selector, node, its)};
+		if (!best.node || better(&one, &best))
+			best = one;
 	}
-	return best ? best->id : 0;
+	return best.node ? best.node->id : 0;
 }

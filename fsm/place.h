@@ -8,7 +8,8 @@
  *  1. Only nodes that run VMs, whose daemon is `run`, domain state `ready`, and that
  *     were heard within PLACE_FRESH_MS of cluster time.
  *  2. Only those that can still promise the VM's memory.
- *  3. The best by the VM's selector; ties go to the lowest id.
+ *  3. The best by the VM's selector; of those the one with the least memory promised, then with
+ *     the fewest VMs, then with the lowest id.
  * memories is memory_of_all()'s, of the cluster as it is now. */
 uint32_t place_choose(const struct cluster *c, const struct vm *vm, const struct memory *memories);
 

@@ -468,6 +468,27 @@ static void memory_is_free_by_what_the_host_says_or_by_what_runs(void **state)
 	assert_int_equal(place_choose(&c, &vm, memories), 1);
 }
 
+/* Whatever a selector goes by, VMs that do not run yet must not all go to the first node. */
+static void who_is_as_good_by_the_selector_and_has_less_gets_the_vm(void **state)
+{
+	struct vm vm = {.memory_mib = 512, .selector = SELECTOR_MEM};
+	struct memory memories[CLUSTER_NODES_MAX];
+	define("one", 1);
+	define("three", 3);
+	memory_of_all(&c, memories);
+	assert_int_equal(place_choose(&c, &vm, memories), 2);
+	/* As much memory, in more VMs. */
+	memories[1].provisioned_mib = memories[0].provisioned_mib;
+	memories[1].vms = memories[0].vms = 2;
+	assert_int_equal(place_choose(&c, &vm, memories), 3);
+	memories[2].vms = 2;
+	assert_int_equal(place_choose(&c, &vm, memories), 1);
+	/* First of all it is the selector that counts. */
+	memories[2].provisioned_mib += 1024;
+	memories[0].total_mib = memories[1].total_mib -= 1;
+	assert_int_equal(place_choose(&c, &vm, memories), 3);
+}
+
 static void a_vm_without_room_waits_and_is_looked_at_at_every_tick(void **state)
 {
 	struct vm *vm = cluster_vm(&c, (uint32_t)define("web", 2));
@@ -677,6 +698,7 @@ int main(void)
 	    TEST(a_node_that_was_just_heard_is_not_off),
 	    TEST(what_a_fenced_node_ran_gets_a_new_owner_and_generation),
 	    TEST(who_waits_for_a_place_says_why),
+	    TEST(who_is_as_good_by_the_selector_and_has_less_gets_the_vm),
 	    TEST(memory_is_free_by_what_the_host_says_or_by_what_runs),
 	    TEST(a_vm_without_room_waits_and_is_looked_at_at_every_tick),
 	    TEST(those_that_wait_together_are_not_promised_the_same_room),
