@@ -701,6 +701,14 @@ static int start(struct daemon *d, struct err *err)
 	return 0;
 }
 
+/* To the log, and to whoever started us where there is none. */
+static void say_error(const char *what, const char *text)
+{
+	log_error("%s%s", what, text);
+	if (!log_is_heard())
+		fprintf(stderr, "pvcnoded: %s%s\n", what, text);
+}
+
 static void daemon_free(struct daemon *d)
 {
 	uv_loop_close(&d->loop);
@@ -727,10 +735,10 @@ int daemon_run(const char *path)
 	d->journal = journal_new();
 	int result = start_log(d, &err);
 	if (result)
-		log_error("%s", err.text);
+		say_error("", err.text);
 	result = start(d, &err);
 	if (result) {
-		log_error("Cannot start: %s", err.text);
+		say_error("Cannot start: ", err.text);
 		close_parts(d);
 	}
 	uv_run(&d->loop, UV_RUN_DEFAULT);

@@ -479,6 +479,14 @@ int log_open(const struct log_options *options, struct err *err)
 	return status;
 }
 
+bool log_is_heard(void)
+{
+	bool heard = false;
+	for (int i = 0; i < SINKS; i++)
+		heard |= logger.sinks[i].started;
+	return heard;
+}
+
 void log_reopen(void)
 {
 	struct sink *s = &logger.sinks[SINK_FILE];

@@ -36,6 +36,9 @@ struct log_options {
  * file cannot be opened or a thread not started; all other sinks then work. */
 int log_open(const struct log_options *options, struct err *err);
 
+/* Whether there is anybody who reads: a sink that was started. */
+bool log_is_heard(void);
+
 /* Open the file anew, as after it was moved away. Does not wait. */
 void log_reopen(void);
 
