@@ -6,7 +6,8 @@
 #include "fsm/node.h"
 #include "fsm/vm.h"
 
-/* A node that was heard this lately is on, whoever says otherwise. */
+/* A node that was heard this lately, or within two of its keepalive intervals, is on,
+ * whoever says otherwise. */
 #define FENCE_SILENCE_MS 2000
 
 int apply_node_fenced(struct cluster *c, struct command_node_fenced *command, struct err *err)
@@ -17,7 +18,7 @@ int apply_node_fenced(struct cluster *c, struct command_node_fenced *command, st
 	if (node->daemon_state == DAEMON_FENCED)
 		return 0;
 	uint64_t silence_ms = node_silence_ms(c, node);
-	if (silence_ms < FENCE_SILENCE_MS)
+	if (silence_ms < node_patience_ms(c, node, FENCE_SILENCE_MS))
 		return err_set(err, -EBUSY, "%s sent a keepalive %" PRIu64 " ms ago: it is not off",
 		    node->name, silence_ms);
 	node->daemon_state = DAEMON_FENCED;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "fsm/apply.h"
+#include "fsm/node.h"
 #include "fsm/schema.h"
 
 static struct node *node_new(struct cluster *c, const char *name, const char *address)
@@ -151,6 +152,12 @@ int node_may_leave(const struct cluster *c, const struct node *node, struct err 
 	return 0;
 }
 
+static void node_gone(struct cluster *c, struct node *node)
+{
+	node_forget(c, node->id);
+	change_remove(c, &c->nodes, node);
+}
+
 int apply_leave(struct cluster *c, struct command_leave *command, struct err *err)
 {
 	struct node *node = cluster_node(c, command->node);
@@ -158,7 +165,7 @@ int apply_leave(struct cluster *c, struct command_leave *command, struct err *er
 		return err_set(err, -ENOENT, "there is no node %" PRIu32, command->node);
 	int result = node_may_leave(c, node, err);
 	if (!result)
-		change_remove(c, &c->nodes, node);
+		node_gone(c, node);
 	return result;
 }
 
@@ -232,6 +239,6 @@ int apply_replace(struct cluster *c, struct command_replace *command, struct err
 	if (result)
 		return result;
 	set_mode(c, successor, NODE_COORDINATOR);
-	change_remove(c, &c->nodes, node);
+	node_gone(c, node);
 	return 0;
 }

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,6 +18,43 @@ const struct keepalive *node_keepalive(const struct node *node)
 uint64_t node_silence_ms(const struct cluster *c, const struct node *node)
 {
 	return node->last.count ? c->settings.time_ms - node->seen_ms : UINT64_MAX;
+}
+
+struct node_interval_key node_interval_key(uint32_t node)
+{
+	struct node_interval_key key;
+	snprintf(key.text, sizeof(key.text), "keepalive_interval/%" PRIu32, node);
+	return key;
+}
+
+uint64_t node_interval_ms(const struct cluster *c, const struct node *node)
+{
+	struct node_interval_key key = node_interval_key(node->id);
+	const struct fact *fact = cluster_fact(c, key.text);
+	uint64_t ms = 0;
+	/* Anybody may have written it. */
+	for (uint32_t i = 0; fact && i < fact->value.size && ms < UINT32_MAX; i++) {
+		if (fact->value.data[i] < '0' || fact->value.data[i] > '9')
+			return NODE_INTERVAL_MS;
+		ms = ms * 10 + fact->value.data[i] - '0';
+	}
+	return ms ? ms : NODE_INTERVAL_MS;
+}
+
+uint64_t node_patience_ms(const struct cluster *c, const struct node *node, uint64_t at_least_ms)
+{
+	uint64_t intervals_ms = 2 * node_interval_ms(c, node);
+	return intervals_ms > at_least_ms ? intervals_ms : at_least_ms;
+}
+
+void node_forget(struct cluster *c, uint32_t node)
+{
+	struct node_interval_key key = node_interval_key(node);
+	struct fact *fact = table_find(&c->facts, key.text);
+	if (!fact)
+		return;
+	blobs_replaced(c, fact->value.size, 0);
+	change_remove(c, &c->facts, fact);
 }
 
 void node_heard(struct cluster *c, struct keepalive *keepalive)

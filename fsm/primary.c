@@ -112,7 +112,8 @@ int apply_primary_want(struct cluster *c, struct command_primary_want *command, 
 		    state_name(node_mode_names, node->mode));
 	if (c->primary.node == node->id && c->primary.state == COORDINATOR_PRIMARY)
 		return 0;
-	if (node->last.count && node_silence_ms(c, node) > PRIMARY_SILENCE_MS)
+	uint64_t patience_ms = node_patience_ms(c, node, PRIMARY_SILENCE_MS);
+	if (node->last.count && node_silence_ms(c, node) > patience_ms)
 		return err_set(err, -EHOSTDOWN, "%s was not heard for %" PRIu64 " s", node->name,
 		    node_silence_ms(c, node) / 1000);
 	c->primary.wanted = node->id;

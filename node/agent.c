@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "fsm/history.h"
+#include "fsm/node.h"
 #include "fsm/schema.h"
 #include "node/health.h"
 
@@ -13,6 +14,8 @@
 #define TELL_AGAIN_MS	 2000
 #define LEAVE_AGAIN_MS	 500
 #define TICK_NEWCOMER_MS 50
+/* However seldom keepalives come: cluster time is never older than that. */
+#define TICK_MS 1000
 /* What nobody told us of is found that soon. */
 #define LOOK_AGAIN_MS 250
 
@@ -186,6 +189,30 @@ static void tell_state(struct agent *agent, const struct cluster *c, const struc
 	command->node_state.state = wanted;
 }
 
+/* How long it may be silent and yet be well, for the others to know. */
+static void tell_interval(struct agent *agent, const struct cluster *c, const struct node *me,
+    struct agent_turn *turn, uint64_t now_ms)
+{
+	uint64_t interval_ms = agent->options.keepalive_interval_ms;
+	/* Who sends them more often than that need not say so. */
+	if (interval_ms < NODE_INTERVAL_MS)
+		interval_ms = NODE_INTERVAL_MS;
+	if (node_interval_ms(c, me) == interval_ms)
+		return;
+	if (agent->told_interval_ms && now_ms - agent->told_interval_ms < TELL_AGAIN_MS)
+		return;
+	struct command *command = add_command(turn, COMMAND_fact);
+	if (!command)
+		return;
+	agent->told_interval_ms = now_ms;
+	struct node_interval_key key = node_interval_key(me->id);
+	char text[24];
+	int size = snprintf(text, sizeof(text), "%" PRIu64, interval_ms);
+	memcpy(command->fact.key, key.text, sizeof(key.text));
+	command->fact.value = (struct blob){must_alloc((size_t)size), (uint32_t)size};
+	memcpy(command->fact.value.data, text, (size_t)size);
+}
+
 /* Keepalives bring the same levels; a report brings a change at once. */
 static void tell_vm(
     struct agent *agent, const struct vm *vm, struct agent_turn *turn, uint64_t now_ms)
@@ -295,6 +322,8 @@ static void tell_tick(struct agent *agent, const struct cluster *c, const struct
 {
 	bool first = agent->tick_term != standing->term;
 	uint64_t wait_ms = agent->options.keepalive_interval_ms;
+	if (wait_ms > TICK_MS)
+		wait_ms = TICK_MS;
 	if (standing->leader_id != standing->id)
 		forget_heard(agent);
 	if (!standing->leader)
@@ -405,6 +434,7 @@ void agent_turn(struct agent *agent, struct cluster *c, const struct standing *s
 		return;
 	}
 	tell_state(agent, c, me, turn, now_ms);
+	tell_interval(agent, c, me, turn, now_ms);
 	if (!agent->options.hypervisor || agent->stopping)
 		return;
 	struct plan_options options = {

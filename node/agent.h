@@ -40,7 +40,7 @@ struct agent {
 	struct plan plan;
 	bool hello_done; /* the log knows that this daemon has started */
 	bool stopping; /* an orderly end: nothing is started any more */
-	uint64_t told_hello_ms, told_state_ms;
+	uint64_t told_hello_ms, told_state_ms, told_interval_ms;
 	enum daemon_state told_state;
 	uint64_t keepalive_ms; /* when the next one is due */
 	uint64_t tick_ms; /* the last tick proposed in tick_term */

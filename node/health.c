@@ -29,6 +29,11 @@ __attribute__((format(printf, 3, 4))) static void say(
 	h->count++;
 }
 
+static bool is_silent(const struct cluster *c, const struct node *node)
+{
+	return node_silence_ms(c, node) > node_patience_ms(c, node, HEALTH_SILENCE_MS);
+}
+
 bool health_member_well(const struct cluster *c, uint64_t id)
 {
 	const struct node *node = id <= UINT32_MAX ? cluster_node(c, (uint32_t)id) : NULL;
@@ -36,7 +41,7 @@ bool health_member_well(const struct cluster *c, uint64_t id)
 	if (!node || !node->last.count)
 		return true;
 	return node->daemon_state != DAEMON_FENCED && node->daemon_state != DAEMON_STOP &&
-	       node_silence_ms(c, node) <= HEALTH_SILENCE_MS;
+	       !is_silent(c, node);
 }
 
 unsigned health_failure_tolerance(const struct cluster *c, const struct health_log *log)
@@ -68,7 +73,7 @@ static bool says_against(const struct node *node)
 bool health_may_lead(const struct cluster *c, const struct node *node)
 {
 	return node->mode == NODE_COORDINATOR && node->daemon_state == DAEMON_RUN &&
-	       node_silence_ms(c, node) <= HEALTH_SILENCE_MS && !says_against(node);
+	       !is_silent(c, node) && !says_against(node);
 }
 
 static void judge_log(
@@ -119,7 +124,7 @@ static void judge_node(const struct cluster *c, const struct node *node, struct 
 	case DAEMON_RUN:
 		break;
 	}
-	if (node->last.count && node_silence_ms(c, node) > HEALTH_SILENCE_MS)
+	if (node->last.count && is_silent(c, node))
 		say(h, HEALTH_DEGRADED, "%s was not heard for %" PRIu64 " s", node->name,
 		    node_silence_ms(c, node) / 1000);
 	else

@@ -173,22 +173,6 @@ void operation_node_secondary(struct operation_turn *turn)
 	want_primary(turn, next);
 }
 
-void operation_node_fenced(struct operation_turn *turn)
-{
-	struct err err;
-	const struct node *node = argument_node(turn->context, turn->arguments, &err);
-	if (!node) {
-		turn_refuse(turn, -ENOENT, &err);
-		return;
-	}
-	struct command command = {.number = COMMAND_node_fenced};
-	command.node_fenced.node = node->id;
-	command.node_fenced.by_hand = true;
-	memcpy(command.node_fenced.who, turn->caller, sizeof(turn->caller));
-	turn_say(turn, "%s is fenced: its VMs run elsewhere", node->name);
-	turn_propose(turn, &command);
-}
-
 /* Text of many lines to a list of them, without their newlines. */
 static json_t *lines_json(const struct buffer *text)
 {

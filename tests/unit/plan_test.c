@@ -10,6 +10,7 @@
 
 #include "fsm/change.h"
 #include "fsm/history.h"
+#include "fsm/node.h"
 #include "node/agent.h"
 #include "node/coordinator.h"
 #include "node/health.h"
@@ -287,6 +288,68 @@ static void a_keepalive_is_not_kept_by_who_does_not_lead(void **state)
 	agent_turn_close(&t);
 }
 
+static uint64_t elapsed_of(const struct agent_turn *t)
+{
+	for (unsigned i = 0; i < t->count; i++)
+		if (t->commands[i].number == COMMAND_tick)
+			return t->commands[i].tick.elapsed_ms;
+	return UINT64_MAX;
+}
+
+/* Of its own keepalives only: cluster time is everybody's. */
+static void a_leader_with_long_intervals_lets_time_pass_all_the_same(void **state)
+{
+	struct standing leader = {
+	    .id = 1, .leader = true, .current = true, .term = 6, .leader_id = 1};
+	agent.options.keepalive_interval_ms = 300000;
+	struct agent_turn t = agent_at(&leader, 10000);
+	assert_int_equal(elapsed_of(&t), 0);
+	agent_turn_close(&t);
+	t = agent_at(&leader, 10500);
+	assert_int_equal(told(&t, COMMAND_tick), 0);
+	agent_turn_close(&t);
+	for (uint64_t now_ms = 11000; now_ms < 20000; now_ms += 1000) {
+		t = agent_at(&leader, now_ms);
+		assert_int_equal(elapsed_of(&t), 1000);
+		agent_turn_close(&t);
+	}
+}
+
+static void apply_facts(const struct agent_turn *t)
+{
+	for (unsigned i = 0; i < t->count; i++) {
+		struct buffer bytes = {0};
+		if (t->commands[i].number != COMMAND_fact)
+			continue;
+		command_encode(&t->commands[i], &bytes);
+		assert_int_equal(cluster_apply(&c, c.index + 1, bytes.data, bytes.size, NULL), 0);
+		buffer_close(&bytes);
+	}
+}
+
+static void a_node_says_how_often_it_is_to_be_heard(void **state)
+{
+	static const uint64_t intervals_ms[] = {10000, 300000, 1000};
+	uint64_t now_ms = 10000;
+	struct agent_turn t = agent_at(&current, now_ms);
+	assert_int_equal(told(&t, COMMAND_fact), 0); /* the usual */
+	agent_turn_close(&t);
+	for (unsigned i = 0; i < 3; i++) {
+		agent.options.keepalive_interval_ms = intervals_ms[i];
+		t = agent_at(&current, now_ms += 5000);
+		assert_int_equal(told(&t, COMMAND_fact), 1);
+		struct agent_turn again = agent_at(&current, now_ms + 1);
+		assert_int_equal(told(&again, COMMAND_fact), 0);
+		agent_turn_close(&again);
+		apply_facts(&t);
+		agent_turn_close(&t);
+		assert_int_equal(node_interval_ms(&c, cluster_node(&c, 1)), intervals_ms[i]);
+		t = agent_at(&current, now_ms += 5000);
+		assert_int_equal(told(&t, COMMAND_fact), 0);
+		agent_turn_close(&t);
+	}
+}
+
 static void why_an_earlier_start_failed_is_not_told_of_a_vm_that_is_stopped(void **state)
 {
 	struct seen_vm nothing = {0};
@@ -483,6 +546,22 @@ static void it_waits_for_the_old_primary_or_for_its_lease(void **state)
 	assert_true(turn.hold);
 }
 
+/* Called early, by those who had promised the old leader more than we would. */
+static void it_waits_for_the_longest_lease_that_there_may_be(void **state)
+{
+	struct standing leader = leading(1000);
+	struct holding nothing = {.addresses_wanted = 1, .addresses_gone = true};
+	take_over();
+	cluster_node(&c, 2)->coordinator_state = COORDINATOR_RELINQUISH;
+	leader.free_ms = 4600;
+	judge(&leader, &nothing, 4599);
+	assert_false(turn.hold);
+	judge(&leader, &nothing, 4600);
+	assert_true(turn.hold);
+	leader.free_ms = 0;
+	assert_int_equal(coordinator_free_ms(&leader, &options), 1300);
+}
+
 static void without_a_lease_nothing_is_held(void **state)
 {
 	struct standing leader = leading(1000);
@@ -571,6 +650,8 @@ int main(void)
 	    TEST(a_new_wish_does_not_wait_for_what_failed_before),
 	    TEST(a_thousand_vms_are_started_a_few_at_a_time),
 	    AGENT_TEST(a_keepalive_is_not_kept_by_who_does_not_lead),
+	    AGENT_TEST(a_leader_with_long_intervals_lets_time_pass_all_the_same),
+	    AGENT_TEST(a_node_says_how_often_it_is_to_be_heard),
 	    AGENT_TEST(why_an_earlier_start_failed_is_not_told_of_a_vm_that_is_stopped),
 	    AGENT_TEST(a_vm_of_others_that_crashed_here_does_not_keep_a_node_from_running),
 	    AGENT_TEST(a_log_that_is_opened_again_starts_nothing_before_it_has_said_hello),
@@ -579,6 +660,7 @@ int main(void)
 	    AGENT_TEST(the_lead_does_not_go_to_one_that_has_diverged_too),
 	    TEST(a_new_leader_proposes_a_takeover_and_not_again_at_once),
 	    TEST(it_waits_for_the_old_primary_or_for_its_lease),
+	    TEST(it_waits_for_the_longest_lease_that_there_may_be),
 	    TEST(without_a_lease_nothing_is_held),
 	    TEST(it_is_primary_when_everything_answers_or_was_tried),
 	    TEST(a_step_is_told_again_in_another_epoch_and_when_it_does_not_show),
