@@ -8,6 +8,7 @@
 #include "fsm/apply.h"
 #include "fsm/node.h"
 #include "fsm/schema.h"
+#include "fsm/text.h"
 
 static struct node *node_new(struct cluster *c, const char *name, const char *address)
 {
@@ -30,6 +31,9 @@ int apply_found(struct cluster *c, struct command_found *command, struct err *er
 		    err, -ENOTSUP, "schema %" PRIu32 " is not known here", command->schema);
 	if (!*command->name || !*command->node || !*command->uuid)
 		return err_set(err, -EINVAL, "a cluster needs a name, a UUID and a first node");
+	if (!text_is_node_name(command->name) || !text_is_node_name(command->node))
+		return err_set(err, -EINVAL,
+		    "the names of a cluster and of a node are of letters, digits, '-', '_' and '.'");
 	struct settings *s = &c->settings;
 	memcpy(s->name, command->name, sizeof(s->name));
 	memcpy(s->uuid, command->uuid, sizeof(s->uuid));
@@ -99,6 +103,9 @@ int apply_join(struct cluster *c, struct command_join *command, struct err *err)
 		return (int)same->id;
 	if (!*command->name || !*command->address || !*command->incarnation)
 		return err_set(err, -EINVAL, "a node needs a name, an address and a certificate");
+	if (!text_is_node_name(command->name) || !text_is_plain(command->address))
+		return err_set(err, -EINVAL,
+		    "a node's name is of letters, digits, '-', '_' and '.', and its address plain");
 	struct join_token *token = NULL;
 	int result = token_for(c, command, &token, err);
 	if (result)

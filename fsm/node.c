@@ -8,6 +8,7 @@
 
 #include "fsm/apply.h"
 #include "fsm/blobs.h"
+#include "fsm/text.h"
 #include "fsm/vm.h"
 
 const struct keepalive *node_keepalive(const struct node *node)
@@ -132,8 +133,8 @@ int apply_fact(struct cluster *c, struct command_fact *command, struct err *err)
 {
 	struct fact *fact = table_find(&c->facts, command->key);
 	uint32_t gone = fact ? fact->value.size : 0;
-	if (!*command->key)
-		return err_set(err, -EINVAL, "a fact needs a key");
+	if (!*command->key || !text_is_plain(command->key))
+		return err_set(err, -EINVAL, "a fact needs a key, without control characters");
 	int result = blobs_room(c, gone, command->value.size, err);
 	if (result)
 		return result;

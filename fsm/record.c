@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fsm/text.h"
+
 #include "fsm/fields_table.def"
 #define RECORD(name, ...) RECORD_TABLE(name, name##_record, __VA_ARGS__)
 #include "fsm/record.def"
@@ -224,19 +226,21 @@ void record_clear(const struct record *record, void *object)
 
 static void print_text(const char *text, struct buffer *out)
 {
-	bool quote = !*text || strpbrk(text, " =\"\n\t");
+	bool quote = !*text || strpbrk(text, " =\"\\") || !text_is_plain(text);
 	if (!quote) {
 		buffer_print(out, "%s", text);
 		return;
 	}
 	buffer_append_u8(out, '"');
-	for (; *text; text++) {
+	while (*text) {
+		size_t size = text_character(text);
 		if (*text == '"' || *text == '\\')
 			buffer_append_u8(out, '\\');
-		if ((unsigned char)*text < ' ')
-			buffer_print(out, "\\x%02x", (unsigned char)*text);
+		if (size)
+			buffer_append(out, text, size);
 		else
-			buffer_append_u8(out, (uint8_t)*text);
+			buffer_print(out, "\\x%02x", (unsigned char)*text);
+		text += size ? size : 1;
 	}
 	buffer_append_u8(out, '"');
 }

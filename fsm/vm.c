@@ -9,6 +9,7 @@
 #include "fsm/blobs.h"
 #include "fsm/hash.h"
 #include "fsm/place.h"
+#include "fsm/text.h"
 
 static void vm_touch(struct cluster *c, struct vm *vm)
 {
@@ -85,6 +86,12 @@ static int check_new(struct cluster *c, const struct command_vm_define *command,
 {
 	if (!*command->name || !*command->uuid || !command->memory_mib || !command->vcpus)
 		return err_set(err, -EINVAL, "a VM needs a name, a UUID, memory and vCPUs");
+	if (!text_is_vm_name(command->name))
+		return err_set(err, -EINVAL,
+		    "a VM's name has no '/' and no control character in it, and is not . or ..");
+	if (!text_is_uuid(command->uuid))
+		return err_set(err, -EINVAL,
+		    "a VM's UUID is as 01234567-89ab-4cde-8f01-23456789abcd, in small letters");
 	if (c->vms.count >= CLUSTER_VMS_MAX)
 		return err_set(err, -ENOSPC, "the cluster has %u VMs already", c->vms.count);
 	int result = blobs_room(c, 0, command->xml.size, err);

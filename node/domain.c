@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "fsm/text.h"
+
 #define TEXT_MAX 256 /* of an element that is read */
 
 enum item { ITEM_NAME, ITEM_UUID, ITEM_MEMORY, ITEM_VCPU, ITEMS, ITEM_NONE = ITEMS };
@@ -99,11 +101,9 @@ static void take_name(struct reading *r)
 		fail(r, "the name '%s' is empty or longer than 63 bytes", name);
 		return;
 	}
-	for (const char *c = name; *c; c++) {
-		if ((unsigned char)*c < 0x20 || *c == 0x7f || *c == '/') {
-			fail(r, "the name has a '/' or a control character in it%s", "");
-			return;
-		}
+	if (!text_is_vm_name(name)) {
+		fail(r, "the name has a '/' or a control character in it, or is . or ..%s", "");
+		return;
 	}
 	snprintf(r->domain->name, sizeof(r->domain->name), "%s", name);
 }

@@ -16,6 +16,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "fsm/text.h"
+
 #define LINES_DEFAULT	 2000
 #define COMPONENT_MAX	 32
 #define RENDERED_MAX	 (LOG_TEXT_MAX + 128)
@@ -116,14 +118,13 @@ static void ring_resize(unsigned size)
 }
 
 /* A line is an event; whoever wrote the text must not be able to forge another. */
-static void text_clean(char *text)
+/* One line, and no terminal's business. */
+static void line_clean(char *text)
 {
-	for (; *text; text++) {
-		if (*text == '\n' || *text == '\t')
-			*text = ' ';
-		else if ((unsigned char)*text < 0x20 || *text == 0x7f)
-			*text = '?';
-	}
+	for (char *c = text; *c; c++)
+		if (*c == '\n' || *c == '\t')
+			*c = ' ';
+	text_clean(text, '?');
 }
 
 static void line_format(struct line *line, const char *format, va_list args)
@@ -132,8 +133,8 @@ static void line_format(struct line *line, const char *format, va_list args)
 	int size = vsnprintf(line->text, sizeof(line->text), format, args);
 	if (size >= (int)sizeof(line->text))
 		memcpy(line->text + sizeof(line->text) - 4, "...", 4);
-	text_clean(line->text);
-	text_clean(line->component);
+	line_clean(line->text);
+	line_clean(line->component);
 }
 
 static size_t line_bytes(const struct line *line)

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "fsm/buffer.h"
+#include "fsm/text.h"
 
 #define COLUMNS_MAX 32
 #define GAP	    2
@@ -79,9 +80,7 @@ void text_table_add(struct text_table *t, const char *text)
 	char *copy = must_alloc(size);
 	memcpy(copy, text, size);
 	/* A cell is one line, and no terminal's business. */
-	for (char *c = copy; *c; c++)
-		if ((unsigned char)*c < ' ' || *c == 0x7f)
-			*c = ' ';
+	text_clean(copy, ' ');
 	t->cells[t->count++] = copy;
 }
 

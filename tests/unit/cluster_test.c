@@ -11,6 +11,7 @@
 
 #include "fsm/check.h"
 #include "fsm/cluster.h"
+#include "fsm/hash.h"
 #include "fsm/history.h"
 #include "fsm/memory.h"
 #include "fsm/node.h"
@@ -96,6 +97,16 @@ static int close_cluster(void **state)
 	return 0;
 }
 
+/* One for each name. */
+static const char *uuid_of(const char *name)
+{
+	static char uuid[37];
+	uint64_t hash = hash_bytes(0, name, strlen(name));
+	snprintf(uuid, sizeof(uuid), "%08x-0000-4000-8000-00%010llx", (uint32_t)hash,
+	    (unsigned long long)hash >> 32);
+	return uuid;
+}
+
 static int define(const char *name, uint32_t node)
 {
 	struct command command = {
@@ -103,7 +114,7 @@ static int define(const char *name, uint32_t node)
 	    .vm_define = {.memory_mib = 1024, .vcpus = 1, .node = node},
 	};
 	snprintf(command.vm_define.name, sizeof(command.vm_define.name), "%s", name);
-	snprintf(command.vm_define.uuid, sizeof(command.vm_define.uuid), "uuid-%s", name);
+	snprintf(command.vm_define.uuid, sizeof(command.vm_define.uuid), "%s", uuid_of(name));
 	return apply(command);
 }
 
@@ -300,11 +311,45 @@ static void names_and_uuids_are_unique(void **state)
 	assert_int_equal(define("web", 0), -EEXIST);
 }
 
+/* Programs that speak to the socket are not held back by what the command line checks. */
+static void a_vm_s_name_and_uuid_are_no_paths_and_nothing_for_terminals(void **state)
+{
+	static const char *const names[] = {"../../etc", "a/b", "..", "\x1b[2J", "a\nb",
+	    "a\xc2\x9b"
+	    "b",
+	    "a\xe2\x80\xae"
+	    "b",
+	    "\xff"};
+	static const char *const uuids[] = {
+	    "../../../../etc/passwd", "x", "\x1b[2J", "22222222-0000-4000-8000-0000000000DE"};
+	struct command command = {
+	    .number = COMMAND_vm_define, .vm_define = {.memory_mib = 1, .vcpus = 1}};
+	struct command_vm_define *vm = &command.vm_define;
+	snprintf(vm->uuid, sizeof(vm->uuid), "%s", uuid_of("web"));
+	for (unsigned i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		snprintf(vm->name, sizeof(vm->name), "%s", names[i]);
+		assert_int_equal(apply(command), -EINVAL);
+	}
+	snprintf(vm->name, sizeof(vm->name), "web");
+	for (unsigned i = 0; i < sizeof(uuids) / sizeof(*uuids); i++) {
+		snprintf(vm->uuid, sizeof(vm->uuid), "%s", uuids[i]);
+		assert_int_equal(apply(command), -EINVAL);
+	}
+	assert_int_equal(c.vms.count, 0);
+	assert_true(APPLY(token, .hash = HASH_A, .valid_ms = 60000) > 0);
+	assert_int_equal(join("hv\xc2\x9b"
+			      "4",
+			     "i4", HASH_A),
+	    -EINVAL);
+	assert_int_equal(join("../hv4", "i4", HASH_A), -EINVAL);
+	assert_int_equal(join("hv4", "i4", HASH_A), 4);
+}
+
 static void no_vm_is_named_as_another_s_uuid(void **state)
 {
 	assert_true(define("web", 0) > 0);
-	assert_int_equal(define("uuid-web", 0), -EEXIST);
-	assert_true(define("uuid-db", 0) > 0);
+	assert_int_equal(define(uuid_of("web"), 0), -EEXIST);
+	assert_true(define(uuid_of("db"), 0) > 0);
 	assert_int_equal(define("db", 0), -EEXIST);
 }
 
@@ -484,7 +529,7 @@ static void who_waits_for_a_place_says_why(void **state)
 	struct command command = {
 	    .number = COMMAND_vm_define, .vm_define = {.memory_mib = 1u << 20, .vcpus = 1}};
 	snprintf(command.vm_define.name, sizeof(command.vm_define.name), "huge");
-	snprintf(command.vm_define.uuid, sizeof(command.vm_define.uuid), "uuid-huge");
+	snprintf(command.vm_define.uuid, sizeof(command.vm_define.uuid), "%s", uuid_of("huge"));
 	int id = apply(command);
 	assert_string_equal(cluster_vm(&c, id)->failed_reason, "no node has room for it");
 	assert_int_equal(APPLY(vm_state, .vm = id, .state = VM_START), 0);
@@ -731,6 +776,7 @@ int main(void)
 	    TEST(a_vm_is_placed_where_there_is_room),
 	    TEST(only_running_vms_count_as_allocated),
 	    TEST(names_and_uuids_are_unique),
+	    TEST(a_vm_s_name_and_uuid_are_no_paths_and_nothing_for_terminals),
 	    TEST(no_vm_is_named_as_another_s_uuid),
 	    TEST(objects_are_found_after_others_are_gone),
 	    TEST(the_memory_of_all_nodes_is_that_of_each),

@@ -29,7 +29,7 @@ static void found_set(struct found *f, bool held, const char *format, ...)
 static struct sim_node *vm_runs_on(const struct scenario *s, const char *name)
 {
 	char uuid[37];
-	snprintf(uuid, sizeof(uuid), "uuid-%.20s", name);
+	step_uuid(name, uuid);
 	for (unsigned i = 1; i <= s->world.node_count; i++) {
 		const struct sim_vm *vm = sim_hypervisor_vm(s->world.nodes[i], uuid);
 		if (vm && vm->state == SIM_VM_RUNNING)

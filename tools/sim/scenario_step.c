@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fsm/hash.h"
 #include "node/guess.h"
 #include "node/operation.h"
 #include "tools/sim/network.h"
@@ -214,6 +215,12 @@ static int vm_option(
 	return 0;
 }
 
+void step_uuid(const char *vm, char uuid[37])
+{
+	uint64_t hash = hash_bytes(0, vm, strlen(vm));
+	snprintf(uuid, 37, "%08x-0000-4000-8000-0000%08x", (uint32_t)hash, (uint32_t)(hash >> 32));
+}
+
 static int step_vm(struct scenario *s, const struct step *step)
 {
 	struct command define = {.number = COMMAND_vm_define};
@@ -222,7 +229,7 @@ static int step_vm(struct scenario *s, const struct step *step)
 	if (step->count < 2)
 		return step_bad(s, step, "vm NAME [node=N] [memory=MIB] [state=start|stop]");
 	snprintf(vm->name, sizeof(vm->name), "%s", step->words[1]);
-	snprintf(vm->uuid, sizeof(vm->uuid), "uuid-%.20s", step->words[1]);
+	step_uuid(vm->name, vm->uuid);
 	vm->memory_mib = VM_MEMORY_MIB;
 	vm->vcpus = 1;
 	for (unsigned i = 2; i < step->count; i++) {

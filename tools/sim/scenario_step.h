@@ -47,6 +47,7 @@ const char *step_word(const struct step *step, unsigned word); /* "" past the en
 /* NULL, with problem: there is no such node. */
 struct sim_node *step_node(struct scenario *s, const struct step *step, unsigned word);
 int step_time(const char *text, uint64_t *ms); /* 0 or -EINVAL */
+void step_uuid(const char *vm, char uuid[37]); /* of the VM of this name */
 
 /* One line's doing. 0, or -EINVAL with problem. */
 int step_run(struct scenario *s, const struct step *step);

@@ -170,7 +170,7 @@ static void make_define(unsigned who, struct command *command)
 	struct command_vm_define *define = &command->vm_define;
 	command->number = COMMAND_vm_define;
 	snprintf(define->name, sizeof(define->name), "vm-%u", who);
-	snprintf(define->uuid, sizeof(define->uuid), "uuid-%u", who);
+	snprintf(define->uuid, sizeof(define->uuid), "00000000-0000-4000-8000-%012u", who);
 	define->memory_mib = 512;
 	define->vcpus = 1;
 }
