@@ -23,6 +23,8 @@
 #define TRANSFER_AGAIN_MS 500
 /* Without a majority for that long, who is ended need not wait until it has told it. */
 #define LEAVE_UNSAID_MS 3000
+/* Without a guard for that long, the lead goes to somebody else. */
+#define UNGUARDED_MS 2000
 /* So long nothing must have been wrong with a disk before it is called well again. */
 #define DISK_WELL_MS 10000
 
@@ -34,6 +36,8 @@ struct duties {
 	int disk_error; /* of the log, as wal_status has it */
 	uint64_t disk_ill_ms; /* when it last was */
 	bool disk_said; /* that it is */
+	uint64_t guarded_ms; /* when there last was a guard */
+	bool unguarded;
 	unsigned reports; /* under way */
 	uint64_t host_ms, member_ms, transfer_ms;
 	bool stopping, announced_divergence;
@@ -265,7 +269,7 @@ static bool lead_handed_on(struct duties *d, struct replica *replica, uint64_t n
 static void turn_leave(struct duties *d, uint64_t now)
 {
 	struct replica *replica = ledger_replica(d->options.ledger);
-	bool ill = d->disk_error != 0;
+	bool ill = d->disk_error != 0 || d->unguarded;
 	if (!(d->stopping || ill) || !replica || d->standing.leader_id != d->standing.id)
 		return;
 	if (now - d->transfer_ms < TRANSFER_AGAIN_MS)
@@ -273,6 +277,22 @@ static void turn_leave(struct duties *d, uint64_t now)
 	d->transfer_ms = now;
 	if (!lead_handed_on(d, replica, now) && d->stopping)
 		replica_transfer(replica, 0, now);
+}
+
+/* It is started again and again; but until that comes about nobody should hold anything here, nor
+ * be handed the lead. */
+static void turn_guard(struct duties *d, uint64_t now)
+{
+	if (holdings_guarded(d->holdings) || !d->guarded_ms)
+		d->guarded_ms = now;
+	bool failing = now - d->guarded_ms >= UNGUARDED_MS;
+	agent_collected(&d->agent, HEALTH_GUARD, failing ? COLLECTOR_FAILED : COLLECTOR_OK,
+	    failing ? "it cannot be started" : "", now);
+	if (failing && !d->unguarded)
+		log_error("The guard cannot be started: another node is to lead");
+	else if (!failing && d->unguarded)
+		log_ok("There is a guard again");
+	d->unguarded = failing;
 }
 
 /* How the services are goes to everybody with the keepalive. */
@@ -369,6 +389,7 @@ uint64_t duties_turn(struct duties *d, uint64_t now)
 	if (replica)
 		watch_disk(d, replica, now);
 	turn_addresses(d, now);
+	turn_guard(d, now);
 	turn_services(d, now);
 	d->standing = standing_of(replica, now);
 	if (d->standing.current)

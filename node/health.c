@@ -63,7 +63,8 @@ static bool says_against(const struct node *node)
 	for (uint32_t i = 0; k && i < k->collectors.count; i++) {
 		const struct collector *collector = &k->collectors.items[i];
 		bool counts = !strcmp(collector->name, HEALTH_LOG) ||
-			      !strcmp(collector->name, HEALTH_REPLICA);
+			      !strcmp(collector->name, HEALTH_REPLICA) ||
+			      !strcmp(collector->name, HEALTH_GUARD);
 		if (counts && collector->state == COLLECTOR_FAILED)
 			return true;
 	}

@@ -17,6 +17,7 @@
 /* Collectors that say of a node that it must not lead. */
 #define HEALTH_LOG     "log" /* its log's disk */
 #define HEALTH_REPLICA "replica" /* its value is the others' */
+#define HEALTH_GUARD   "guard" /* what the role holds would be let go of in time */
 
 enum health_level { HEALTH_HEALTHY, HEALTH_DEGRADED, HEALTH_CRITICAL };
 extern const char *const health_level_names[];

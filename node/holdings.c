@@ -233,6 +233,13 @@ void holdings_status(const struct holdings *h, struct holding *holding)
 	services_holding(h, holding);
 }
 
+bool holdings_guarded(const struct holdings *h)
+{
+	struct guard_status status;
+	guard_look(h, &status);
+	return !h->guard || status.alive;
+}
+
 bool holdings_failing(const struct holdings *h, char text[HOLDINGS_TEXT_MAX])
 {
 	struct service_status statuses[SERVICES_MAX];

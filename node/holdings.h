@@ -29,6 +29,10 @@ void holdings_drop(struct holdings *h);
 
 void holdings_status(const struct holdings *h, struct holding *holding);
 
+/* There is a guard that answers, or nothing to guard. Without one nobody would let go of what is
+ * held here when the lease ends. */
+bool holdings_guarded(const struct holdings *h);
+
 /* Is a service failing? text: which one, and why; "" when none is. */
 #define HOLDINGS_TEXT_MAX (SERVICE_NAME_MAX + SERVICE_TEXT_MAX + 2)
 bool holdings_failing(const struct holdings *h, char text[HOLDINGS_TEXT_MAX]);

@@ -488,6 +488,16 @@ static void the_lead_does_not_go_to_one_that_has_diverged_too(void **state)
 	agent_turn_close(&t);
 }
 
+static void the_lead_does_not_go_to_one_without_a_guard(void **state)
+{
+	struct node *other = heard_of(2, COLLECTOR_OK);
+	struct collector *collector = other->last.items->collectors.items;
+	snprintf(collector->name, sizeof(collector->name), HEALTH_GUARD);
+	assert_true(health_may_lead(&c, other));
+	collector->state = COLLECTOR_FAILED;
+	assert_false(health_may_lead(&c, other));
+}
+
 /* The role. */
 
 static const struct coordinator_options options = {.lease_ms = 300};
@@ -658,6 +668,7 @@ int main(void)
 	    AGENT_TEST(one_that_has_diverged_says_so_and_nothing_else),
 	    AGENT_TEST(one_that_has_diverged_hands_the_lead_on),
 	    AGENT_TEST(the_lead_does_not_go_to_one_that_has_diverged_too),
+	    AGENT_TEST(the_lead_does_not_go_to_one_without_a_guard),
 	    TEST(a_new_leader_proposes_a_takeover_and_not_again_at_once),
 	    TEST(it_waits_for_the_old_primary_or_for_its_lease),
 	    TEST(it_waits_for_the_longest_lease_that_there_may_be),
