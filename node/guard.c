@@ -322,19 +322,13 @@ static int requests_prepare(struct guard *g, const struct guard_options *options
 	return 0;
 }
 
-static int executable_find(struct guard *g, const char *wanted)
+/* By default this very binary, even after another was put in its place: see guard_wire.h. */
+static void executable_set(struct guard *g, const char *wanted)
 {
-	char path[4096];
-	size_t size = sizeof(path);
-	if (!wanted) {
-		int status = uv_exepath(path, &size);
-		if (status)
-			return status;
-		wanted = path;
-	}
+	if (!wanted)
+		wanted = "/proc/self/exe";
 	g->executable = must_alloc(strlen(wanted) + 1);
 	memcpy(g->executable, wanted, strlen(wanted));
-	return 0;
 }
 
 static void guard_free(struct guard *g)
@@ -368,9 +362,8 @@ int guard_open(struct guard **guard, struct uv_loop_s *loop, const struct guard_
 	int status = requests_prepare(g, options, err);
 	if (status)
 		goto failed;
+	executable_set(g, options->executable);
 	status = page_open(g);
-	if (!status)
-		status = executable_find(g, options->executable);
 	if (!status)
 		status = child_open(g);
 	if (status) {
