@@ -31,6 +31,8 @@
 
 #define STOP_WITHIN_MS 10000
 #define LOG_FLUSH_MS   500
+/* Of its log a witness keeps little in memory: it is a small machine. */
+#define WITNESS_LOG_BYTES (256u << 10)
 /* Judging costs a walk over all VMs: under a flood of operations not at each turn. */
 #define DUTIES_EVERY_MS	     5
 #define FOUNDING_AGAIN_MS    1000
@@ -544,7 +546,8 @@ static int start_ledger(struct daemon *d, struct err *err)
 		.address = peer,
 		.heartbeat_ms = raft->heartbeat_ms,
 		.election_ms = raft->election_ms,
-		.lease_ms = config_lease_ms(raft)},
+		.lease_ms = config_lease_ms(raft),
+		.snapshot_log_bytes = d->config.mode == MODE_WITNESS ? WITNESS_LOG_BYTES : 0},
 	    .cluster = &d->cluster,
 	    .journal = d->journal,
 	    .send = send_to,
