@@ -253,6 +253,10 @@ static void transfer_elsewhere(
 static int transfer_here(
     const struct context *context, struct replica *r, const struct node *to, struct err *err)
 {
+	/* It would give it back at once, and the primary would have changed for nothing. */
+	if (to->mode == NODE_WITNESS)
+		return err_set(err, -EPERM,
+		    "leadership cannot go to %s: it is a witness, and never the primary", to->name);
 	int status = replica_transfer(r, to->id, context->now_ms(context->data));
 	switch (status) {
 	case 0:
