@@ -261,8 +261,9 @@ static int check_replace(const struct operation_turn *turn, const struct node *n
 	int status = node_may_be_replaced(c, node, successor, err);
 	if (!status)
 		status = check_follows(turn, node, err);
-	if (status || argument_given(turn->arguments, "force") ||
-	    health_member_well(c, successor->id))
+	/* One that has only just joined has not been heard of yet, either. */
+	bool well = successor->last.count && health_member_well(c, successor->id);
+	if (status || argument_given(turn->arguments, "force") || well)
 		return status;
 	return err_set(err, -EHOSTDOWN,
 	    "%s was not heard of late: start its daemon first, or repeat it with --force",
