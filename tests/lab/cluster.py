@@ -317,6 +317,7 @@ class Cluster:
 
     def __init__(self, nodes):
         self.nodes = nodes
+        self.voters = 0  # how many are to vote; 0: all
 
     def __getitem__(self, name):
         return next(node for node in self.nodes if node.name == name)
@@ -342,7 +343,7 @@ class Cluster:
             wait_for(f"{node} answers", node.answers)
 
     def await_well(self):
-        """All run, all vote, and all say the same of who is primary."""
+        """All run, all who are to vote do, and all say the same of who is primary."""
         try:
             return wait_for("all is well", self.well, every_s=0.05)
         except Failed as failed:
@@ -355,7 +356,8 @@ class Cluster:
         for node in self.nodes:
             status = node.ask("status")
             primary = status["primary"]
-            if primary["state"] != "primary" or status["raft"]["voters"] != len(self.nodes) or \
+            voters = self.voters or len(self.nodes)
+            if primary["state"] != "primary" or status["raft"]["voters"] != voters or \
                     status["nodes"]["run"] != len(self.nodes) or status["health"] != "healthy":
                 raise Failed(f"{node} says: {primary['state']}, {status['raft']['voters']} voters, "
                              f"{status['nodes']['run']} run, {status['health_messages']}")
@@ -405,7 +407,7 @@ pvc:
     coordinators: [{", ".join(names)}]
     networks:{more.get("networks", " {}")}
   services: {more.get("services", "[]")}
-  raft: {{address: {node.address}, port: {more.get("port", 7000)}}}
+  raft: {{address: {node.address}, port: {more.get("port", 7000)}{more.get("raft", "")}}}
   hypervisor: {more["hypervisor"]}
   address: {{driver: {more.get("address", "netlink")}}}
   nic: {{driver: sim}}

@@ -66,7 +66,7 @@ class Wires:
         for index, bridge in enumerate(("upstream", "cluster")):
             port, device = f"{bridge}{number}", f"eth{index}"
             # Its own for ever: a machine that was off must not hide behind a stale neighbour.
-            mac = f"52:54:00:7{7 + index}:00:0{number}"
+            mac = f"52:54:00:7{7 + index}:00:{number:02}"
             self.hub.run("ip", "link", "add", port, "type", "veth", "peer", "name", device,
                          "address", mac, "netns", str(machine.init))
             self.hub.run("ip", "link", "set", port, "master", bridge, "up")
