@@ -79,16 +79,17 @@ static json_t *members_json(const struct context *context, const struct health_l
 	for (unsigned i = 0; i < log->members_count; i++) {
 		const struct replica_member *m = &log->members[i];
 		/* Only the leader knows how far the others are. */
-		bool leads = log->status.role == REPLICA_LEADER, heard = leads && m->heard_ms;
+		bool leads = log->status.role == REPLICA_LEADER;
+		bool known = leads && (m->match || m->heard_ms);
 		uint64_t lag = log->status.last > m->match ? log->status.last - m->match : 0;
 		json_t *json = json_pack("{s:I, s:o, s:s, s:o}", "id", (json_int_t)m->id, "node",
 		    node_name_json(context->cluster, m->id), "role",
 		    state_name(member_role_names, m->role), "address", json_text(m->address));
-		json_object_set_new(json, "match_index", heard ? json_u64(m->match) : json_null());
+		json_object_set_new(json, "match_index", known ? json_u64(m->match) : json_null());
 		json_object_set_new(json, "next_index", leads ? json_u64(m->next) : json_null());
-		json_object_set_new(json, "lag", heard ? json_u64(lag) : json_null());
+		json_object_set_new(json, "lag", known ? json_u64(lag) : json_null());
 		json_object_set_new(json, "heard_age_ms",
-		    heard ? json_u64(age_of(now_ms, m->heard_ms)) : json_null());
+		    m->contact_ms ? json_u64(age_of(now_ms, m->contact_ms)) : json_null());
 		add_connection(json, connections, m->id);
 		json_array_append_new(list, json);
 	}

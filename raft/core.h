@@ -52,7 +52,8 @@ struct sending { /* a snapshot on its way to a member */
 struct member {
 	uint64_t id;
 	enum member_role role;
-	uint64_t heard_ms; /* any message; 0: never */
+	uint64_t heard_ms; /* any message since it was last lost; 0: none */
+	uint64_t contact_ms; /* any message; 0: never */
 	uint64_t sent; /* the last index any append to it held */
 	uint64_t told; /* the commit index it was told of, and could believe */
 	/* Its last pong: until promised_until_ms by our clock it votes for nobody else. */

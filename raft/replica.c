@@ -306,7 +306,7 @@ void replica_receive(
 	}
 	struct member *member = core_member(r, from);
 	if (member)
-		member->heard_ms = r->now_ms;
+		member->heard_ms = member->contact_ms = r->now_ms;
 	dispatch(r, from, &m);
 	end(r);
 }
@@ -524,6 +524,7 @@ unsigned replica_members(const struct replica *r, struct replica_member *members
 			members[i].match = core_match(r, m->id);
 			members[i].next = next_of(r, m);
 			members[i].heard_ms = m->id == r->options.id ? r->now_ms : m->heard_ms;
+			members[i].contact_ms = m->id == r->options.id ? r->now_ms : m->contact_ms;
 		}
 	}
 	return n;

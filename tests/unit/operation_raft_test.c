@@ -68,6 +68,20 @@ static void a_member_that_falls_behind_is_seen_to(void **state)
 	json_decref(s);
 }
 
+static void a_member_that_is_lost_is_known_by_when_it_was_heard_and_how_far_it_was(void **state)
+{
+	struct member_at *f = follower(), *l = leader();
+	f->down = true;
+	run_for(1000);
+	replica_lost(l->replica, f->id, clock_ms);
+	run_for(1000);
+	json_t *s = result_of(l, "raft status");
+	const json_t *row = row_of(s, f->id);
+	assert_true(number_at(row, "heard_age_ms") >= 2000);
+	assert_true(number_at(row, "match_index") > 0);
+	json_decref(s);
+}
+
 static void status_answers_without_a_leader(void **state)
 {
 	struct member_at *f = follower(), *l = leader();
@@ -324,7 +338,8 @@ static void a_name_that_there_is_not_finds_nothing(void **state)
 	assert_int_equal(a.status, -ENOENT);
 	a = run(leader(), "raft log --type takover");
 	assert_int_equal(a.status, -EINVAL);
-	assert_string_equal(a.err.text, "there are no operations of the type 'takover'");
+	assert_string_equal(
+	    a.err.text, "there are no operations of the type 'takover' (did you mean 'takeover'?)");
 }
 
 /* Hashes. */
@@ -496,6 +511,7 @@ int main(void)
 	    TEST(the_leader_says_how_far_the_others_are),
 	    TEST(a_follower_says_who_leads_and_since_when),
 	    TEST(a_member_that_falls_behind_is_seen_to),
+	    TEST(a_member_that_is_lost_is_known_by_when_it_was_heard_and_how_far_it_was),
 	    TEST(status_answers_without_a_leader),
 	    TEST(status_of_every_member_has_a_row_for_each),
 	    TEST(a_healthy_log_commits_an_entry_that_changes_nothing),
