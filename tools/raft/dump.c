@@ -48,6 +48,7 @@ int raft_dump(const struct raft_call *call)
 	int result = source_open(&source, call, &err);
 	if (result)
 		return raft_fail(call, result, &err);
+	source_warn(&source, call);
 	result = replay_run(&r, source.in, raft_number(call, "at"), &err);
 	if (!result) {
 		json_t *json = value_json(&r.cluster);

@@ -14,6 +14,7 @@ int raft_hash(const struct raft_call *call)
 	int result = source_open(&source, call, &err);
 	if (result)
 		return raft_fail(call, result, &err);
+	source_warn(&source, call);
 	result = replay_run(&r, source.in, raft_number(call, "index"), &err);
 	uint64_t committed = source_committed(&source);
 	source_close(&source);

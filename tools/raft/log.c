@@ -140,9 +140,9 @@ static int ask(struct listing *l, struct err *err)
 		q->most = LAST_DEFAULT;
 	q->type = raft_text(call, "type");
 	q->ticks = q->type || call->json ? ENTRY_TICKS_APART : ENTRY_TICKS_TOGETHER;
-	if (q->type && !entry_type_known(q->type))
-		return err_set(
-		    err, -EINVAL, "there are no operations of the type '%.64s'", q->type);
+	int result = entry_query_check(q, err);
+	if (result)
+		return result;
 	return entry_query_name(
 	    q, &l->replay.cluster, raft_text(call, "node"), raft_text(call, "vm"), err);
 }
@@ -154,6 +154,7 @@ int raft_log(const struct raft_call *call)
 	int result = source_open(&l.source, call, &err);
 	if (result)
 		return raft_fail(call, result, &err);
+	source_warn(&l.source, call);
 	cluster_init(&l.replay.cluster);
 	know_names(&l);
 	result = ask(&l, &err);

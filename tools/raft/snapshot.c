@@ -90,6 +90,7 @@ int raft_snapshot_save(const struct raft_call *call)
 	int result = source_open(&source, call, &err);
 	if (result)
 		return raft_fail(call, result, &err);
+	source_warn(&source, call);
 	if (!at)
 		at = source_committed(&source);
 	if (at)

@@ -1,6 +1,7 @@
 #include "tools/raft/source.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -86,7 +87,8 @@ int source_open_at(struct source *s, const char *directory, struct err *err)
 	if (status.version || status.last || status.problems)
 		return 0;
 	source_close(s);
-	return err_set(err, -ENOENT, "%.400s holds no log", s->log);
+	return err_set(err, -ENOENT,
+	    "%.400s holds no log: is it a node's data directory, such as /var/lib/pvc?", s->log);
 }
 
 int source_again(struct source *s, struct err *err)
@@ -104,6 +106,17 @@ void source_close(struct source *s)
 {
 	inspect_close(s->in);
 	s->in = NULL;
+}
+
+void source_warn(const struct source *s, const struct raft_call *call)
+{
+	struct inspect_status status;
+	inspect_status(s->in, &status);
+	if (status.problems)
+		fprintf(stderr,
+		    "pvc %s: %.400s is damaged: entry %" PRIu64
+		    " is the last that can be read; pvc raft verify says where\n",
+		    call->command->operation.name, s->log, status.last);
 }
 
 uint64_t source_committed(const struct source *s)

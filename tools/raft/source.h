@@ -25,6 +25,8 @@ int source_open_at(struct source *s, const char *directory, struct err *err);
 /* Read it again. On failure the old contents stay. */
 int source_again(struct source *s, struct err *err);
 void source_close(struct source *s);
+/* Say on standard error when it is damaged: what is shown of it may not be all. */
+void source_warn(const struct source *s, const struct raft_call *call);
 
 /* All entries up to this one are committed for certain: the daemon says so, or the files. */
 uint64_t source_committed(const struct source *s);

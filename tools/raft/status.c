@@ -63,6 +63,7 @@ int raft_status(const struct raft_call *call)
 	int result = source_open(&source, call, &err);
 	if (result)
 		return raft_fail(call, result, &err);
+	source_warn(&source, call);
 	const struct inspect *in = source.in;
 	struct inspect_status s;
 	struct configuration c;
