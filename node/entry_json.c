@@ -107,6 +107,9 @@ static json_t *command_json(
 	else
 		command_print_named(command, names, &text);
 	json_t *json = detail == ENTRY_BRIEF ? brief_json(command) : json_command(command);
+	/* As `raft hash` has it, to compare with. */
+	if (command->number == COMMAND_tick)
+		json_object_set_new(json, "hash", json_sprintf("%016" PRIx64, command->tick.hash));
 	json_object_set_new(json, "client", json_u64(command->client));
 	json_object_set_new(json, "sequence", json_u64(command->sequence));
 	json_object_set_new(json, "text", text_json(&text));
@@ -152,14 +155,30 @@ static json_t *change_json(const struct disk_entry *entry)
 
 /* What is asked for. */
 
-bool entry_type_known(const char *type)
+static int check_type(const char *type, struct err *err)
 {
+	struct guess guess = guess_of(type);
 	for (unsigned number = 1; number < COMMAND_NUMBER_END; number++) {
 		const struct record *record = command_record(number);
-		if (record && !strcmp(record->name + strlen("command_"), type))
-			return true;
+		if (record)
+			guess_offer(&guess, record->name + strlen("command_"));
 	}
-	return !strcmp(type, "barrier") || !strcmp(type, "change");
+	guess_offer(&guess, "barrier");
+	guess_offer(&guess, "change");
+	if (guess.best && !strcmp(guess.best, type))
+		return 0;
+	err_set(err, 0, "there are no operations of the type '%.64s'", type);
+	if (err)
+		guess_append(&guess, err->text, sizeof(err->text));
+	return -EINVAL;
+}
+
+int entry_query_check(const struct entry_query *query, struct err *err)
+{
+	if (query->to && query->from > query->to)
+		return err_set(err, -EINVAL, "from %" PRIu64 " on, up to %" PRIu64 ": that is none",
+		    query->from, query->to);
+	return query->type ? check_type(query->type, err) : 0;
 }
 
 /* 0: it is none. */

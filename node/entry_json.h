@@ -44,8 +44,9 @@ struct entry_query {
 	enum { ENTRY_TICKS_TOGETHER, ENTRY_TICKS_APART } ticks;
 };
 
-/* Is this what stands in a log: the name of an operation, barrier or change? */
-bool entry_type_known(const char *type);
+/* Can anything be found by it? A type must be one that stands in a log, and from not behind to.
+ * 0, or -EINVAL with err. */
+int entry_query_check(const struct entry_query *query, struct err *err);
 
 /* Fill in node and vm from what a person typed: a name, a UUID or an id; either may be NULL. c
  * says who has which name. 0, or -ENOENT with err. The texts must last as long as the query. */

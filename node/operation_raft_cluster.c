@@ -82,8 +82,12 @@ static int hash_at(const struct cluster *c, uint64_t index, uint64_t *hash, stru
 	if (index == c->index || !history_hash_at(c, index, hash))
 		return 0;
 	if (index > c->index)
-		return err_set(err, -ENODATA, "it is not there yet: it is at %" PRIu64, c->index);
-	return err_set(err, -ENODATA, "of the entry %" PRIu64 " no hash is kept here", index);
+		return err_set(err, -ENODATA,
+		    "entry %" PRIu64 " is not there yet: the last one applied is %" PRIu64, index,
+		    c->index);
+	return err_set(err, -ENODATA,
+	    "of entry %" PRIu64 " no hash is kept here; the oldest is of %" PRIu64, index,
+	    history_oldest(c) ? history_oldest(c) : c->index);
 }
 
 static void hash_here(struct operation_turn *turn)
@@ -211,8 +215,8 @@ void operation_raft_health(struct operation_turn *turn)
 	uint64_t timeout_ms = argument_duration_ms(turn->arguments, "timeout");
 	struct command command = {.number = COMMAND_probe};
 	struct err err;
-	if (timeout_ms > HEALTH_TIMEOUT_MS_MAX) {
-		err_set(&err, -EINVAL, "raft health: timeout: at most 15s");
+	if (!timeout_ms || timeout_ms > HEALTH_TIMEOUT_MS_MAX) {
+		err_set(&err, -EINVAL, "raft health: timeout: more than nothing, at most 15s");
 		turn_refuse(turn, -EINVAL, &err);
 		return;
 	}

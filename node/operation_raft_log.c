@@ -46,9 +46,9 @@ static int query_read(struct operation_turn *turn, struct entry_query *q, struct
 		q->most = ROWS_MOST;
 	q->type = argument_text(arguments, "type");
 	q->ticks = q->type ? ENTRY_TICKS_APART : ENTRY_TICKS_TOGETHER;
-	if (q->type && !entry_type_known(q->type))
-		return err_set(
-		    err, -EINVAL, "there are no operations of the type '%.64s'", q->type);
+	int result = entry_query_check(q, err);
+	if (result)
+		return result;
 	return entry_query_name(q, turn->context->cluster, argument_text(arguments, "node"),
 	    argument_text(arguments, "vm"), err);
 }

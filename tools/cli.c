@@ -22,6 +22,8 @@
 #define PROGRESS_MS  1000 /* the line is brought up to date at least so often */
 #define RECONNECT_MS 200
 
+#define APPLET_WORDS_MAX 3
+
 static bool is_format(const char *word)
 {
 	return !strcmp(word, "json") || !strcmp(word, "table");
@@ -412,18 +414,20 @@ static int usage(const struct cli *cli, const char *message)
 /* The words may have been meant for an applet. */
 static void guess_applet(const struct cli *cli, struct err *err)
 {
-	char written[128];
-	snprintf(written, sizeof(written), "%.60s%s%.60s", cli->words[0], cli->count > 1 ? " " : "",
-	    cli->count > 1 ? cli->words[1] : "");
-	struct guess one = guess_of(cli->words[0]), two = guess_of(written);
-	for (const struct applet *a = applets; a->words; a++) {
-		if (!a->help)
-			continue;
-		guess_offer(&one, a->words);
-		guess_offer(&two, a->words);
+	char written[APPLET_WORDS_MAX][64];
+	struct guess best = {0};
+	for (unsigned n = 0; n < APPLET_WORDS_MAX && n < cli->count; n++) {
+		snprintf(written[n], sizeof(written[n]), "%s%s%.20s", n ? written[n - 1] : "",
+		    n ? " " : "", cli->words[n]);
+		struct guess guess = guess_of(written[n]);
+		for (const struct applet *a = applets; a->words; a++)
+			if (a->help)
+				guess_offer(&guess, a->words);
+		if (guess.best)
+			best = guess;
 	}
 	if (!strstr(err->text, "did you mean"))
-		guess_append(two.best ? &two : &one, err->text, sizeof(err->text));
+		guess_append(&best, err->text, sizeof(err->text));
 }
 
 int cli_main(int argc, char **argv)

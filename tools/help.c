@@ -19,7 +19,9 @@ const char *help_option(const char *name, char text[64])
 static const char *upper(const struct operation_argument *a, char text[64])
 {
 	const char *type = operation_type_text(a->type);
-	snprintf(text, 64, "%s", a->type == TYPE_TEXT ? a->name : type);
+	/* Of two nodes each has a name of its own. */
+	bool named = a->type == TYPE_TEXT || a->type == TYPE_NODE;
+	snprintf(text, 64, "%s", named ? a->name : type);
 	for (char *c = text; *c; c++)
 		if (*c >= 'a' && *c <= 'z')
 			*c = (char)(*c - 'a' + 'A');

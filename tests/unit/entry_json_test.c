@@ -217,9 +217,17 @@ static void a_type_finds_its_operations_within_entries(void **state)
 	assert_found(s, "12 tick");
 	s->query.type = "barrier";
 	assert_found(s, "11 barrier");
-	assert_true(entry_type_known("vm_place"));
-	assert_true(entry_type_known("change"));
-	assert_false(entry_type_known("place"));
+	struct err err;
+	assert_int_equal(entry_query_check(&(struct entry_query){.type = "vm_place"}, &err), 0);
+	assert_int_equal(entry_query_check(&(struct entry_query){.type = "change"}, &err), 0);
+	assert_int_equal(entry_query_check(&(struct entry_query){.from = 5, .to = 5}, &err), 0);
+	assert_int_equal(entry_query_check(&(struct entry_query){.from = 5}, &err), 0);
+	assert_int_equal(
+	    entry_query_check(&(struct entry_query){.type = "takover"}, &err), -EINVAL);
+	assert_string_equal(
+	    err.text, "there are no operations of the type 'takover' (did you mean 'takeover'?)");
+	assert_int_equal(
+	    entry_query_check(&(struct entry_query){.from = 6, .to = 5}, &err), -EINVAL);
 }
 
 static void a_node_finds_what_concerns_it(void **state)

@@ -32,7 +32,9 @@ static int side_open(struct side *s, const char *path, struct err *err)
 	struct inspect_status status;
 	*s = (struct side){.path = path};
 	if (stat(path, &st))
-		return err_set(err, -errno, "%.300s: %s", path, strerror(errno));
+		return err_set(err, -errno,
+		    "%.300s: %s; members that run are compared by pvc raft hash --cluster", path,
+		    strerror(errno));
 	s->kind = S_ISDIR(st.st_mode) ? SIDE_DIRECTORY : SIDE_FILE;
 	int result = s->kind == SIDE_DIRECTORY ? source_open_at(&s->source, path, err)
 					       : image_read(&s->image, path, err);
@@ -162,9 +164,17 @@ static void print(const json_t *json)
 	value_diff_print(changes, stdout);
 }
 
+static void side_warn(const struct side *s, const struct raft_call *call)
+{
+	if (s->kind == SIDE_DIRECTORY)
+		source_warn(&s->source, call);
+}
+
 static int compare(const struct raft_call *call, const struct side *a, const struct side *b)
 {
 	struct err err;
+	side_warn(a, call);
+	side_warn(b, call);
 	uint64_t parts = part_at(a, b);
 	uint64_t at = raft_number(call, "at");
 	if (!at)
