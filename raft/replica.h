@@ -167,8 +167,8 @@ struct replica_member {
 	uint64_t id;
 	enum member_role role;
 	char address[REPLICA_ADDRESS_MAX];
-	/* Of a leader only, else 0. Next: the entry to be sent next. Heard: since its connection was
-	 * last lost, contact: ever. */
+	/* On the leader only, else 0. Next: the entry to be sent next. Heard: since its connection
+	 * was last lost, contact: ever. */
 	uint64_t match, next, heard_ms, contact_ms;
 };
 void replica_status(const struct replica *r, struct replica_status *status);
