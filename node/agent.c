@@ -348,10 +348,13 @@ static void tell_tick(struct agent *agent, const struct cluster *c, const struct
 	agent->tick_ms = now_ms;
 }
 
-uint64_t agent_free_ms(const struct agent *agent, const struct standing *standing)
+uint64_t agent_free_ms(const struct agent *agent, const struct standing *standing, uint64_t now_ms)
 {
 	struct coordinator_options options = {.lease_ms = agent->options.lease_ms};
-	return coordinator_free_ms(standing, &options);
+	uint64_t serve_ms = coordinator_serve_ms(standing, &options);
+	if (!standing->leader || serve_ms <= now_ms)
+		return UINT64_MAX;
+	return standing->free_ms > now_ms ? standing->free_ms : serve_ms;
 }
 
 static void turn_coordinator(struct agent *agent, const struct cluster *c,
@@ -362,6 +365,7 @@ static void turn_coordinator(struct agent *agent, const struct cluster *c,
 	struct coordinator_turn co;
 	coordinator_turn(&agent->coordinator, c, standing, &options, holding, now_ms, &co);
 	turn->hold = co.hold;
+	turn->serve = co.serve;
 	turn->transfer_to = co.transfer_to;
 	if (!co.propose)
 		return;
@@ -409,7 +413,7 @@ void agent_turn(struct agent *agent, struct cluster *c, const struct standing *s
 	/* Not the commands: there is room for many, and this runs at every turn of the loop. */
 	turn->count = turn->action_count = 0;
 	turn->actions = NULL;
-	turn->hold = false;
+	turn->hold = turn->serve = false;
 	turn->transfer_to = 0;
 	turn->keepalive = (struct buffer){0};
 	const struct node *me = cluster_node(c, agent->options.node);

@@ -56,7 +56,8 @@ struct agent_turn {
 	unsigned count;
 	const struct action *actions; /* to be begun now; the agent's, until its next turn */
 	unsigned action_count;
-	bool hold; /* addresses and services are to be held here */
+	bool hold; /* addresses are to be held here */
+	bool serve; /* and services */
 	uint32_t transfer_to; /* hand leadership to this node; 0: stay */
 	struct buffer keepalive; /* to be sent to the leader; empty: none is due */
 };
@@ -81,8 +82,8 @@ void agent_turn(struct agent *agent, struct cluster *c, const struct standing *s
     const struct holding *holding, uint64_t now_ms, struct agent_turn *turn);
 void agent_turn_close(struct agent_turn *turn);
 
-/* On a new leader: see coordinator_free_ms(). */
-uint64_t agent_free_ms(const struct agent *agent, const struct standing *standing);
+/* On a new leader: when it may next hold more than now; UINT64_MAX: it may hold all. */
+uint64_t agent_free_ms(const struct agent *agent, const struct standing *standing, uint64_t now_ms);
 
 /* When agent_turn() is due at the latest, if nothing happens before. */
 uint64_t agent_next_ms(const struct agent *agent, uint64_t now_ms);

@@ -51,44 +51,50 @@ static void tell_step(struct coordinator *co, const struct cluster *c, const cha
 	tell(co, c->primary.epoch, turn, now_ms);
 }
 
-uint64_t coordinator_free_ms(
+uint64_t coordinator_serve_ms(
     const struct standing *standing, const struct coordinator_options *options)
 {
-	uint64_t waited_ms = standing->leader_since_ms + options->lease_ms;
-	return standing->free_ms > waited_ms ? standing->free_ms : waited_ms;
+	uint64_t stopped_ms = standing->leader_since_ms + options->lease_ms;
+	return standing->free_ms > stopped_ms ? standing->free_ms : stopped_ms;
 }
 
 /* 1. Nobody may hold what we are about to take: the others said so, or no lease
  *    of theirs is left. An election called early broke a promise that such a lease
  *    stands on, and free_ms says how long it would have lasted. Beyond that
  *    services get the time of a lease to stop. */
-static bool may_hold(const struct cluster *c, const struct standing *standing,
-    const struct coordinator_options *options, uint64_t now_ms)
+static void may_hold(const struct cluster *c, const struct standing *standing,
+    const struct coordinator_options *options, uint64_t now_ms, struct coordinator_turn *turn)
 {
-	return primary_may_begin(c, standing->id) ||
-	       now_ms >= coordinator_free_ms(standing, options);
+	bool said = primary_may_begin(c, standing->id);
+	turn->hold = said || now_ms >= standing->free_ms;
+	turn->serve = said || now_ms >= coordinator_serve_ms(standing, options);
 }
 
-/* 2. Everything answers, or was tried and failed and is shown. */
-static bool steps_done(const struct holding *h)
+/* 2. Everything answers, or was tried and failed and is shown: NULL. Otherwise what is awaited. */
+static const char *step_under_way(const struct holding *h, const struct coordinator_turn *turn)
 {
-	return h->addresses_held + h->addresses_failed >= h->addresses_wanted &&
-	       h->services_tried >= h->services_wanted;
+	bool addresses = h->addresses_held + h->addresses_failed >= h->addresses_wanted;
+	bool services = h->services_tried >= h->services_wanted;
+	if (!turn->hold)
+		return "waiting for the old primary's lease";
+	if (addresses && services)
+		return NULL;
+	if (*h->text)
+		return h->text;
+	return addresses && !turn->serve ? "waiting for the old primary's services"
+					 : "taking addresses";
 }
 
 static void primary_turn(struct coordinator *co, const struct cluster *c,
     const struct standing *standing, const struct coordinator_options *options,
     const struct holding *holding, uint64_t now_ms, struct coordinator_turn *turn)
 {
-	if (!may_hold(c, standing, options, now_ms)) {
-		tell_step(co, c, "waiting for the old primary's lease", turn, now_ms);
+	may_hold(c, standing, options, now_ms, turn);
+	const char *step = step_under_way(holding, turn);
+	if (turn->hold && c->primary.state == COORDINATOR_PRIMARY)
 		return;
-	}
-	turn->hold = true;
-	if (c->primary.state == COORDINATOR_PRIMARY)
-		return;
-	if (!steps_done(holding)) {
-		tell_step(co, c, *holding->text ? holding->text : "taking addresses", turn, now_ms);
+	if (step) {
+		tell_step(co, c, step, turn, now_ms);
 		return;
 	}
 	turn->command = (struct command){

@@ -31,18 +31,20 @@ struct coordinator {
 };
 
 struct coordinator_options {
-	uint64_t lease_ms; /* to be waited for, once elected, at least */
+	uint64_t lease_ms; /* once elected, services have so long to stop elsewhere */
 };
 
 struct coordinator_turn {
-	bool hold; /* addresses and services are to be held here */
+	bool hold; /* addresses are to be held here */
+	bool serve; /* and services */
 	bool propose; /* command is due */
 	struct command command;
 	uint32_t transfer_to; /* leadership is to go to this node; 0: stay */
 };
 
-/* From when on a new leader takes what another held that does not say it has let go. */
-uint64_t coordinator_free_ms(
+/* From when on a new leader starts services that another had who does not say it has let go. Addresses
+ * it takes from standing.free_ms on. */
+uint64_t coordinator_serve_ms(
     const struct standing *standing, const struct coordinator_options *options);
 
 void coordinator_turn(struct coordinator *co, const struct cluster *c,

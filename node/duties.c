@@ -406,6 +406,8 @@ uint64_t duties_turn(struct duties *d, uint64_t now)
 		holdings_take(d->holdings, d->standing.lease_until_ms);
 	else
 		holdings_drop(d->holdings);
+	if (d->holding && turn.serve)
+		holdings_serve(d->holdings);
 	for (unsigned i = 0; i < turn.action_count; i++)
 		execute_begin(d->execute, &turn.actions[i]);
 	propose_all(d, &turn);
@@ -422,9 +424,8 @@ uint64_t duties_turn(struct duties *d, uint64_t now)
 	uint64_t next = agent_next_ms(&d->agent, now);
 	uint64_t look = d->execute ? execute_turn(d->execute, now) : UINT64_MAX;
 	/* The moment from which nobody else can hold what a new leader waits for. */
-	uint64_t free_ms = agent_free_ms(&d->agent, &d->standing);
-	if (d->standing.leader && free_ms > now && free_ms < next)
-		next = free_ms;
+	uint64_t free_ms = agent_free_ms(&d->agent, &d->standing, now);
+	next = free_ms < next ? free_ms : next;
 	return look < next ? look : next;
 }
 

@@ -12,7 +12,7 @@ struct holdings {
 	struct services *services;
 	struct address addresses[GUARD_ADDRESSES_MAX];
 	unsigned address_count, service_count;
-	bool wanted;
+	bool wanted, serving;
 	enum guard_address_state logged[GUARD_ADDRESSES_MAX];
 	struct service_status services_logged[SERVICES_MAX];
 	unsigned lapses;
@@ -174,6 +174,13 @@ void holdings_take(struct holdings *h, uint64_t lease_until_ms)
 	h->wanted = true;
 	if (h->guard)
 		guard_hold(h->guard, h->addresses, h->address_count);
+}
+
+void holdings_serve(struct holdings *h)
+{
+	if (h->serving)
+		return;
+	h->serving = true;
 	services_want(h->services, SERVICES_RUNNING);
 }
 
@@ -191,7 +198,7 @@ void holdings_drop(struct holdings *h)
 {
 	struct guard_status status;
 	if (h->wanted) {
-		h->wanted = false;
+		h->wanted = h->serving = false;
 		services_want(h->services, SERVICES_STOPPED);
 		if (h->guard)
 			guard_release(h->guard);
@@ -211,7 +218,7 @@ static void services_holding(const struct holdings *h, struct holding *holding)
 		const struct service_status *s = &statuses[i];
 		if (s->state == SERVICE_RUNNING || s->state == SERVICE_FAILING || s->attempts)
 			holding->services_tried++;
-		else if (h->wanted && !*holding->text)
+		else if (h->serving && !*holding->text)
 			snprintf(holding->text, sizeof(holding->text), "starting %.50s", s->name);
 	}
 }

@@ -22,8 +22,10 @@ struct holdings_options {
 int holdings_open(struct holdings **h, const struct holdings_options *options, struct err *err);
 void holdings_close(struct holdings *h);
 
-/* Hold everything while the lease lasts (this node's monotonic ms). */
+/* Hold the addresses while the lease lasts (this node's monotonic ms). */
 void holdings_take(struct holdings *h, uint64_t lease_until_ms);
+/* And the services, until they are let go. Only while the addresses are held. */
+void holdings_serve(struct holdings *h);
 /* Let everything go. */
 void holdings_drop(struct holdings *h);
 

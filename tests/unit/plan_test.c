@@ -545,31 +545,41 @@ static void it_waits_for_the_old_primary_or_for_its_lease(void **state)
 	struct holding nothing = {.addresses_wanted = 1, .addresses_gone = true};
 	take_over();
 	cluster_node(&c, 2)->coordinator_state = COORDINATOR_RELINQUISH;
-	judge(&leader, &nothing, 1299);
+	leader.free_ms = 1100;
+	judge(&leader, &nothing, 1099);
 	assert_false(turn.hold);
 	assert_int_equal(turn.command.number, COMMAND_primary_step);
-	judge(&leader, &nothing, 1300);
+	judge(&leader, &nothing, 1100);
 	assert_true(turn.hold);
 	co = (struct coordinator){0};
 	cluster_node(&c, 2)->coordinator_state = COORDINATOR_SECONDARY;
 	judge(&leader, &nothing, 1001);
 	assert_true(turn.hold);
+	assert_true(turn.serve);
 }
 
-/* Called early, by those who had promised the old leader more than we would. */
-static void it_waits_for_the_longest_lease_that_there_may_be(void **state)
+static void services_have_the_time_of_a_lease_to_stop_elsewhere(void **state)
 {
 	struct standing leader = leading(1000);
-	struct holding nothing = {.addresses_wanted = 1, .addresses_gone = true};
+	struct holding addresses = {
+	    .addresses_wanted = 1, .addresses_held = 1, .services_wanted = 1};
 	take_over();
 	cluster_node(&c, 2)->coordinator_state = COORDINATOR_RELINQUISH;
-	leader.free_ms = 4600;
-	judge(&leader, &nothing, 4599);
-	assert_false(turn.hold);
-	judge(&leader, &nothing, 4600);
+	judge(&leader, &addresses, 1299);
 	assert_true(turn.hold);
-	leader.free_ms = 0;
-	assert_int_equal(coordinator_free_ms(&leader, &options), 1300);
+	assert_false(turn.serve);
+	assert_int_equal(turn.command.number, COMMAND_primary_step);
+	assert_string_equal(
+	    turn.command.primary_step.step, "waiting for the old primary's services");
+	judge(&leader, &addresses, 1300);
+	assert_true(turn.serve);
+	leader.free_ms = 4600; /* called early, by those who had promised the old leader more */
+	judge(&leader, &addresses, 4599);
+	assert_false(turn.hold);
+	assert_false(turn.serve);
+	judge(&leader, &addresses, 4600);
+	assert_true(turn.hold);
+	assert_true(turn.serve);
 }
 
 static void without_a_lease_nothing_is_held(void **state)
@@ -671,7 +681,7 @@ int main(void)
 	    AGENT_TEST(the_lead_does_not_go_to_one_without_a_guard),
 	    TEST(a_new_leader_proposes_a_takeover_and_not_again_at_once),
 	    TEST(it_waits_for_the_old_primary_or_for_its_lease),
-	    TEST(it_waits_for_the_longest_lease_that_there_may_be),
+	    TEST(services_have_the_time_of_a_lease_to_stop_elsewhere),
 	    TEST(without_a_lease_nothing_is_held),
 	    TEST(it_is_primary_when_everything_answers_or_was_tried),
 	    TEST(a_step_is_told_again_in_another_epoch_and_when_it_does_not_show),
