@@ -385,6 +385,16 @@ static int ask(struct client **client, const struct cli *cli, struct operation_c
 	return status;
 }
 
+/* Some of what the daemon tells is in its files, too. */
+static int unreachable(const struct operation *o, const struct err *err)
+{
+	complain(CLI_UNREACHABLE, err->text);
+	for (const struct applet *a = applets; a->words; a++)
+		if (a->needs && a->shape != o && !strcmp(a->words, o->name))
+			fprintf(stderr, "     its files can be read: pvc %s --data DIR\n", o->name);
+	return CLI_UNREACHABLE;
+}
+
 static int run(const struct cli *cli, struct operation_call *call)
 {
 	struct client *client = NULL;
@@ -394,7 +404,7 @@ static int run(const struct cli *cli, struct operation_call *call)
 	if (!confirmed(call))
 		return complain(CLI_REFUSED, "not confirmed: nothing was done");
 	if (client_open(&client, cli->socket, &err))
-		return complain(CLI_UNREACHABLE, err.text);
+		return unreachable(call->operation, &err);
 	int status = ask(&client, cli, call);
 	client_close(client);
 	return status;

@@ -61,6 +61,11 @@ int source_open(struct source *s, const struct raft_call *call, struct err *err)
 		return source_open_at(s, data, err);
 	uint64_t commit_index;
 	int result = daemon_directory(call->socket, path, &commit_index, err);
+	if (result == -EHOSTDOWN) {
+		size_t used = strlen(err->text);
+		snprintf(err->text + used, sizeof(err->text) - used,
+		    "\n     its files can be read: --data DIR");
+	}
 	if (!result)
 		result = source_open_at(s, path, err);
 	if (!result)
@@ -71,6 +76,7 @@ int source_open(struct source *s, const struct raft_call *call, struct err *err)
 int source_open_at(struct source *s, const char *directory, struct err *err)
 {
 	struct inspect_status status;
+	char aside[SOURCE_PATH_MAX];
 	*s = (struct source){.in = NULL};
 	if (strlen(directory) > SOURCE_PATH_MAX - 64)
 		return err_set(err, -ENAMETOOLONG, "the path of the directory is too long");
@@ -87,6 +93,10 @@ int source_open_at(struct source *s, const char *directory, struct err *err)
 	if (status.version || status.last || status.problems)
 		return 0;
 	source_close(s);
+	snprintf(aside, sizeof(aside), "%.4000s/corrupt-1", s->log);
+	if (is_directory(aside))
+		return err_set(err, -ENOENT, "%.400s holds no log: it was set aside, see %.400s",
+		    s->log, aside);
 	return err_set(err, -ENOENT,
 	    "%.400s holds no log: is it a node's data directory, such as /var/lib/pvc?", s->log);
 }
