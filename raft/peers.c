@@ -72,6 +72,7 @@ static void member_error(struct member *m, const char *why)
 }
 
 static void member_redial(struct member *m);
+static void member_dial_now(struct member *m);
 
 /* Take a link out of everything that refers to it. */
 static void link_forget(struct link *l)
@@ -168,6 +169,9 @@ static void member_accept(struct member *m, struct link *l)
 	channel_limit(&l->channel, 0);
 	channel_send(&l->channel, NULL, 0);
 	m->life = MEMBER_ALIVE;
+	/* It is there: what waits to be dialled need not wait longer. */
+	if (!m->out)
+		member_dial_now(m);
 }
 
 static void accepted_opened(struct link *l)
@@ -430,6 +434,11 @@ static void on_dial(uv_timer_t *timer)
 	member_dial(timer->data);
 }
 
+static void member_dial_now(struct member *m)
+{
+	uv_timer_start(&m->timer, on_dial, 0, 0);
+}
+
 /* 100 ms, then twice as long each time up to 1 s, a quarter more or less so that members which
  * lost each other at one instant do not come back at one instant. */
 static void member_redial(struct member *m)
@@ -483,7 +492,7 @@ static void member_new(struct peers *p, const struct peers_member *who)
 	for (; i > 0 && p->members[i - 1]->who.id > who->id; i--)
 		p->members[i] = p->members[i - 1];
 	p->members[i] = m;
-	uv_timer_start(&m->timer, on_dial, 0, 0);
+	member_dial_now(m);
 }
 
 static void member_leave(struct member *m, enum channel_farewell farewell)
@@ -521,7 +530,7 @@ static void member_move(struct member *m, const struct peers_member *who)
 	if (m->resolver == MEMBER_RESOLVING)
 		m->resolver = MEMBER_OUTDATED;
 	m->retry_ms = 0;
-	uv_timer_start(&m->timer, on_dial, 0, 0);
+	member_dial_now(m);
 }
 
 void peers_given_out(struct peers *p, uint64_t next_id)
@@ -557,7 +566,7 @@ static bool refresh_one(struct peers *p)
 			continue;
 		link_close(out, CHANNEL_SAY_DONE);
 		m->dialling = MEMBER_ANEW;
-		uv_timer_start(&m->timer, on_dial, 0, 0);
+		member_dial_now(m);
 		return true;
 	}
 	return false;

@@ -100,6 +100,30 @@ static void a_member_is_found_by_name_and_over_ipv6(void **state)
 	node_close(&nodes[1]);
 }
 
+/* The one that waited dials when it is dialled, and not when its next try is due. */
+static void a_member_that_comes_back_is_dialled_at_once(void **state)
+{
+	struct node nodes[2];
+	node_open(&nodes[0], 1);
+	node_open(&nodes[1], 2);
+	introduce(nodes, 2);
+	uint16_t port = peers_port(nodes[1].peers);
+	for (unsigned round = 0; round < 3; round++) {
+		WAIT_FOR(all_connected(nodes, 2));
+		node_close(&nodes[1]);
+		uint64_t tried_ms = now_ms() + 2000; /* by then it tries once in a second */
+		WAIT_FOR(now_ms() >= tried_ms);
+		node_open_at(&nodes[1], &loop, &(struct place){.id = 2, .port = port});
+		introduce(nodes, 2);
+		WAIT_FOR(connected(&nodes[1], 0));
+		uint64_t back_ms = now_ms();
+		WAIT_FOR(all_connected(nodes, 2));
+		assert_in_range(now_ms() - back_ms, 0, 200);
+	}
+	node_close(&nodes[0]);
+	node_close(&nodes[1]);
+}
+
 static void a_member_that_comes_back_is_talked_to_again(void **state)
 {
 	struct node nodes[2];
@@ -723,6 +747,7 @@ int main(void)
 	    ON_LOOP(the_largest_frame_arrives),
 	    ON_LOOP(a_member_is_found_by_name_and_over_ipv6),
 	    ON_LOOP(a_member_that_comes_back_is_talked_to_again),
+	    ON_LOOP(a_member_that_comes_back_is_dialled_at_once),
 	    ON_LOOP(who_leaves_the_list_is_cut_off_but_not_called_lost),
 	    ON_LOOP(a_dialled_address_must_be_of_the_member_that_was_meant),
 	    ON_LOOP(what_is_sent_just_before_the_loop_sleeps_still_leaves),
