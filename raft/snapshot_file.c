@@ -28,20 +28,32 @@ static void chunk_encode(const uint8_t *data, uint32_t size, struct buffer *out)
 	free(packed);
 }
 
-void snapshot_file_encode(const struct snapshot_file *file, struct buffer *out)
+bool snapshot_body_next(
+    struct snapshot_body *body, const struct disk_snapshot *s, struct buffer *out)
+{
+	size_t begin = out->size;
+	if (body->size == 0)
+		buffer_append(out, s->configuration, s->configuration_size);
+	if (body->taken < s->size) {
+		size_t left = s->size - body->taken;
+		uint32_t size = left < CHUNK_MAX ? (uint32_t)left : CHUNK_MAX;
+		chunk_encode(s->data + body->taken, size, out);
+		body->taken += size;
+		body->chunks++;
+	}
+	body->sum = checksum(body->sum, out->data + begin, out->size - begin);
+	body->size += out->size - begin;
+	return body->taken < s->size;
+}
+
+void snapshot_header_encode(
+    const struct snapshot_file *file, const struct snapshot_body *body, struct buffer *out)
 {
 	const struct disk_snapshot *s = &file->snapshot;
-	struct buffer body = {0};
-	uint32_t chunks = 0;
-	buffer_append(&body, s->configuration, s->configuration_size);
-	for (size_t at = 0; at < s->size; at += CHUNK_MAX, chunks++) {
-		size_t left = s->size - at;
-		chunk_encode(s->data + at, left < CHUNK_MAX ? (uint32_t)left : CHUNK_MAX, &body);
-	}
 	size_t begin = out->size;
 	buffer_append_u64(out, SNAPSHOT_MAGIC);
 	buffer_append_u32(out, SNAPSHOT_FORMAT);
-	buffer_append_u32(out, chunks);
+	buffer_append_u32(out, body->chunks);
 	buffer_append_u64(out, s->index);
 	buffer_append_u64(out, s->term);
 	buffer_append_u64(out, s->configuration_index);
@@ -49,11 +61,20 @@ void snapshot_file_encode(const struct snapshot_file *file, struct buffer *out)
 	buffer_append_u64(out, file->sequence);
 	buffer_append_u64(out, s->configuration_size);
 	buffer_append_u64(out, s->size);
-	buffer_append_u64(out, body.size);
-	buffer_append_u32(out, checksum(0, body.data, body.size));
+	buffer_append_u64(out, body->size);
+	buffer_append_u32(out, body->sum);
 	buffer_append_u32(out, checksum(0, out->data + begin, out->size - begin));
-	buffer_append(out, body.data, body.size);
-	buffer_close(&body);
+}
+
+void snapshot_file_encode(const struct snapshot_file *file, struct buffer *out)
+{
+	struct snapshot_body body = {0};
+	struct buffer bytes = {0};
+	while (snapshot_body_next(&body, &file->snapshot, &bytes))
+		;
+	snapshot_header_encode(file, &body, out);
+	buffer_append(out, bytes.data, bytes.size);
+	buffer_close(&bytes);
 }
 
 struct header {

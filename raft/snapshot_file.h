@@ -2,6 +2,7 @@
 #ifndef RAFT_SNAPSHOT_FILE_H
 #define RAFT_SNAPSHOT_FILE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,6 +20,20 @@ struct snapshot_file {
 
 /* Append the file's bytes to out. */
 void snapshot_file_encode(const struct snapshot_file *file, struct buffer *out);
+
+/* The same in pieces, for a large one. What follows the header comes first and the header, which
+ * says what that was, last: SNAPSHOT_HEADER_SIZE bytes for the beginning of the file. */
+struct snapshot_body { /* begin with zeros */
+	size_t taken; /* of the snapshot's data */
+	uint32_t chunks, sum;
+	uint64_t size; /* so far */
+};
+
+/* Append the next piece, of at most a mebibyte of data, to out. Returns whether there are more. */
+bool snapshot_body_next(
+    struct snapshot_body *body, const struct disk_snapshot *snapshot, struct buffer *out);
+void snapshot_header_encode(
+    const struct snapshot_file *file, const struct snapshot_body *body, struct buffer *out);
 
 /* Read one. The configuration points into bytes, the data into `data` (empty before, the
  * caller's to close). Returns 0, or -EBADMSG with err and where it is wrong in offset. */
