@@ -268,6 +268,8 @@ void writes_append(struct replica *r, uint64_t index, unsigned n);
 /* keep_from 0: it was installed, no entry stays. */
 void writes_snapshot(struct replica *r, struct image *image, uint64_t keep_from);
 void writes_done(struct replica *r, uint64_t ticket, int status);
+/* Since when the oldest write waits that must not wait for long; UINT64_MAX: none does. */
+uint64_t writes_since_ms(const struct replica *r);
 void writes_tick(struct replica *r);
 uint64_t writes_timeout(const struct replica *r);
 void writes_close(struct replica *r);

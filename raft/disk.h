@@ -2,7 +2,9 @@
  *
  * The replica gives requests; whoever is behind the port carries them out in
  * the order given, makes each durable before the next is answered, and answers
- * each once through replica_written() with the request's ticket. Once one failed
+ * each once through replica_written() with the request's ticket. A snapshot taken
+ * here alone may be carried out, and answered, later than what comes behind it, but for another
+ * snapshot: it can be large, and votes and entries must not wait for it. Once one failed
  * every later one fails too: entries after a gap would be found at the next start. The daemon
  * puts wal.h behind it, the simulator a disk that fails as it is told to. */
 #ifndef RAFT_DISK_H

@@ -471,6 +471,7 @@ static unsigned voters_heard(const struct replica *r)
 void replica_status(const struct replica *r, struct replica_status *s)
 {
 	uint64_t commit = r->raft.commit_index > r->applied ? r->raft.commit_index : r->applied;
+	uint64_t write_since_ms = writes_since_ms(r);
 	*s = (struct replica_status){
 	    .role = core_role(r),
 	    .id = r->options.id,
@@ -492,7 +493,7 @@ void replica_status(const struct replica *r, struct replica_status *s)
 	    .voters_seen = voters_heard(r),
 	    .bad_messages = r->bad_messages,
 	    .write_ms_max = r->write_ms_max,
-	    .write_since_ms = r->writes ? r->writes->since_ms : 0,
+	    .write_since_ms = write_since_ms != UINT64_MAX ? write_since_ms : 0,
 	    .election_ms = r->options.election_ms,
 	    .heartbeat_ms = r->options.heartbeat_ms,
 	    .lease_ms = r->options.lease_ms,

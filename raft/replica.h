@@ -154,8 +154,8 @@ struct replica_status {
 	size_t log_bytes, snapshot_bytes;
 	unsigned voters, standbys, voters_seen; /* heard within an election time-out; leader only */
 	uint64_t bad_messages;
-	uint64_t write_ms_max; /* slowest disk write so far */
-	uint64_t write_since_ms; /* when the oldest unanswered one was begun; 0: none is */
+	uint64_t write_ms_max; /* slowest disk write so far, but for snapshots taken (disk.h) */
+	uint64_t write_since_ms; /* when the oldest unanswered of those was begun; 0: none is */
 	unsigned election_ms; /* at present */
 	unsigned heartbeat_ms, lease_ms;
 	bool transferring; /* handing leadership over */

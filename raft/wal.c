@@ -50,8 +50,11 @@ struct wal {
 	int fd, lock_fd;
 	struct wal_options options;
 	struct directory loaded; /* what state points into; until wal_forget_state() */
-	struct writer *writer; /* the thread's alone */
+	/* The thread's alone. */
+	struct writer *writer;
 	uint64_t space_ms; /* when it last looked for what is free */
+	struct disk_request taken; /* a snapshot that is written between the others */
+	enum { WAL_TAKES_NOTHING, WAL_TAKES_SNAPSHOT } takes;
 	struct shared *shared;
 	pthread_t thread;
 	bool has_thread;
@@ -98,7 +101,7 @@ static uint64_t request_bytes(const struct disk_request *r)
 }
 
 /* Copy what goes into the next write: one request, or appends in a row. */
-static unsigned group_take(struct shared *s, struct disk_request group[GROUP_MAX])
+static unsigned group_copy(struct shared *s, struct disk_request group[GROUP_MAX])
 {
 	unsigned n = 0;
 	uint64_t bytes = 0;
@@ -118,6 +121,7 @@ static unsigned group_take(struct shared *s, struct disk_request group[GROUP_MAX
 	return n;
 }
 
+/* 1: a snapshot was begun, and is not to be answered yet. */
 static int group_write(struct writer *w, const struct disk_request *group, unsigned n)
 {
 	const struct disk_request *requests[GROUP_MAX];
@@ -125,7 +129,7 @@ static int group_write(struct writer *w, const struct disk_request *group, unsig
 	case DISK_VOTE:
 		return writer_promise(w, &group[0]);
 	case DISK_SNAPSHOT:
-		return writer_snapshot(w, &group[0]);
+		return writer_snapshot_begin(w, &group[0]);
 	case DISK_APPEND:
 		for (unsigned i = 0; i < n; i++)
 			requests[i] = &group[i];
@@ -134,21 +138,23 @@ static int group_write(struct writer *w, const struct disk_request *group, unsig
 	return -EINVAL;
 }
 
-static void group_answer(struct wal *wal, unsigned n, int status, uint64_t spent_us)
+static void answer(struct wal *wal, uint64_t ticket, int status)
 {
 	struct shared *s = wal->shared;
-	if (s->answers_n + n > s->answers_capacity) {
-		s->answers_capacity = 2 * (s->answers_n + n);
+	if (s->answers_n == s->answers_capacity) {
+		s->answers_capacity = 2 * (s->answers_n + 1);
 		s->answers = must_realloc(s->answers, s->answers_capacity * sizeof(*s->answers));
 	}
-	for (unsigned i = 0; i < n; i++)
-		s->answers[s->answers_n++] =
-		    (struct answered){waiting_at(s, i)->request.ticket, status};
+	s->answers[s->answers_n++] = (struct answered){ticket, status};
+	writer_status(wal->writer, &s->writer);
+}
+
+static void group_drop(struct shared *s, unsigned n, uint64_t spent_us)
+{
 	s->head = (s->head + n) % s->capacity;
 	s->count -= n;
 	s->times_us[s->times_n++ % TIMES_MAX] =
 	    spent_us < UINT32_MAX ? (uint32_t)spent_us : UINT32_MAX;
-	writer_status(wal->writer, &s->writer);
 }
 
 /* Without the lock: a file system that hangs may not answer, and only this thread waits then. */
@@ -182,6 +188,56 @@ static void idle(struct wal *wal)
 		pthread_cond_timedwait(&s->wake, &s->lock, &wake);
 }
 
+static void tell(struct wal *wal)
+{
+	if (wal->options.ready)
+		wal->options.ready(wal->options.data);
+}
+
+/* Another snapshot, and what is behind it, waits for the one that is under way. */
+static unsigned group_take(struct wal *wal, struct disk_request group[GROUP_MAX])
+{
+	struct shared *s = wal->shared;
+	if (s->count == 0 ||
+	    (wal->takes == WAL_TAKES_SNAPSHOT && waiting_at(s, 0)->request.type == DISK_SNAPSHOT))
+		return 0;
+	return group_copy(s, group);
+}
+
+static void turn_group(struct wal *wal, const struct disk_request *group, unsigned n)
+{
+	struct shared *s = wal->shared;
+	uint64_t begin_us = now_us();
+	int status = group_write(wal->writer, group, n);
+	uint64_t spent_us = now_us() - begin_us;
+	if (status > 0) {
+		wal->taken = group[0];
+		wal->takes = WAL_TAKES_SNAPSHOT;
+	}
+	pthread_mutex_lock(&s->lock);
+	group_drop(s, n, spent_us);
+	for (unsigned i = 0; i < n && status <= 0; i++)
+		answer(wal, group[i].ticket, status);
+	pthread_mutex_unlock(&s->lock);
+	if (status <= 0)
+		tell(wal);
+	if (writer_behind(wal->writer))
+		writer_prepare(wal->writer);
+}
+
+static void turn_snapshot(struct wal *wal)
+{
+	struct shared *s = wal->shared;
+	int status = writer_snapshot_step(wal->writer);
+	if (status > 0)
+		return;
+	wal->takes = WAL_TAKES_NOTHING;
+	pthread_mutex_lock(&s->lock);
+	answer(wal, wal->taken.ticket, status);
+	pthread_mutex_unlock(&s->lock);
+	tell(wal);
+}
+
 static void *writer_thread(void *data)
 {
 	struct wal *wal = data;
@@ -189,22 +245,16 @@ static void *writer_thread(void *data)
 	struct disk_request group[GROUP_MAX];
 	pthread_mutex_lock(&s->lock);
 	for (;;) {
-		while (s->count == 0 && !s->closing)
+		while (s->count == 0 && !s->closing && wal->takes == WAL_TAKES_NOTHING)
 			idle(wal);
-		if (s->count == 0)
+		if (s->count == 0 && wal->takes == WAL_TAKES_NOTHING)
 			break;
-		unsigned n = group_take(s, group);
+		unsigned n = group_take(wal, group);
 		pthread_mutex_unlock(&s->lock);
-		uint64_t begin_us = now_us();
-		int status = group_write(wal->writer, group, n);
-		uint64_t spent_us = now_us() - begin_us;
-		pthread_mutex_lock(&s->lock);
-		group_answer(wal, n, status, spent_us);
-		pthread_mutex_unlock(&s->lock);
-		if (wal->options.ready)
-			wal->options.ready(wal->options.data);
-		if (writer_behind(wal->writer))
-			writer_prepare(wal->writer);
+		if (n > 0)
+			turn_group(wal, group, n);
+		if (wal->takes == WAL_TAKES_SNAPSHOT)
+			turn_snapshot(wal);
 		look_for_space(wal);
 		pthread_mutex_lock(&s->lock);
 	}

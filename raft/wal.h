@@ -1,7 +1,8 @@
 /* The write-ahead log: a member's disk, in files.
  *
  * A thread of its own writes in the order of submission, one fdatasync for all that waits
- * (nothing of ours sits on libuv's shared pool). The format is described in raft/format.md,
+ * (nothing of ours sits on libuv's shared pool). A snapshot taken here is written between the other
+ * requests, a mebibyte at a time: however large it is, no append waits longer than that takes. The format is described in raft/format.md,
  * completely enough to write another reader from. */
 #ifndef RAFT_WAL_H
 #define RAFT_WAL_H
@@ -54,7 +55,8 @@ void wal_close(struct wal *wal); /* waits for what is under way */
  * what the disk holds, so that every request fails until the directory is opened again. */
 struct disk wal_disk(struct wal *wal);
 
-/* Tickets finished since the last call, in order: calls done for each, in the caller's thread. */
+/* Tickets finished since the last call, in the order in which they were (disk.h): calls done for
+ * each, in the caller's thread. */
 void wal_collect(
     struct wal *wal, void (*done)(void *data, uint64_t ticket, int status), void *data);
 
@@ -68,8 +70,10 @@ int wal_set_aside(const char *directory, char name[256], struct err *err);
 
 struct wal_status {
 	uint64_t bytes, segments; /* on disk, the reserve included */
-	uint64_t write_us_p50, write_us_p99, write_us_max; /* of the last 1024 writes */
-	uint64_t waiting_since_ms; /* CLOCK_MONOTONIC of the oldest unfinished write; 0: none */
+	/* Of the last 1024 writes, and since when the oldest one waits (CLOCK_MONOTONIC; 0: none
+	 * does), but for a snapshot that is written between the others. */
+	uint64_t write_us_p50, write_us_p99, write_us_max;
+	uint64_t waiting_since_ms;
 	/* What is free on the disk, and when that was looked up (CLOCK_MONOTONIC; 0: never): every
 	 * few seconds, unless the disk does not answer. */
 	uint64_t free_bytes, free_ms;

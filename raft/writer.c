@@ -1,4 +1,4 @@
-#include "raft/writer.h"
+#include "raft/writer_core.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -14,59 +14,12 @@
 #define STEP_BYTES	  (256u << 10) /* zeros written in one step of preparation */
 #define SMALL_SEGMENT	  (64u << 10) /* what a segment is a multiple of when space is short */
 #define BATCH_KEPT	  (1u << 20) /* bytes of the batch buffer that outlast the batch */
-#define SNAPSHOT_WRITE	  (1u << 20)
 #define SPARE_NAME	  "spare"
 #define RESERVE_NAME	  "reserve"
-#define SNAPSHOT_TMP_NAME "tmp-snapshot"
 #define METADATA_TMP_NAME "tmp-metadata"
 
 static const char *const metadata_names[] = {NULL, "metadata-1", "metadata-2"};
 static const uint8_t zeros[STEP_BYTES];
-
-struct live_segment {
-	uint64_t sequence, start;
-	uint64_t last; /* index of its last entry, whether or not a later segment replaced it */
-	uint64_t size; /* of the file */
-};
-
-/* Entries from index on, up to the next run, are of this term. */
-struct term_run {
-	uint64_t index, term;
-};
-
-struct writer {
-	struct writer_options options;
-	int failed; /* -errno that ended everything until the directory is opened again */
-	int last_error; /* of the last request; 0: it was done */
-	int refused; /* -errno of an append that was not done: those behind it cannot be either */
-
-	struct metadata metadata;
-	unsigned slot;
-	int metadata_fd[3]; /* by slot */
-	bool slots_differ; /* the older slot still holds another term or vote */
-
-	struct live_segment *segments; /* by sequence, which rises by one */
-	unsigned segments_n;
-	uint64_t next_sequence;
-	int fd; /* of the last segment; -1: none, the next append begins one */
-	uint64_t at, size, mark;
-	uint32_t chain;
-
-	struct term_run *terms;
-	unsigned terms_n;
-	uint64_t first, last; /* first > last: the log is empty */
-
-	bool has_snapshot;
-	struct directory_snapshot snapshot; /* name, index, term */
-
-	int spare_fd; /* -1: none */
-	uint64_t spare_at, spare_size;
-	bool has_reserve;
-	bool short_of_space; /* the reserve is given back, or there was no room for it */
-	uint64_t snapshot_bytes;
-	bool blocked; /* no space to prepare anything: not before the next request */
-	struct buffer batch;
-};
 
 /* Writing. */
 
@@ -100,8 +53,7 @@ static int write_once(struct writer *w, int fd, const uint8_t *bytes, size_t siz
 	return 0;
 }
 
-/* On a full disk the reserve is given back, once. Any other failure is for good. */
-static int write_all(struct writer *w, int fd, const uint8_t *bytes, size_t size, uint64_t at)
+int writer_put(struct writer *w, int fd, const uint8_t *bytes, size_t size, uint64_t at)
 {
 	int result = write_once(w, fd, bytes, size, at);
 	if (is_full(result) && reserve_release(w) == 0)
@@ -111,8 +63,7 @@ static int write_all(struct writer *w, int fd, const uint8_t *bytes, size_t size
 	return result;
 }
 
-/* After a failed sync the kernel may call the lost pages clean: nothing can be trusted. */
-static int sync_fd(struct writer *w, int fd)
+int writer_sync(struct writer *w, int fd)
 {
 	int result = w->options.files->sync(w->options.files->data, fd);
 	if (result < 0)
@@ -122,10 +73,10 @@ static int sync_fd(struct writer *w, int fd)
 
 static int sync_names(struct writer *w)
 {
-	return sync_fd(w, w->options.fd);
+	return writer_sync(w, w->options.fd);
 }
 
-static int name_give(struct writer *w, const char *from, const char *to)
+int writer_name_give(struct writer *w, const char *from, const char *to)
 {
 	if (renameat(w->options.fd, from, w->options.fd, to) < 0) {
 		int result = -errno;
@@ -136,7 +87,7 @@ static int name_give(struct writer *w, const char *from, const char *to)
 	return sync_names(w);
 }
 
-static int file_create(struct writer *w, const char *name)
+int writer_create(struct writer *w, const char *name)
 {
 	const int flags = O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC;
 	int fd = openat(w->options.fd, name, flags, 0600);
@@ -145,7 +96,7 @@ static int file_create(struct writer *w, const char *name)
 	return fd < 0 ? -errno : fd;
 }
 
-static int answer(struct writer *w, int result)
+int writer_answer(struct writer *w, int result)
 {
 	w->last_error = result;
 	w->blocked = false;
@@ -162,9 +113,9 @@ static int metadata_write(struct writer *w, const struct metadata *wanted)
 	unsigned slot = w->slot == 1 ? 2 : 1;
 	uint8_t bytes[METADATA_SIZE];
 	metadata_encode(&next, bytes);
-	int result = write_all(w, w->metadata_fd[slot], bytes, sizeof(bytes), 0);
+	int result = writer_put(w, w->metadata_fd[slot], bytes, sizeof(bytes), 0);
 	if (result == 0)
-		result = sync_fd(w, w->metadata_fd[slot]);
+		result = writer_sync(w, w->metadata_fd[slot]);
 	if (result == 0) {
 		w->metadata = next;
 		w->slot = slot;
@@ -178,7 +129,7 @@ static int metadata_change(struct writer *w, const struct metadata *wanted)
 		return w->failed;
 	int result = metadata_write(w, wanted);
 	w->slots_differ = true;
-	return answer(w, result);
+	return writer_answer(w, result);
 }
 
 int writer_vote(struct writer *w, uint64_t term, uint64_t vote)
@@ -198,16 +149,16 @@ int writer_promise(struct writer *w, const struct disk_request *request)
 /* A metadata file gets its name when it is whole. */
 static int metadata_create(struct writer *w, unsigned slot)
 {
-	int fd = file_create(w, METADATA_TMP_NAME);
+	int fd = writer_create(w, METADATA_TMP_NAME);
 	if (fd < 0)
 		return fd;
 	uint8_t bytes[METADATA_SIZE];
 	metadata_encode(&w->metadata, bytes);
-	int result = write_all(w, fd, bytes, sizeof(bytes), 0);
+	int result = writer_put(w, fd, bytes, sizeof(bytes), 0);
 	if (result == 0)
-		result = sync_fd(w, fd);
+		result = writer_sync(w, fd);
 	if (result == 0)
-		result = name_give(w, METADATA_TMP_NAME, metadata_names[slot]);
+		result = writer_name_give(w, METADATA_TMP_NAME, metadata_names[slot]);
 	w->metadata_fd[slot] = fd;
 	return result;
 }
@@ -234,7 +185,7 @@ static int metadata_open(struct writer *w, const struct directory *d)
 
 /* Terms of the log. */
 
-static uint64_t term_at(const struct writer *w, uint64_t index)
+uint64_t writer_term_at(const struct writer *w, uint64_t index)
 {
 	if (index == 0)
 		return 0;
@@ -274,7 +225,7 @@ static void spare_drop(struct writer *w)
 
 static int spare_begin(struct writer *w, uint64_t size)
 {
-	int fd = file_create(w, SPARE_NAME);
+	int fd = writer_create(w, SPARE_NAME);
 	if (fd < 0)
 		return fd;
 	w->spare_fd = fd;
@@ -425,8 +376,9 @@ static int append_new(
 	int result = spare_take(w, SEGMENT_HEADER_SIZE + batch_size);
 	if (result < 0)
 		return result;
-	struct segment_header header = {
-	    .sequence = w->next_sequence, .start = index, .previous_term = term_at(w, index - 1)};
+	struct segment_header header = {.sequence = w->next_sequence,
+	    .start = index,
+	    .previous_term = writer_term_at(w, index - 1)};
 	while (header.mark == 0)
 		if (getrandom(&header.mark, sizeof(header.mark), 0) != sizeof(header.mark))
 			return -EIO;
@@ -437,11 +389,11 @@ static int append_new(
 	chain = batch_fill(w, segment_batch_begin(&w->batch), chain, requests, n);
 	char name[DIRECTORY_NAME_MAX];
 	directory_name(DIRECTORY_SEGMENT, header.sequence, header.start, name);
-	result = write_all(w, w->spare_fd, w->batch.data, w->batch.size, 0);
+	result = writer_put(w, w->spare_fd, w->batch.data, w->batch.size, 0);
 	if (result == 0)
-		result = sync_fd(w, w->spare_fd);
+		result = writer_sync(w, w->spare_fd);
 	if (result == 0)
-		result = name_give(w, SPARE_NAME, name);
+		result = writer_name_give(w, SPARE_NAME, name);
 	if (result < 0) {
 		w->mark = mark;
 		spare_drop(w);
@@ -468,19 +420,19 @@ static void batch_clear(struct writer *w)
 			w->failed = result;
 	}
 	if (!w->failed)
-		sync_fd(w, w->fd);
+		writer_sync(w, w->fd);
 }
 
 static int append_here(struct writer *w, const struct disk_request *const *requests, unsigned n)
 {
 	w->batch.size = 0;
 	uint32_t chain = batch_fill(w, segment_batch_begin(&w->batch), w->chain, requests, n);
-	int result = write_all(w, w->fd, w->batch.data, w->batch.size, w->at);
+	int result = writer_put(w, w->fd, w->batch.data, w->batch.size, w->at);
 	if (result < 0) {
 		batch_clear(w);
 		return result;
 	}
-	result = sync_fd(w, w->fd);
+	result = writer_sync(w, w->fd);
 	if (result < 0)
 		return result;
 	w->at += w->batch.size;
@@ -517,13 +469,13 @@ int writer_append(struct writer *w, const struct disk_request *const *requests, 
 	uint64_t size = batch_size(requests, n);
 	/* After one that found no space, those behind it do not follow the log any more. */
 	if (index > w->last + 1)
-		return answer(w, w->refused ? w->refused : -EINVAL);
+		return writer_answer(w, w->refused ? w->refused : -EINVAL);
 	if (index == 0 || (w->has_snapshot && index <= w->snapshot.index))
-		return answer(w, -EINVAL);
+		return writer_answer(w, -EINVAL);
 	if (size > SEGMENT_BATCH_MAX)
-		return answer(w, -EMSGSIZE);
+		return writer_answer(w, -EMSGSIZE);
 	if (!types_known(requests, n))
-		return answer(w, -EINVAL);
+		return writer_answer(w, -EINVAL);
 	int result;
 	if (w->fd >= 0 && index == w->last + 1 && w->at + size <= w->size)
 		result = append_here(w, requests, n);
@@ -531,7 +483,7 @@ int writer_append(struct writer *w, const struct disk_request *const *requests, 
 		result = append_new(w, requests, n, size);
 	w->refused = result;
 	if (result < 0)
-		return answer(w, result);
+		return writer_answer(w, result);
 	if (w->batch.capacity > BATCH_KEPT)
 		buffer_close(&w->batch);
 	log_cut(w, index);
@@ -539,139 +491,7 @@ int writer_append(struct writer *w, const struct disk_request *const *requests, 
 		for (unsigned k = 0; k < requests[i]->append.n; k++)
 			log_extend(w, requests[i]->append.entries[k].term);
 	w->segments[w->segments_n - 1].last = w->last;
-	return answer(w, 0);
-}
-
-/* Snapshots. */
-
-/* The first segment that still holds an entry from keep_from on. The last one always stays. */
-static unsigned segments_void(const struct writer *w, uint64_t keep_from)
-{
-	unsigned n = w->segments_n;
-	uint64_t end = UINT64_MAX; /* entries from here on were replaced by later segments */
-	unsigned keep = n > 0 ? n - 1 : 0;
-	for (unsigned i = n; i > 0; i--) {
-		const struct live_segment *s = &w->segments[i - 1];
-		uint64_t last = s->last < end - 1 ? s->last : end - 1;
-		if (last >= s->start && last >= keep_from)
-			keep = i - 1;
-		if (s->start < end)
-			end = s->start;
-	}
-	return keep;
-}
-
-static int snapshot_store(struct writer *w, const struct snapshot_file *file, const char *name)
-{
-	struct buffer bytes = {0};
-	snapshot_file_encode(file, &bytes);
-	int fd = file_create(w, SNAPSHOT_TMP_NAME);
-	int result = fd < 0 ? fd : 0;
-	for (size_t at = 0; at < bytes.size && result == 0; at += SNAPSHOT_WRITE) {
-		size_t left = bytes.size - at;
-		size_t size = left < SNAPSHOT_WRITE ? left : SNAPSHOT_WRITE;
-		result = write_all(w, fd, bytes.data + at, size, at);
-	}
-	if (result == 0)
-		result = sync_fd(w, fd);
-	if (fd >= 0)
-		close(fd);
-	if (result == 0)
-		result = name_give(w, SNAPSHOT_TMP_NAME, name);
-	if (result < 0)
-		unlinkat(w->options.fd, SNAPSHOT_TMP_NAME, 0);
-	else
-		w->snapshot_bytes = bytes.size;
-	buffer_close(&bytes);
-	return result;
-}
-
-/* What to remove beside the current snapshot and the one before it. */
-struct sweep {
-	int fd;
-	const char *newest, *older; /* newest NULL: all snapshots stay */
-	uint64_t sequence; /* segments below are void */
-};
-
-static void sweep_name(void *data, const char *name)
-{
-	const struct sweep *s = data;
-	uint64_t a, b;
-	if (directory_name_parse(DIRECTORY_SNAPSHOT, name, &a, &b) == 0) {
-		if (s->newest && strcmp(name, s->newest) != 0 && strcmp(name, s->older) != 0)
-			unlinkat(s->fd, name, 0);
-	} else if (directory_name_parse(DIRECTORY_SEGMENT, name, &a, &b) == 0) {
-		if (a < s->sequence)
-			unlinkat(s->fd, name, 0);
-	} else if (strncmp(name, "tmp-", 4) == 0) {
-		unlinkat(s->fd, name, 0);
-	}
-}
-
-static void segments_forget(struct writer *w, unsigned n)
-{
-	w->segments_n -= n;
-	if (w->segments_n > 0)
-		memmove(w->segments, w->segments + n, w->segments_n * sizeof(*w->segments));
-	if (w->segments_n == 0 && w->fd >= 0) {
-		close(w->fd);
-		w->fd = -1;
-	}
-}
-
-/* Drop the terms of entries before the first. */
-static void terms_forget(struct writer *w)
-{
-	unsigned n = 0;
-	while (n + 1 < w->terms_n && w->terms[n + 1].index <= w->first)
-		n++;
-	w->terms_n -= n;
-	if (n > 0)
-		memmove(w->terms, w->terms + n, w->terms_n * sizeof(*w->terms));
-}
-
-/* The log after a snapshot: nothing when the snapshot stands for all of it, else from keep_from. */
-static void log_forget(struct writer *w, const struct snapshot_file *file, unsigned voided)
-{
-	uint64_t index = file->snapshot.index;
-	if (voided == w->segments_n) {
-		w->terms_n = 0;
-		w->first = index + 1;
-		w->last = index;
-	} else if (w->first < file->keep_from) {
-		w->first = file->keep_from;
-		terms_forget(w);
-	}
-	segments_forget(w, voided);
-}
-
-int writer_snapshot(struct writer *w, const struct disk_request *request)
-{
-	if (w->failed)
-		return w->failed;
-	struct snapshot_file file = {.snapshot = request->snapshot.snapshot};
-	uint64_t index = file.snapshot.index;
-	if (index == 0 || (w->has_snapshot && index < w->snapshot.index))
-		return answer(w, -EINVAL);
-	bool whole = request->snapshot.installed || index > w->last;
-	if (!whole && term_at(w, index) != file.snapshot.term)
-		return answer(w, -EINVAL);
-	uint64_t keep_from = request->snapshot.keep_from;
-	file.keep_from = whole || keep_from > index ? index + 1 : keep_from;
-	unsigned voided = whole ? w->segments_n : segments_void(w, file.keep_from);
-	file.sequence = voided < w->segments_n ? w->segments[voided].sequence : w->next_sequence;
-	struct directory_snapshot next = {.index = index, .term = file.snapshot.term};
-	directory_name(DIRECTORY_SNAPSHOT, index, next.term, next.name);
-	int result = snapshot_store(w, &file, next.name);
-	if (result < 0)
-		return answer(w, result);
-	/* The new name made all of it void; what follows only gives the space back. */
-	struct sweep sweep = {w->options.fd, next.name, w->snapshot.name, file.sequence};
-	directory_list(w->options.fd, sweep_name, &sweep);
-	log_forget(w, &file, voided);
-	w->has_snapshot = true;
-	w->snapshot = next;
-	return answer(w, 0);
+	return writer_answer(w, 0);
 }
 
 /* Opening. */
@@ -700,12 +520,12 @@ static int segments_open(struct writer *w, const struct directory *d)
 	/* The last batch may be in memory only: its writer was killed before the sync, or was
 	 * told that the sync failed. Written again it is as durable as any other. */
 	uint64_t from = last->batches > 1 ? last->end.last_batch : 0;
-	int result = write_all(w, w->fd, last->bytes + from, w->at - from, from);
+	int result = writer_put(w, w->fd, last->bytes + from, w->at - from, from);
 	for (uint64_t at = w->at; at < last->torn_to && result == 0; at += STEP_BYTES) {
 		uint64_t left = last->torn_to - at;
-		result = write_all(w, w->fd, zeros, left < STEP_BYTES ? left : STEP_BYTES, at);
+		result = writer_put(w, w->fd, zeros, left < STEP_BYTES ? left : STEP_BYTES, at);
 	}
-	return result < 0 ? result : sync_fd(w, w->fd);
+	return result < 0 ? result : writer_sync(w, w->fd);
 }
 
 static void log_open(struct writer *w, const struct directory *d)
@@ -724,10 +544,7 @@ static void leftovers_remove(struct writer *w, const struct directory *d)
 			w->snapshot = d->snapshots[i];
 	w->has_snapshot = d->has_snapshot;
 	w->snapshot_bytes = w->snapshot.file_size;
-	struct sweep sweep = {.fd = w->options.fd, .sequence = w->next_sequence};
-	if (w->segments_n > 0)
-		sweep.sequence = w->segments[0].sequence;
-	directory_list(w->options.fd, sweep_name, &sweep);
+	writer_sweep(w, NULL, NULL, w->segments_n > 0 ? w->segments[0].sequence : w->next_sequence);
 	spare_drop(w);
 	struct stat st;
 	w->has_reserve = fstatat(w->options.fd, RESERVE_NAME, &st, 0) == 0 &&
@@ -740,7 +557,7 @@ int writer_open(struct writer **writer, const struct writer_options *options,
 {
 	struct writer *w = must_alloc(sizeof(*w));
 	w->options = *options;
-	w->fd = w->spare_fd = w->metadata_fd[1] = w->metadata_fd[2] = -1;
+	w->fd = w->spare_fd = w->metadata_fd[1] = w->metadata_fd[2] = w->taking.fd = -1;
 	*writer = w;
 	int result = segments_open(w, d);
 	if (result == 0) {
@@ -760,7 +577,7 @@ int writer_open(struct writer **writer, const struct writer_options *options,
 
 void writer_close(struct writer *w)
 {
-	const int fds[] = {w->fd, w->spare_fd, w->metadata_fd[1], w->metadata_fd[2]};
+	const int fds[] = {w->fd, w->spare_fd, w->metadata_fd[1], w->metadata_fd[2], w->taking.fd};
 	for (unsigned i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
 		if (fds[i] >= 0)
 			close(fds[i]);

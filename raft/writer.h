@@ -35,6 +35,13 @@ int writer_promise(struct writer *w, const struct disk_request *vote);
 int writer_append(struct writer *w, const struct disk_request *const *requests, unsigned n);
 int writer_snapshot(struct writer *w, const struct disk_request *request);
 
+/* A large one between votes and appends: a step writes a mebibyte at most. Both return 1 when there
+ * are more steps to do, until then the request's memory stays; 0: it is durable; or -errno.
+ * One that was installed, or goes beyond the log, is done at once: nothing may come before it.
+ * One at a time. */
+int writer_snapshot_begin(struct writer *w, const struct disk_request *request);
+int writer_snapshot_step(struct writer *w);
+
 /* For idle times: prepare the next segment or the reserve, or write term and vote into the second
  * file as well, by one step of less than a millisecond. Returns whether
  * there is more to do. writer_behind: the log grows faster than that, so that idle times are not

@@ -171,15 +171,43 @@ static void disk_fail(struct replica *r, int status)
 		core_fail(r, "%s", r->disk_error.text);
 }
 
+/* A snapshot taken here is written between the others and may take its time. */
+static bool may_wait(const struct write *w)
+{
+	return w->request.type == DISK_SNAPSHOT && !w->request.snapshot.installed;
+}
+
+uint64_t writes_since_ms(const struct replica *r)
+{
+	const struct write *w = r->writes;
+	while (w && may_wait(w))
+		w = w->next;
+	return w ? w->since_ms : UINT64_MAX;
+}
+
+static struct write *take_out(struct replica *r, uint64_t ticket)
+{
+	struct write *before = NULL, *w = r->writes;
+	while (w && w->request.ticket != ticket) {
+		assert(may_wait(w));
+		before = w;
+		w = w->next;
+	}
+	assert(w);
+	if (before)
+		before->next = w->next;
+	else
+		r->writes = w->next;
+	if (!w->next)
+		r->writes_last = before;
+	return w;
+}
+
 void writes_done(struct replica *r, uint64_t ticket, int status)
 {
-	struct write *w = r->writes;
-	assert(w && w->request.ticket == ticket);
-	r->writes = w->next;
-	if (!r->writes)
-		r->writes_last = NULL;
+	struct write *w = take_out(r, ticket);
 	uint64_t took_ms = r->now_ms - w->since_ms;
-	if (took_ms > r->write_ms_max)
+	if (took_ms > r->write_ms_max && !may_wait(w))
 		r->write_ms_max = took_ms;
 	if (!r->failed && !r->disk_failed) {
 		if (status == 0)
@@ -196,9 +224,10 @@ void writes_tick(struct replica *r)
 		core_fail(r, "%s", r->disk_error.text);
 		return;
 	}
-	if (!r->writes || r->disk_failed || !core_leads(r) || core_voters(r) < 2)
+	uint64_t since_ms = writes_since_ms(r);
+	if (since_ms == UINT64_MAX || r->disk_failed || !core_leads(r) || core_voters(r) < 2)
 		return;
-	uint64_t waits_ms = r->now_ms - r->writes->since_ms;
+	uint64_t waits_ms = r->now_ms - since_ms;
 	if (waits_ms >= WRITE_MS_MAX) {
 		core_fail(r, "a write to the disk has not been answered for %u ms", WRITE_MS_MAX);
 		return;
@@ -212,10 +241,11 @@ uint64_t writes_timeout(const struct replica *r)
 {
 	if (r->disk_failed)
 		return r->fail_ms;
-	if (!r->writes || !core_leads(r) || core_voters(r) < 2)
+	uint64_t since_ms = writes_since_ms(r);
+	if (since_ms == UINT64_MAX || !core_leads(r) || core_voters(r) < 2)
 		return UINT64_MAX;
 	/* Later than that the heartbeats will look. */
-	return r->writes->since_ms + r->options.lease_ms;
+	return since_ms + r->options.lease_ms;
 }
 
 void writes_close(struct replica *r)

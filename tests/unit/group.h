@@ -74,6 +74,7 @@ struct node {
 	struct replica *replica;
 	struct store store;
 	struct job *jobs, *jobs_last;
+	struct job *taken; /* a snapshot that is written between the others; NULL: none is */
 	bool stuck; /* its disk answers nothing */
 	bool fail_next; /* its next write fails, and then every one */
 	unsigned changes, restores, snapshots;
@@ -95,6 +96,7 @@ struct group {
 	struct packet *packets;
 	unsigned delay_ms, jitter_ms, drop_percent, double_percent;
 	unsigned disk_ms;
+	unsigned snapshot_ms; /* for a snapshot that was taken; 0: in its turn, as all else */
 	size_t snapshot_log_bytes;
 	unsigned proposal_limit;
 	struct operation *truth;
@@ -282,16 +284,46 @@ static inline struct job *disk_pop(struct node *n)
 	return job;
 }
 
+static inline bool disk_due(const struct node *n, const struct job *job)
+{
+	return job && n->replica && !n->stuck && job->due_ms <= n->group->now_ms;
+}
+
+static inline void disk_finish(struct node *n, struct job *job)
+{
+	int status = n->fail_next ? -EIO : 0;
+	if (status == 0)
+		store_apply(&n->store, job->request);
+	replica_written(n->replica, job->request->ticket, status, clock_of(n));
+	free(job);
+}
+
+/* Whether the next one is put aside, and is done later than those behind it. */
+static inline bool disk_put_aside(struct node *n, struct job *job)
+{
+	const struct disk_request *r = job->request;
+	if (r->type != DISK_SNAPSHOT || r->snapshot.installed || !n->group->snapshot_ms)
+		return false;
+	job->due_ms = n->group->now_ms + n->group->snapshot_ms;
+	n->taken = job;
+	return true;
+}
+
 static inline bool disk_run(struct node *n)
 {
 	bool any = false;
-	while (n->replica && n->jobs && !n->stuck && n->jobs->due_ms <= n->group->now_ms) {
+	if (disk_due(n, n->taken)) {
+		struct job *job = n->taken;
+		n->taken = NULL;
+		disk_finish(n, job);
+		any = true;
+	}
+	while (disk_due(n, n->jobs)) {
+		if (n->taken && n->jobs->request->type == DISK_SNAPSHOT)
+			break;
 		struct job *job = disk_pop(n);
-		int status = n->fail_next ? -EIO : 0;
-		if (status == 0)
-			store_apply(&n->store, job->request);
-		replica_written(n->replica, job->request->ticket, status, clock_of(n));
-		free(job);
+		if (!disk_put_aside(n, job))
+			disk_finish(n, job);
 		any = true;
 	}
 	return any;
@@ -436,6 +468,8 @@ static inline void node_crash(struct node *n)
 	}
 	while (n->jobs)
 		free(disk_pop(n));
+	free(n->taken);
+	n->taken = NULL;
 	replica_free(n->replica);
 	n->replica = NULL;
 	n->length = 0;

@@ -256,6 +256,7 @@ static void run_seed(unsigned seed)
 	g->double_percent = group_random(g, 15);
 	g->disk_ms = group_random(g, 12);
 	g->snapshot_log_bytes = 2000 + group_random(g, 8000);
+	g->snapshot_ms = seed % 4 ? group_random(g, 600) : 0;
 	group_bootstrap(g, g->n < 5 ? g->n : 3 + seed % 2);
 	group_start(g, g->n);
 	for (unsigned ms = 0; ms < 5000; ms += 5) {

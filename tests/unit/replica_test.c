@@ -488,6 +488,40 @@ static void a_change_that_cannot_be_is_refused(void **state)
 	group_free(g);
 }
 
+static void a_snapshot_that_takes_long_to_write_holds_nobody_up(void **state)
+{
+	struct group *g = group_new(3, 1);
+	g->snapshot_log_bytes = 2000;
+	g->snapshot_ms = 5000;
+	group_bootstrap(g, 3);
+	group_start(g, 3);
+	struct node *leader = group_elect(g);
+	uint64_t term = status_of(leader).term;
+	while (!leader->taken)
+		write_some(leader, 1, 10);
+	for (unsigned i = 0; i < 40; i++) {
+		write_some(leader, 2, 1);
+		group_run(g, 100);
+		assert_int_equal(status_of(leader).write_since_ms, 0);
+	}
+	assert_non_null(leader->taken);
+	assert_int_equal(status_of(leader).snapshot_index, 0);
+	assert_int_equal(status_of(leader).term, term);
+	group_run(g, 2000);
+	assert_true(status_of(leader).snapshot_index > 0);
+	assert_true(status_of(leader).first > 1);
+	assert_int_equal(status_of(leader).term, term);
+	assert_true(status_of(leader).write_ms_max < 100);
+	for (unsigned i = 0; i < 3; i++) {
+		node_crash(&g->nodes[i]);
+		node_start(&g->nodes[i]);
+	}
+	write_some(group_elect(g), 3, 3);
+	group_run(g, 100);
+	everyone_has(g, g->truth_length);
+	group_free(g);
+}
+
 static void a_member_far_behind_gets_a_snapshot_in_pieces(void **state)
 {
 	struct group *g = group_new(3, 1);
@@ -569,6 +603,7 @@ int main(void)
 	    cmocka_unit_test(a_leader_cut_off_answers_no_read),
 	    cmocka_unit_test(a_group_grows_from_one_member),
 	    cmocka_unit_test(a_change_that_cannot_be_is_refused),
+	    cmocka_unit_test(a_snapshot_that_takes_long_to_write_holds_nobody_up),
 	    cmocka_unit_test(a_member_far_behind_gets_a_snapshot_in_pieces),
 	    cmocka_unit_test(no_message_of_a_peer_brings_a_member_down),
 	};

@@ -13,6 +13,7 @@
 
 #include "raft/directory.h"
 #include "raft/inspect.h"
+#include "raft/writer.h"
 
 static ssize_t plain_write(int fd, const void *bytes, size_t size, uint64_t offset)
 {
@@ -192,6 +193,131 @@ static void power_lost_at_any_write_or_sync_loses_nothing_answered(void **state)
 	for (uint64_t seed = 1; seed <= 6; seed++)
 		for (unsigned lasts = 0; story_of(seed, lasts); lasts++)
 			assert_true(lasts < 2000);
+}
+
+/* A snapshot in pieces, with appends between them. */
+
+#define LARGE (2u << 20 | 5000)
+
+struct beside {
+	char directory[64];
+	int fd;
+	struct power power;
+	struct wal_files files;
+	struct writer *writer;
+	uint8_t *data;
+	uint64_t last; /* what was answered */
+	enum { BESIDE_NOT_BEGUN, BESIDE_UNDER_WAY, BESIDE_ANSWERED } snapshot;
+};
+
+static int beside_append(struct beside *b)
+{
+	enum { N = 3 };
+	struct disk_entry entries[N];
+	struct disk_request request = {
+	    .type = DISK_APPEND, .append = {.index = b->last + 1, .entries = entries, .n = N}};
+	const struct disk_request *requests[] = {&request};
+	for (unsigned i = 0; i < N; i++)
+		entries[i] = entry_make(b->last + 1 + i, 1);
+	int result = writer_append(b->writer, requests, 1);
+	b->last += result == 0 ? N : 0;
+	for (unsigned i = 0; i < N; i++)
+		free((uint8_t *)entries[i].data);
+	return result;
+}
+
+static int beside_snapshot(struct beside *b)
+{
+	struct disk_request request = {.type = DISK_SNAPSHOT,
+	    .snapshot = {.keep_from = 11,
+		.snapshot = {.index = 15,
+		    .term = 1,
+		    .configuration_index = 1,
+		    .configuration = configuration,
+		    .configuration_size = sizeof(configuration),
+		    .data = b->data,
+		    .size = LARGE}}};
+	b->snapshot = BESIDE_UNDER_WAY;
+	int result = writer_snapshot_begin(b->writer, &request);
+	while (result > 0) {
+		result = beside_append(b);
+		if (result == 0)
+			result = writer_snapshot_step(b->writer);
+	}
+	b->snapshot = result == 0 ? BESIDE_ANSWERED : BESIDE_UNDER_WAY;
+	return result;
+}
+
+static int beside_live(struct beside *b)
+{
+	struct directory d;
+	struct err err;
+	struct writer_options options = {.fd = b->fd,
+	    .segment_bytes = SMALL_SEGMENT,
+	    .reserve_bytes = SMALL_RESERVE,
+	    .files = &b->files};
+	assert_int_equal(directory_read(&d, b->fd, &err), 0);
+	int result = writer_open(&b->writer, &options, &d, &err);
+	directory_close(&d);
+	if (result < 0)
+		return result;
+	while (result == 0 && b->last < 21)
+		result = beside_append(b);
+	if (result == 0)
+		result = beside_snapshot(b);
+	if (result == 0)
+		result = beside_append(b);
+	writer_close(b->writer);
+	return result;
+}
+
+static void beside_check(const struct beside *b)
+{
+	struct directory d;
+	struct err err;
+	assert_int_equal(directory_read(&d, b->fd, &err), 0);
+	const struct finding *problem = directory_problem(&d);
+	if (problem)
+		fail_msg("%s: %s", problem->file, problem->text);
+	assert_true(d.last == b->last || d.last == b->last + 3);
+	if (b->snapshot != BESIDE_UNDER_WAY)
+		assert_int_equal(d.has_snapshot, b->snapshot == BESIDE_ANSWERED);
+	if (d.has_snapshot) {
+		assert_int_equal(d.snapshot.snapshot.size, LARGE);
+		assert_memory_equal(d.snapshot.snapshot.data, b->data, LARGE);
+	}
+	assert_int_equal(d.n > 0 ? d.first : 1, d.has_snapshot ? 11 : 1);
+	for (unsigned i = 0; i < d.n; i++)
+		assert_true(entry_is(&d.entries[i], d.first + i, 1));
+	directory_close(&d);
+}
+
+/* Returns whether power was lost on the way. */
+static bool beside_of(uint8_t *data, unsigned lasts)
+{
+	struct beside b = {.data = data, .power = {.lasts = lasts, .seed = lasts}};
+	b.files = (struct wal_files){.data = &b.power, .write = power_write, .sync = power_sync};
+	snprintf(b.directory, sizeof(b.directory), "/tmp/wal-test-XXXXXX");
+	assert_non_null(mkdtemp(b.directory));
+	b.fd = open(b.directory, O_RDONLY | O_DIRECTORY);
+	bool lost = beside_live(&b) < 0;
+	b.power.lost = true;
+	power_fails(&b.power);
+	beside_check(&b);
+	close(b.fd);
+	directory_remove(b.directory);
+	return lost;
+}
+
+static void power_lost_while_a_snapshot_is_written_loses_nothing_answered(void **state)
+{
+	uint8_t *data = must_alloc(LARGE);
+	entry_fill(data, LARGE, 15, 1);
+	unsigned lasts = 0;
+	while (beside_of(data, lasts))
+		lasts++;
+	assert_true(lasts > 30);
+	free(data);
 }
 
 /* A write torn at any byte. */
@@ -619,6 +745,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(power_lost_at_any_write_or_sync_loses_nothing_answered),
+	    cmocka_unit_test(power_lost_while_a_snapshot_is_written_loses_nothing_answered),
 	    cmocka_unit_test(a_write_torn_at_any_byte_is_cut_off),
 	    cmocka_unit_test(a_writer_killed_again_and_again_has_all_it_answered),
 	    cmocka_unit_test(after_a_failed_sync_nothing_is_answered_until_it_is_opened_again),

@@ -273,6 +273,156 @@ static void appends_that_wait_share_one_sync(void **state)
 	bench_close(&b);
 }
 
+/* A snapshot of three pieces; what is asked for while one is synced comes before the next. */
+
+#define LARGE (2u << 20 | 5000)
+
+struct order {
+	uint64_t tickets[16];
+	unsigned n;
+	int status;
+};
+
+static void order_done(void *data, uint64_t ticket, int status)
+{
+	struct order *o = data;
+	assert_true(o->n < 16);
+	o->tickets[o->n++] = ticket;
+	o->status = o->status ? o->status : status;
+}
+
+static void order_wait(struct bench *b, struct order *o, unsigned n)
+{
+	while (o->n < n) {
+		sem_wait(&b->ready);
+		wal_collect(b->wal, order_done, o);
+	}
+}
+
+/* The gate is at the file that a snapshot is written to. */
+static int large_sync(void *data, int fd)
+{
+	struct gate *g = data;
+	char link[64], path[512] = "";
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	if (readlink(link, path, sizeof(path) - 1) < 0 || !strstr(path, "/tmp-snapshot"))
+		return 0;
+	sem_post(&g->begun);
+	sem_wait(&g->go);
+	return 0;
+}
+
+static void large_open(struct bench *b, struct gate *gate, struct wal_files *files)
+{
+	*files = (struct wal_files){.data = gate, .write = gate_write, .sync = large_sync};
+	sem_init(&gate->begun, 0, 0);
+	sem_init(&gate->go, 0, 0);
+	bench_init(b);
+	b->options.files = files;
+	bench_open(b);
+	assert_int_equal(append(b, 1, 20, 1), 0);
+}
+
+static struct disk_request large_request(uint64_t index, uint8_t *data)
+{
+	struct buffer small;
+	struct disk_request request = snapshot_request(index, 1, &small);
+	buffer_close(&small);
+	entry_fill(data, LARGE, index, 1);
+	request.snapshot.snapshot.data = data;
+	request.snapshot.snapshot.size = LARGE;
+	return request;
+}
+
+static void appends_and_votes_do_not_wait_for_a_large_snapshot(void **state)
+{
+	enum { N = 20 };
+	struct bench b;
+	struct gate gate = {0};
+	struct wal_files files;
+	struct order order = {0};
+	uint8_t *data = must_alloc(LARGE);
+	large_open(&b, &gate, &files);
+	struct disk_request snapshot = large_request(15, data);
+	snapshot.snapshot.keep_from = 11;
+	struct disk_request vote = {.type = DISK_VOTE, .vote = {.term = 3, .vote = 2}};
+	struct disk_request appends[2];
+	struct disk_entry entries[2][N];
+	for (unsigned i = 0; i < 2; i++) {
+		uint64_t index = 21 + i * N;
+		for (unsigned k = 0; k < N; k++) {
+			entries[i][k] = (struct disk_entry){
+			    .term = 2, .type = DISK_COMMAND, .size = 2000, .data = data + k};
+		}
+		appends[i] = (struct disk_request){
+		    .type = DISK_APPEND, .append = {.index = index, .entries = entries[i], .n = N}};
+	}
+	struct disk_request *beside[] = {&appends[0], &vote, &appends[1]};
+	uint64_t first = b.ticket + 1;
+	bench_submit(&b, &snapshot);
+	for (unsigned i = 0; i < 3; i++) {
+		sem_wait(&gate.begun);
+		bench_submit(&b, beside[i]);
+		sem_post(&gate.go);
+	}
+	order_wait(&b, &order, 4);
+	assert_int_equal(order.status, 0);
+	assert_int_equal(order.tickets[0], first + 1);
+	assert_int_equal(order.tickets[1], first + 2);
+	assert_int_equal(order.tickets[2], first);
+	assert_int_equal(order.tickets[3], first + 3);
+	bench_reopen(&b);
+	assert_int_equal(b.state.term, 3);
+	assert_int_equal(b.state.snapshot.index, 15);
+	assert_int_equal(b.state.snapshot.size, LARGE);
+	assert_memory_equal(b.state.snapshot.data, data, LARGE);
+	assert_int_equal(b.state.first, 11);
+	assert_int_equal(b.state.n, 50);
+	for (unsigned k = 0; k < N; k++)
+		assert_memory_equal(b.state.entries[30 + k].data, data + k, 2000);
+	bench_close(&b);
+	free(data);
+}
+
+static void what_comes_behind_a_second_snapshot_waits_for_both(void **state)
+{
+	struct bench b;
+	struct gate gate = {0};
+	struct wal_files files;
+	struct order order = {0};
+	uint8_t *data = must_alloc(LARGE), *installed = must_alloc(LARGE);
+	large_open(&b, &gate, &files);
+	struct disk_request taken = large_request(15, data);
+	taken.snapshot.keep_from = 11;
+	struct disk_request leader = large_request(50, installed);
+	leader.snapshot.installed = true;
+	struct disk_entry entry = entry_make(51, 1);
+	struct disk_request append = {
+	    .type = DISK_APPEND, .append = {.index = 51, .entries = &entry, .n = 1}};
+	uint64_t first = b.ticket + 1;
+	bench_submit(&b, &taken);
+	sem_wait(&gate.begun);
+	bench_submit(&b, &leader);
+	bench_submit(&b, &append);
+	for (unsigned i = 0; i < 6; i++)
+		sem_post(&gate.go);
+	order_wait(&b, &order, 3);
+	assert_int_equal(order.status, 0);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(order.tickets[i], first + i);
+	for (unsigned i = 0; i < 3; i++)
+		sem_post(&gate.go);
+	bench_reopen(&b);
+	assert_int_equal(b.state.snapshot.index, 50);
+	assert_memory_equal(b.state.snapshot.data, installed, LARGE);
+	assert_int_equal(b.state.first, 51);
+	assert_int_equal(b.state.n, 1);
+	bench_close(&b);
+	free((uint8_t *)entry.data);
+	free(installed);
+	free(data);
+}
+
 static void what_is_free_is_looked_up_by_the_writer(void **state)
 {
 	struct bench b;
@@ -350,6 +500,8 @@ int main(void)
 	    cmocka_unit_test(a_snapshot_installed_replaces_the_whole_log),
 	    cmocka_unit_test(a_snapshot_that_contradicts_the_log_is_refused),
 	    cmocka_unit_test(appends_that_wait_share_one_sync),
+	    cmocka_unit_test(appends_and_votes_do_not_wait_for_a_large_snapshot),
+	    cmocka_unit_test(what_comes_behind_a_second_snapshot_waits_for_both),
 	    cmocka_unit_test(what_is_free_is_looked_up_by_the_writer),
 	    cmocka_unit_test(a_directory_in_use_is_not_opened_again),
 	    cmocka_unit_test(a_directory_set_aside_makes_room_for_a_new_one),
