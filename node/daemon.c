@@ -28,6 +28,7 @@
 #include "node/removal.h"
 #include "node/trust_keeper.h"
 #include "node/trust_wire.h"
+#include "raft/clock.h"
 
 #define STOP_WITHIN_MS 10000
 #define LOG_FLUSH_MS   500
@@ -71,16 +72,11 @@ struct daemon {
 	bool closing, told_ready;
 };
 
-static uint64_t now_ms(void)
-{
-	return uv_hrtime() / 1000000;
-}
-
 /* The context. */
 
 static uint64_t context_now(void *data)
 {
-	return now_ms();
+	return clock_ms();
 }
 
 static struct replica *context_replica(void *data)
@@ -115,7 +111,7 @@ static uint64_t context_lines(void *data, uint64_t after, unsigned most, struct 
 
 static uint64_t context_now_us(void *data)
 {
-	return uv_hrtime() / 1000;
+	return clock_us();
 }
 
 static void context_files(void *data, struct wal_status *status)
@@ -195,7 +191,7 @@ static void peer_received(void *data, uint64_t from, const uint8_t *bytes, size_
 	else if (size && (bytes[0] == TRUST_ASK_MARK || bytes[0] == TRUST_ANSWER_MARK))
 		keeper_received(d->keeper, from, bytes, size);
 	else if (replica)
-		replica_receive(replica, from, bytes, size, now_ms());
+		replica_receive(replica, from, bytes, size, clock_ms());
 }
 
 static void peer_lost(void *data, uint64_t member)
@@ -204,7 +200,7 @@ static void peer_lost(void *data, uint64_t member)
 	struct replica *replica = ledger_replica(d->ledger);
 	log_debug("main", "the connection with node %" PRIu64 " was closed", member);
 	if (replica)
-		replica_lost(replica, member, now_ms());
+		replica_lost(replica, member, clock_ms());
 }
 
 static void peer_stranger(void *data, const char *address, const char *why)
@@ -429,7 +425,7 @@ static void turn(uv_prepare_t *prepare)
 	struct daemon *d = prepare->data;
 	if (d->closing)
 		return;
-	uint64_t now = now_ms();
+	uint64_t now = clock_ms();
 	turn_value(d);
 	uint64_t next = turn_duties(d, now);
 	uint64_t due = ledger_turn(d->ledger, now);
@@ -461,7 +457,7 @@ static void on_terminate(uv_signal_t *handle, int number)
 	if (d->stop_by_ms)
 		return;
 	log_system("Stopping: VMs go on running");
-	d->stop_by_ms = now_ms() + STOP_WITHIN_MS;
+	d->stop_by_ms = clock_ms() + STOP_WITHIN_MS;
 	duties_stop(d->duties);
 }
 
@@ -619,7 +615,7 @@ static int start_peers(struct daemon *d, struct err *err)
 static struct standing present_standing(void *data)
 {
 	struct daemon *d = data;
-	return standing_of(ledger_replica(d->ledger), now_ms());
+	return standing_of(ledger_replica(d->ledger), clock_ms());
 }
 
 static int renewed(void *data, struct err *err)

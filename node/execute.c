@@ -7,6 +7,7 @@
 #include "node/hypervisor_client.h"
 #include "node/log.h"
 #include "node/starting.h"
+#include "raft/clock.h"
 
 /* A guest of many GiB takes long to be set up; nothing waits for it meanwhile. */
 #define START_DEADLINE_MS 60000
@@ -34,11 +35,6 @@ struct begun {
 static const char *const action_names[] = {
     [ACTION_START] = "start", [ACTION_SHUTDOWN] = "shut down", [ACTION_STOP] = "stop"};
 
-static uint64_t now_ms(void)
-{
-	return uv_hrtime() / 1000000;
-}
-
 static void told(void *data, enum worker_event event, const char *text)
 {
 	if (event == WORKER_STARTED)
@@ -51,7 +47,7 @@ static void left_open(void *data, const char *uuid)
 {
 	struct execute *e = data;
 	log_warning("VM %s: an earlier daemon was about to start it: it may still come up", uuid);
-	plan_doubt(&e->options.agent->local, uuid, now_ms());
+	plan_doubt(&e->options.agent->local, uuid, clock_ms());
 }
 
 int execute_open(struct execute **execute, const struct execute_options *options, struct err *err)
@@ -89,7 +85,7 @@ static void looked(void *data, const struct hypervisor_listing *listing)
 		if (e->well || !e->known)
 			log_warning("The hypervisor cannot be asked: %s", listing->err->text);
 		agent_collected(agent, "hypervisor", late ? COLLECTOR_STUCK : COLLECTOR_FAILED,
-		    listing->err->text, now_ms());
+		    listing->err->text, clock_ms());
 		agent_saw_nothing(agent);
 	} else {
 		struct seen_vm *seen = must_alloc(listing->n * sizeof(*seen));
@@ -99,7 +95,7 @@ static void looked(void *data, const struct hypervisor_listing *listing)
 		}
 		if (!e->well)
 			log_ok("The hypervisor answers; it has %u VMs", listing->n);
-		agent_collected(agent, "hypervisor", COLLECTOR_OK, "", now_ms());
+		agent_collected(agent, "hypervisor", COLLECTOR_OK, "", clock_ms());
 		agent_saw_vms(agent, seen, listing->n);
 		free(seen);
 	}
@@ -120,7 +116,7 @@ static void acted(void *data, int status, const struct err *err)
 		log_error("VM %s: %s: %s", name, what, err->text);
 	else
 		log_ok("VM %s: %s: done", name, what);
-	uint64_t now = now_ms();
+	uint64_t now = clock_ms();
 	agent_action_done(e->options.agent, &begun->action, status, status ? err->text : "", now);
 	if (begun->action.type == ACTION_START &&
 	    !plan_doubts(&e->options.agent->local, begun->action.uuid, now))

@@ -76,7 +76,7 @@ struct guard;
 int guard_open(struct guard **guard, struct uv_loop_s *loop, const struct guard_options *options,
     struct err *err);
 
-/* The addresses may be held until then (CLOCK_MONOTONIC, as uv_hrtime(), in ms). From that
+/* The addresses may be held until then (raft/clock.h). From that
  * instant they are being taken off, which takes a millisecond: leave a margin. 0: there is no
  * lease and nothing to guard, so that neither its end nor the daemon's stops any service; say
  * so once the services were stopped in order. */

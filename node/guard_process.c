@@ -11,6 +11,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -18,6 +19,7 @@
 
 #include "node/guard.h"
 #include "node/guard_wire.h"
+#include "raft/clock.h"
 
 #define MS(n)	   ((uint64_t)(n)*1000000)
 #define LISTEN_NS  MS(5) /* between two looks for answers to a probe */
@@ -54,6 +56,7 @@ struct stop { /* the stop command of one service */
 
 struct guard_process {
 	int fd, log;
+	int timer; /* by the clock of the lease; below 0: there is none */
 	const struct guard_page *page;
 	const struct address_port *port; /* NULL before the setup */
 	bool orphan; /* the daemon is gone */
@@ -78,9 +81,7 @@ struct guard_process {
 
 static uint64_t clock_ns(void)
 {
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+	return clock_us() * 1000;
 }
 
 static uint64_t lease_until(const struct guard_process *g)
@@ -545,17 +546,29 @@ static uint64_t guard_next(const struct guard_process *g)
 	return next;
 }
 
+/* A machine that was asleep wakes us by it at once; ppoll() would have gone on waiting. */
+static void timer_set(const struct guard_process *g, uint64_t next)
+{
+	struct itimerspec when = {
+	    .it_value = {(time_t)(next / 1000000000), (long)(next % 1000000000)}};
+	if (next == NEVER)
+		when.it_value = (struct timespec){0};
+	timerfd_settime(g->timer, TFD_TIMER_ABSTIME, &when, NULL);
+}
+
 static void guard_wait(const struct guard_process *g)
 {
 	uint64_t next = guard_next(g), now = clock_ns();
 	uint64_t wait = next > now ? next - now : 0;
 	struct timespec timeout = {
 	    .tv_sec = (time_t)(wait / 1000000000), .tv_nsec = (long)(wait % 1000000000)};
-	struct pollfd fds[2] = {
+	struct pollfd fds[3] = {
 	    {.fd = g->orphan ? -1 : g->fd, .events = POLLIN},
 	    {.fd = g->stop_pid ? g->stop_pidfd : -1, .events = POLLIN},
+	    {.fd = g->timer, .events = POLLIN},
 	};
-	ppoll(fds, 2, next == NEVER ? NULL : &timeout, NULL);
+	timer_set(g, next);
+	ppoll(fds, 3, next == NEVER ? NULL : &timeout, NULL);
 }
 
 static bool guard_is_done(const struct guard_process *g)
@@ -594,6 +607,7 @@ int guard_main(int fd, int memfd)
 		return 1;
 	g->fd = fd;
 	g->log = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	g->timer = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC);
 	g->dirty = true;
 	g->leased = lease_until(g) != 0; /* under a guard before us */
 	while (!guard_is_done(g)) {

@@ -12,7 +12,7 @@
 #include "node/guard.h"
 
 struct guard_page { /* shared memory */
-	_Atomic uint64_t lease_until_ns; /* CLOCK_MONOTONIC; 0: none */
+	_Atomic uint64_t lease_until_ns; /* clock_us() in ns; 0: none */
 };
 
 enum guard_request_kind {

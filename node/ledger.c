@@ -12,6 +12,7 @@
 #include "node/journal.h"
 #include "node/log.h"
 #include "node/members.h"
+#include "raft/clock.h"
 #include "raft/identity.h"
 
 #define PROGRAM		  (1ull << 63) /* marks the numbers of programs' requests */
@@ -59,11 +60,6 @@ struct ledger {
 	uint64_t number; /* of the last request */
 	bool program[LEDGER_PROGRAM_MAX]; /* waits */
 };
-
-static uint64_t now_ms(void)
-{
-	return uv_hrtime() / 1000000;
-}
 
 /* The replica's ports. */
 
@@ -170,7 +166,7 @@ static void write_done(void *data, uint64_t ticket, int status)
 {
 	struct ledger *l = data;
 	if (l->replica)
-		replica_written(l->replica, ticket, status, now_ms());
+		replica_written(l->replica, ticket, status, clock_ms());
 }
 
 static void written(uv_poll_t *poll, int status, int events)
@@ -208,7 +204,7 @@ static int make_replica(struct ledger *l, const struct disk_state *state, struct
 	if (l->options.journal)
 		journal_restart(l->options.journal);
 	l->restored = 0;
-	l->replica = replica_new(&options, &ports, state, now_ms(), err);
+	l->replica = replica_new(&options, &ports, state, clock_ms(), err);
 	wal_forget_state(l->wal);
 	if (l->replica)
 		return 0;
@@ -299,7 +295,7 @@ static void reopened(uv_work_t *work, int status)
 		log_error("The log cannot be opened: %s", r->err.text);
 	if (r->result)
 		l->trouble = r->err;
-	l->reopen_ms = now_ms() + REOPEN_AFTER_MS;
+	l->reopen_ms = clock_ms() + REOPEN_AFTER_MS;
 	l->options.stirred(l->options.data);
 }
 
@@ -459,7 +455,7 @@ static int program_check(const uint8_t *operation, size_t size)
 void ledger_program_propose(void *data, uint64_t request, const uint8_t *operation, size_t size)
 {
 	struct ledger *l = data;
-	uint64_t now = now_ms();
+	uint64_t now = clock_ms();
 	int status = program_check(operation, size);
 	if (status)
 		l->options.program_answered(l->options.data, request, status, 0);
@@ -471,7 +467,7 @@ void ledger_program_propose(void *data, uint64_t request, const uint8_t *operati
 void ledger_program_read(void *data, uint64_t request)
 {
 	struct ledger *l = data;
-	uint64_t now = now_ms();
+	uint64_t now = clock_ms();
 	if (program_begin(l, request))
 		replica_read(l->replica, request | PROGRAM, now + LEDGER_PROGRAM_TIMEOUT_MS, now);
 }
@@ -479,7 +475,7 @@ void ledger_program_read(void *data, uint64_t request)
 void ledger_program_read_by_round(void *data, uint64_t request)
 {
 	struct ledger *l = data;
-	uint64_t now = now_ms();
+	uint64_t now = clock_ms();
 	if (program_begin(l, request))
 		replica_read_by_round(
 		    l->replica, request | PROGRAM, now + LEDGER_PROGRAM_TIMEOUT_MS, now);
@@ -490,7 +486,7 @@ void ledger_propose(
 {
 	struct ledger *l = data;
 	struct buffer bytes = {0};
-	uint64_t now = now_ms();
+	uint64_t now = clock_ms();
 	/* What the leader says, and what changes nothing, needs no mark. */
 	bool own = command->number != COMMAND_tick && command->number != COMMAND_probe;
 	if (own && l->own >= LEDGER_OWN_MAX) {
@@ -518,7 +514,7 @@ static void member_changed(void *data, int result, uint64_t index, const struct 
 
 void ledger_change_member(struct ledger *l, const struct member_change *change)
 {
-	uint64_t now = now_ms();
+	uint64_t now = clock_ms();
 	struct request *request = request_begin(l, member_changed, l);
 	if (!request)
 		return;

@@ -188,7 +188,7 @@ static void health_gathered(void *data, struct gather *g)
 	turn_answer(turn, raft_health_judge(&probe, rows));
 }
 
-static uint64_t clock_us(const struct context *context)
+static uint64_t context_us(const struct context *context)
 {
 	return context->now_us ? context->now_us(context->data)
 			       : context->now_ms(context->data) * 1000;
@@ -199,7 +199,7 @@ static void probed(void *data, int result, uint64_t index, const struct err *err
 	struct operation_turn *turn = data;
 	turn->result = result < 0 ? result : 0;
 	turn->index = index;
-	turn->took_us = clock_us(turn->context) - turn->took_us;
+	turn->took_us = context_us(turn->context) - turn->took_us;
 	if (result == -ENOTCONN)
 		turn_say(turn, "there is no leader, or this node's log is closed");
 	else if (result == -ETIMEDOUT)
@@ -221,6 +221,6 @@ void operation_raft_health(struct operation_turn *turn)
 		return;
 	}
 	command.probe.node = context->id;
-	turn->took_us = clock_us(context);
+	turn->took_us = context_us(context);
 	context->propose(context->data, &command, (unsigned)timeout_ms, probed, turn);
 }

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "fsm/buffer.h"
+#include "raft/clock.h"
 #include "raft/directory.h"
 #include "raft/writer.h"
 
@@ -78,6 +79,7 @@ static int system_sync(void *data, int fd)
 
 const struct wal_files wal_system_files = {.write = system_write, .sync = system_sync};
 
+/* For waiting, and how long something took. */
 static uint64_t now_us(void)
 {
 	struct timespec t;
@@ -162,7 +164,7 @@ static void look_for_space(struct wal *wal)
 {
 	struct shared *s = wal->shared;
 	struct statvfs space;
-	uint64_t now_ms = now_us() / 1000;
+	uint64_t now_ms = clock_ms();
 	if (wal->space_ms && now_ms - wal->space_ms < SPACE_MS)
 		return;
 	wal->space_ms = now_ms;
@@ -280,7 +282,7 @@ static void wal_submit(void *data, const struct disk_request *request)
 		s->capacity = capacity;
 	}
 	s->count++;
-	*waiting_at(s, s->count - 1) = (struct waiting){*request, now_us() / 1000};
+	*waiting_at(s, s->count - 1) = (struct waiting){*request, clock_ms()};
 	pthread_cond_signal(&s->wake);
 	pthread_mutex_unlock(&s->lock);
 }

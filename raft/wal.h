@@ -70,11 +70,11 @@ int wal_set_aside(const char *directory, char name[256], struct err *err);
 
 struct wal_status {
 	uint64_t bytes, segments; /* on disk, the reserve included */
-	/* Of the last 1024 writes, and since when the oldest one waits (CLOCK_MONOTONIC; 0: none
+	/* Of the last 1024 writes, and since when the oldest one waits (clock_ms(); 0: none
 	 * does), but for a snapshot that is written between the others. */
 	uint64_t write_us_p50, write_us_p99, write_us_max;
 	uint64_t waiting_since_ms;
-	/* What is free on the disk, and when that was looked up (CLOCK_MONOTONIC; 0: never): every
+	/* What is free on the disk, and when that was looked up (clock_ms(); 0: never): every
 	 * few seconds, unless the disk does not answer. */
 	uint64_t free_bytes, free_ms;
 	int last_error; /* 0 or -errno of the last failed write; -ENOSPC also as long as the reserve

@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -17,6 +18,7 @@
 #include <cmocka.h>
 
 #include "node/guard.h"
+#include "raft/clock.h"
 
 #define DEADLINE_MS 20000
 
@@ -71,7 +73,7 @@ static void renew(uv_timer_t *timer)
 {
 	struct fixture *f = timer->data;
 	if (f->lease_ms)
-		guard_lease(f->guard, uv_hrtime() / 1000000 + f->lease_ms);
+		guard_lease(f->guard, clock_ms() + f->lease_ms);
 }
 
 static void count_change(void *data)
@@ -406,6 +408,57 @@ static void the_death_of_the_daemon_takes_all_off_at_once(void **state)
 	}
 }
 
+/* In a time namespace whose machine has slept for a day: the address is held while
+ * the lease is renewed, and is off when that is over. */
+static int slept_main(const char *directory)
+{
+	struct fixture f = {.lease_ms = 300};
+	if (clock_ms() < uv_hrtime() / 1000000 + 86000000)
+		return 2;
+	struct guard_status s;
+	snprintf(f.directory, sizeof(f.directory), "%s", directory);
+	uv_loop_init(&f.loop);
+	uv_timer_init(&f.loop, &f.lease_timer);
+	f.lease_timer.data = &f;
+	fixture_open(&f, NULL, 0);
+	guard_hold(f.guard, &upstream, 1);
+	WAIT_FOR(&f, s, s.held == 1);
+	f.lease_ms = 0;
+	WAIT_FOR(&f, s, s.held == 0 && s.lapses == 1);
+	return file_exists(&f, "10.0.0.254");
+}
+
+/* Says how the child of a child did, which is the first one in the new namespace. */
+static int slept_in_namespace(const struct fixture *f)
+{
+	static const char slept[] = "boottime 86400 0";
+	int status = 0, fd = -1;
+	if (unshare(CLONE_NEWTIME) == 0)
+		fd = open("/proc/self/timens_offsets", O_WRONLY);
+	if (fd < 0 || write(fd, slept, strlen(slept)) < 0)
+		return 77;
+	pid_t child = fork();
+	if (child == 0) {
+		execl("/proc/self/exe", "guard_test", "slept", f->directory, NULL);
+		_exit(127);
+	}
+	return waitpid(child, &status, 0) == child && WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+}
+
+static void the_lease_is_judged_by_a_clock_that_counts_sleep(void **state)
+{
+	const struct fixture *f = *state;
+	int status;
+	pid_t child = fork();
+	if (child == 0)
+		_exit(slept_in_namespace(f));
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status));
+	if (WEXITSTATUS(status) == 77)
+		skip(); /* not root, or no such namespaces */
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 static void what_cannot_be_held_is_refused(void **state)
 {
 	struct fixture *f = *state;
@@ -475,6 +528,8 @@ int main(int argc, char **argv)
 		return guard_main((int)strtol(argv[2], NULL, 10), (int)strtol(argv[3], NULL, 10));
 	if (argc == 3 && !strcmp(argv[1], "parent"))
 		return parent_main(argv[2]);
+	if (argc == 3 && !strcmp(argv[1], "slept"))
+		return slept_main(argv[2]);
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 	    TEST(a_wanted_address_is_probed_and_held),
@@ -490,6 +545,7 @@ int main(int argc, char **argv)
 	    TEST(a_frozen_guard_is_replaced),
 	    TEST(a_guard_ignores_polite_signals),
 	    TEST(the_death_of_the_daemon_takes_all_off_at_once),
+	    TEST(the_lease_is_judged_by_a_clock_that_counts_sleep),
 	    TEST(what_cannot_be_held_is_refused),
 	    TEST(an_address_that_is_none_is_said_and_can_be_released),
 	    TEST(a_guard_that_cannot_be_started_is_an_error),

@@ -15,6 +15,7 @@
 
 #include "fsm/snapshot.h"
 #include "node/ledger.h"
+#include "raft/clock.h"
 
 #define DEADLINE_MS 20000
 
@@ -42,7 +43,7 @@ int fdatasync(int fd)
 
 static uint64_t now_ms(void)
 {
-	return uv_hrtime() / 1000000;
+	return clock_ms();
 }
 
 static void wake(uv_timer_t *handle)

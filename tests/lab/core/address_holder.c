@@ -17,6 +17,7 @@
 #include <uv.h>
 
 #include "node/guard.h"
+#include "raft/clock.h"
 
 struct holder {
 	uv_loop_t loop;
@@ -36,7 +37,7 @@ static double now_ms(void)
 static void renew(uv_timer_t *timer)
 {
 	struct holder *h = timer->data;
-	guard_lease(h->guard, uv_hrtime() / 1000000 + h->lease_ms);
+	guard_lease(h->guard, clock_ms() + h->lease_ms);
 }
 
 static void changed(void *data)
