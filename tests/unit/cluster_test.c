@@ -14,7 +14,6 @@
 #include "fsm/hash.h"
 #include "fsm/history.h"
 #include "fsm/memory.h"
-#include "fsm/node.h"
 #include "fsm/place.h"
 #include "fsm/primary.h"
 #include "fsm/session.h"
@@ -462,49 +461,6 @@ static void a_node_that_was_just_heard_is_not_off(void **state)
 	assert_int_equal(APPLY(node_fenced, .node = 2, .by_hand = true), 0);
 }
 
-static void say_interval(const char *key, const char *text)
-{
-	struct command command = {.number = COMMAND_fact};
-	snprintf(command.fact.key, sizeof(command.fact.key), "%s", key);
-	command.fact.value = (struct blob){(uint8_t *)text, (uint32_t)strlen(text)};
-	assert_int_equal(apply(command), 0);
-}
-
-static void a_node_that_is_seldom_heard_is_not_off_for_its_silence(void **state)
-{
-	say_interval("keepalive_interval/2", "10000");
-	silence(18);
-	assert_int_equal(APPLY(node_fenced, .node = 2, .by_hand = true), -EBUSY);
-	assert_int_equal(APPLY(primary_want, .node = 2), 0);
-	assert_int_equal(APPLY(node_fenced, .node = 3, .by_hand = true), 0);
-	silence(3);
-	assert_int_equal(APPLY(primary_want, .node = 2), -EHOSTDOWN);
-	assert_int_equal(APPLY(node_fenced, .node = 2, .by_hand = true), 0);
-}
-
-static void an_interval_that_is_none_counts_as_the_usual_one(void **state)
-{
-	static const char *const texts[] = {"", "x", "-1", "1e9", "0"};
-	const struct node *node = cluster_node(&c, 2);
-	assert_int_equal(node_interval_ms(&c, node), NODE_INTERVAL_MS);
-	for (unsigned i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
-		say_interval("keepalive_interval/2", texts[i]);
-		assert_int_equal(node_interval_ms(&c, node), NODE_INTERVAL_MS);
-	}
-	say_interval("keepalive_interval/2", "99999999999999999999999999");
-	assert_true(node_interval_ms(&c, node) > 300000);
-	say_interval("keepalive_interval/2", "300000");
-	assert_int_equal(node_interval_ms(&c, node), 300000);
-}
-
-static void a_node_that_leaves_takes_its_interval_with_it(void **state)
-{
-	say_interval("keepalive_interval/2", "10000");
-	silence(30);
-	assert_int_equal(APPLY(leave, .node = 2), 0);
-	assert_null(cluster_fact(&c, "keepalive_interval/2"));
-}
-
 static void what_a_fenced_node_ran_gets_a_new_owner_and_generation(void **state)
 {
 	struct vm *runs = cluster_vm(&c, (uint32_t)define("web", 2));
@@ -786,9 +742,6 @@ int main(void)
 	    TEST(a_shutdown_that_came_about_is_a_stop),
 	    TEST(a_disabled_vm_is_not_started),
 	    TEST(a_node_that_was_just_heard_is_not_off),
-	    TEST(a_node_that_is_seldom_heard_is_not_off_for_its_silence),
-	    TEST(an_interval_that_is_none_counts_as_the_usual_one),
-	    TEST(a_node_that_leaves_takes_its_interval_with_it),
 	    TEST(what_a_fenced_node_ran_gets_a_new_owner_and_generation),
 	    TEST(who_waits_for_a_place_says_why),
 	    TEST(who_is_as_good_by_the_selector_and_has_less_gets_the_vm),
