@@ -47,6 +47,9 @@ bool health_member_well(const struct cluster *c, uint64_t id)
 unsigned health_failure_tolerance(const struct cluster *c, const struct health_log *log)
 {
 	unsigned voters = 0, well = 0;
+	/* Then nothing can be agreed on, and the value knows nothing of who fell silent since. */
+	if (!log->status.leader)
+		return 0;
 	for (unsigned i = 0; i < log->members_count; i++) {
 		if (log->members[i].role != MEMBER_VOTER)
 			continue;
