@@ -227,6 +227,11 @@ static void transfer_asked(void *data, int status, json_t *result, const struct 
 		turn_answer(turn, result);
 }
 
+static void transfer_answer(struct operation_turn *turn, json_t *message)
+{
+	turn_answer(turn, json_pack("{s:s, s:o}", "schema", "raft-transfer/1", "message", message));
+}
+
 /* Only the leader can: it is asked by whoever is not. */
 static void transfer_elsewhere(
     struct operation_turn *turn, const struct node *to, const struct replica_status *s)
@@ -235,8 +240,7 @@ static void transfer_elsewhere(
 	struct operation_call call = {.operation = turn->operation, .arguments = turn->arguments};
 	struct err err;
 	if (s->leader == to->id)
-		turn_answer(turn,
-		    json_pack("{s:o}", "message", json_sprintf("%s leads already", to->name)));
+		transfer_answer(turn, json_sprintf("%s leads already", to->name));
 	else if (!s->leader)
 		turn_refuse(
 		    turn, err_set(&err, -ENOTCONN, "there is no leader to take it from"), &err);
@@ -292,8 +296,7 @@ void operation_raft_transfer(struct operation_turn *turn)
 	if (status)
 		turn_refuse(turn, status, &err);
 	else
-		turn_answer(turn,
-		    json_pack("{s:o}", "message", json_sprintf("leadership goes to %s", to->name)));
+		transfer_answer(turn, json_sprintf("leadership goes to %s", to->name));
 }
 
 void progress_raft_transfer(

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "node/config.h"
+#include "node/json.h"
 #include "raft/replica.h"
 #include "tools/cli.h"
 #include "tools/client.h"
@@ -331,6 +332,22 @@ static int hand_over(const struct report *r, struct err *err)
 	return result ? err_set(err, result, "%.400s: %s", name, strerror(-result)) : 0;
 }
 
+static void tell(const struct report *r)
+{
+	const char *file = raft_text(r->call, "file");
+	if (!r->call->json) {
+		fprintf(
+		    stderr, "%s holds %u files: look at them before you send it\n", file, r->count);
+		return;
+	}
+	json_t *names = json_array();
+	for (unsigned i = 0; i < r->count; i++)
+		json_array_append_new(names, json_text(r->files[i].name));
+	raft_show(r->call, "",
+	    json_pack("{s:s, s:o, s:o}", "schema", "raft-export/1", "file", json_text(file),
+		"files", names));
+}
+
 static void prepare(struct report *r)
 {
 	const struct raft_call *call = r->call;
@@ -367,8 +384,7 @@ int raft_export(const struct raft_call *call)
 		result = hand_over(r, &err);
 	remove_files(r);
 	if (!result && strcmp(raft_text(call, "file"), "-") != 0)
-		fprintf(stderr, "%s holds %u files: look at them before you send it\n",
-		    raft_text(call, "file"), r->count);
+		tell(r);
 	for (unsigned i = 0; i < r->count; i++)
 		buffer_close(&r->files[i].text);
 	redact_free(r->redact);
