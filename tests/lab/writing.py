@@ -59,7 +59,7 @@ class Writing:
     """Some writers, each beginning with another of the nodes that nodes() says may be asked."""
 
     def __init__(self, nodes, count=2):
-        self.writers = [Writer(f"w{number}", nodes, number) for number in range(count)]
+        self.writers = [Writer(f"written{number}", nodes, number) for number in range(count)]
         for writer in self.writers:
             writer.start()
 
@@ -95,7 +95,7 @@ class Writing:
             lost = [key for key in wanted if found.get(key) != wanted[key]]
             assert not lost, f"{node} lacks {len(lost)} of {len(wanted)} facts: {lost[:5]}"
             sent = {k: v for writer in self.writers for k, v in list(writer.sent.items())}
-            alien = [k for k in found if k.startswith("w") and sent.get(k) != found[k]]
+            alien = [k for k in found if k.startswith("written") and sent.get(k) != found[k]]
             assert not alien, f"{node} has facts that nobody wrote: {alien[:5]}"
         return len(wanted)
 
