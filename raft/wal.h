@@ -2,8 +2,8 @@
  *
  * A thread of its own writes in the order of submission, one fdatasync for all that waits
  * (nothing of ours sits on libuv's shared pool). A snapshot taken here is written between the other
- * requests, a mebibyte at a time: however large it is, no append waits longer than that takes. The format is described in raft/format.md,
- * completely enough to write another reader from. */
+ * requests, a mebibyte at a time: however large it is, no append waits longer than that takes.
+ * The format is described in raft/format.md, completely enough to write another reader from. */
 #ifndef RAFT_WAL_H
 #define RAFT_WAL_H
 
