@@ -371,7 +371,8 @@ static int ask(struct client **client, const struct cli *cli, struct operation_c
 		status = (int)json_integer_value(json_object_get(answer.result, "exit_status"));
 		/* With --wait the last word is what has come about; what more than a message was
 		 * answered would not be said by it. */
-		bool more = json_object_size(answer.result) > 1;
+		bool more = json_object_size(answer.result) >
+			    1 + (json_object_get(answer.result, "schema") != NULL);
 		if (call->follow && cli->format == CLI_JSON)
 			show_more(cli, call->operation->name, answer.result);
 		else if (!call->wait || more || cli->format == CLI_JSON)
