@@ -224,6 +224,9 @@ static int short_option(struct line *l, const char *word, struct err *err)
 			return json_object_set_new(l->call->arguments, a->name, json_true());
 	if (o->follow && !strcmp(word, "-f"))
 		return line_option(l, LINE_FOLLOW, NULL, err);
+	if (!strcmp(word, "-s"))
+		return err_set(
+		    err, -EINVAL, "-s stands before the command: pvc -s SOCKET %s", o->name);
 	if (!strcmp(word, "-f"))
 		return err_set(err, -EINVAL, "-f wants json or table");
 	return err_set(err, -EINVAL, "%s has no option %.64s", o->name, word);

@@ -122,18 +122,29 @@ static void name_at(const json_t *json, size_t n, char text[VALUE_NAME_MAX])
 	}
 }
 
+void value_path_add(struct buffer *path, const char *name)
+{
+	for (; *name; name++)
+		if (*name == '~' || *name == '/')
+			buffer_print(path, *name == '~' ? "~0" : "~1");
+		else
+			buffer_append_u8(path, (uint8_t)*name);
+}
+
 /* "nodes/hv9 is not there; nodes has hv1, hv2 (did you mean ...)". */
 static void say_missing(const json_t *json, const char *path, size_t known, struct err *err)
 {
-	char names[NAMES_SHOWN][VALUE_NAME_MAX];
-	struct buffer all = {0};
+	char name[VALUE_NAME_MAX];
+	struct buffer all = {0}, names[NAMES_SHOWN] = {0};
 	size_t n = json_is_array(json) ? json_array_size(json) : json_object_size(json);
 	const char *rest = path + known + (known > 0);
 	struct guess guess = guess_of(rest);
 	for (size_t i = 0; i < n && i < NAMES_SHOWN; i++) {
-		name_at(json, i, names[i]);
-		guess_offer(&guess, names[i]);
-		buffer_print(&all, "%s%.64s", i ? ", " : "", names[i]);
+		name_at(json, i, name);
+		value_path_add(&names[i], name);
+		buffer_append_u8(&names[i], 0);
+		guess_offer(&guess, (const char *)names[i].data);
+		buffer_print(&all, "%s%.64s", i ? ", " : "", (const char *)names[i].data);
 	}
 	if (n > NAMES_SHOWN)
 		buffer_print(&all, " and %zu more", n - NAMES_SHOWN);
@@ -147,6 +158,8 @@ static void say_missing(const json_t *json, const char *path, size_t known, stru
 		    (const char *)all.data);
 	guess_append(&guess, err->text, sizeof(err->text));
 	buffer_close(&all);
+	for (unsigned i = 0; i < NAMES_SHOWN; i++)
+		buffer_close(&names[i]);
 }
 
 /* The next name of a path, without its escapes. Returns how long it is in the path. */
@@ -317,11 +330,7 @@ static void push(
 	}
 	struct buffer text = {0};
 	buffer_print(&text, "%s%s", path, *path ? "/" : "");
-	for (; *name; name++)
-		if (*name == '~' || *name == '/')
-			buffer_print(&text, *name == '~' ? "~0" : "~1");
-		else
-			buffer_append_u8(&text, (uint8_t)*name);
+	value_path_add(&text, name);
 	buffer_append_u8(&text, 0);
 	p->items[p->count++] = (struct pair){.path = (char *)text.data, .old = old, .new = new};
 }

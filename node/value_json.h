@@ -26,6 +26,8 @@ json_t *value_json(const struct cluster *c);
 /* What an object is called: its name, UUID, key or id; "" when it has none of them. */
 #define VALUE_NAME_MAX 256
 void value_name(const json_t *object, char name[VALUE_NAME_MAX]);
+/* Add a name to a path as value_at() reads it: / and ~ within it are ~1 and ~0. */
+void value_path_add(struct buffer *path, const char *name);
 
 /* The part at path, borrowed; NULL with err when there is none: how far it leads, and what there
  * is. */

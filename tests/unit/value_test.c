@@ -117,6 +117,9 @@ static void a_path_that_leads_nowhere_says_how_far_it_leads(void **state)
 	assert_part(
 	    *state, "nodes/hv2", "nodes/hv2 is not there: nodes has hv1 (did you mean 'hv1'?)");
 	assert_part(*state, "facts/x", "facts/x is not there: facts has nothing in it");
+	set_fact(*state, "a/b", "1");
+	assert_part(
+	    *state, "facts/a/b", "facts/a/b is not there: facts has a~1b (did you mean 'a~1b'?)");
 	assert_part(
 	    *state, "nodes/hv1/keys/7", "nodes/hv1/keys/7 is not there: nodes/hv1/keys has 0, 1");
 }

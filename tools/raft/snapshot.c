@@ -172,12 +172,16 @@ static json_t *largest_json(const struct sizes *s)
 		const struct large *one = &s->largest[i];
 		json_t *json = json_record(one->part->record, one->object);
 		char name[VALUE_NAME_MAX] = "";
+		struct buffer path = {0};
 		if (one->part->table)
 			value_name(json, name);
+		buffer_print(&path, "%s%s", one->part->name, *name ? "/" : "");
+		value_path_add(&path, name);
+		buffer_append_u8(&path, 0);
 		json_array_append_new(
-		    list, json_pack("{s:o, s:I}", "path",
-			      json_sprintf("%s%s%s", one->part->name, *name ? "/" : "", name),
+		    list, json_pack("{s:o, s:I}", "path", json_text((const char *)path.data),
 			      "bytes", (json_int_t)one->bytes));
+		buffer_close(&path);
 		json_decref(json);
 	}
 	return list;
