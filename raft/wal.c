@@ -21,6 +21,7 @@
 #define TIMES_MAX   1024
 #define ASIDE_MAX   10000
 #define SPACE_MS    5000 /* between two looks at what is free */
+#define PLACE_MS    1000 /* and at whether the directory is still where it was */
 
 struct waiting {
 	struct disk_request request;
@@ -49,6 +50,7 @@ struct shared {
 
 struct wal {
 	int fd, lock_fd;
+	char *lock_path; /* owned */
 	struct wal_options options;
 	struct directory loaded; /* what state points into; until wal_forget_state() */
 	/* The thread's alone. */
@@ -56,6 +58,8 @@ struct wal {
 	uint64_t space_ms; /* when it last looked for what is free */
 	struct disk_request taken; /* a snapshot that is written between the others */
 	enum { WAL_TAKES_NOTHING, WAL_TAKES_SNAPSHOT } takes;
+	uint64_t place_ms; /* and at the directory's place */
+	bool removed; /* from there: the thread's, too */
 	struct shared *shared;
 	pthread_t thread;
 	bool has_thread;
@@ -176,15 +180,32 @@ static void look_for_space(struct wal *wal)
 	pthread_mutex_unlock(&s->lock);
 }
 
+/* What is written into a directory that was removed can be read by nobody ever again. */
+static void look_at_place(struct wal *wal)
+{
+	struct stat held, found;
+	uint64_t now_ms = now_us() / 1000;
+	if (now_ms - wal->place_ms < PLACE_MS)
+		return;
+	wal->place_ms = now_ms;
+	if (fstat(wal->lock_fd, &held) < 0)
+		return;
+	if (stat(wal->lock_path, &found) < 0)
+		wal->removed |= errno == ENOENT || errno == ENOTDIR;
+	else
+		wal->removed |= held.st_ino != found.st_ino || held.st_dev != found.st_dev;
+}
+
 static void idle(struct wal *wal)
 {
 	struct shared *s = wal->shared;
 	pthread_mutex_unlock(&s->lock);
 	bool more = writer_prepare(wal->writer);
 	look_for_space(wal);
+	look_at_place(wal);
 	pthread_mutex_lock(&s->lock);
 	writer_status(wal->writer, &s->writer);
-	uint64_t wake_ms = now_us() / 1000 + SPACE_MS;
+	uint64_t wake_ms = now_us() / 1000 + PLACE_MS;
 	struct timespec wake = {(time_t)(wake_ms / 1000), (long)(wake_ms % 1000) * 1000000};
 	if (!more && s->count == 0 && !s->closing)
 		pthread_cond_timedwait(&s->wake, &s->lock, &wake);
@@ -210,7 +231,7 @@ static void turn_group(struct wal *wal, const struct disk_request *group, unsign
 {
 	struct shared *s = wal->shared;
 	uint64_t begin_us = now_us();
-	int status = group_write(wal->writer, group, n);
+	int status = wal->removed ? -ESTALE : group_write(wal->writer, group, n);
 	uint64_t spent_us = now_us() - begin_us;
 	if (status > 0) {
 		wal->taken = group[0];
@@ -258,6 +279,7 @@ static void *writer_thread(void *data)
 		if (wal->takes == WAL_TAKES_SNAPSHOT)
 			turn_snapshot(wal);
 		look_for_space(wal);
+		look_at_place(wal);
 		pthread_mutex_lock(&s->lock);
 	}
 	pthread_mutex_unlock(&s->lock);
@@ -405,6 +427,9 @@ int wal_open(
 		wal->options.files = &wal_system_files;
 	wal->fd = wal->lock_fd = -1;
 	wal->shared = shared_new();
+	size_t path_size = strlen(options->directory) + sizeof("/lock");
+	wal->lock_path = must_alloc(path_size);
+	snprintf(wal->lock_path, path_size, "%s/lock", options->directory);
 	int result = wal_lock(options->directory, &wal->fd, &wal->lock_fd, err);
 	if (result == 0)
 		result = wal_load(wal, err);
@@ -446,6 +471,7 @@ void wal_close(struct wal *wal)
 	free(s->queue);
 	free(s->answers);
 	free(s);
+	free(wal->lock_path);
 	free(wal);
 }
 

@@ -52,7 +52,8 @@ void wal_close(struct wal *wal); /* waits for what is under way */
 
 /* The port for the replica. Requests are answered with 0 or -errno. After -ENOSPC everything is as
  * it was and the next request may succeed; after any other failed write or sync nobody knows
- * what the disk holds, so that every request fails until the directory is opened again. */
+ * what the disk holds, so that every request fails until the directory is opened again. -ESTALE:
+ * the directory was removed or replaced, which is looked at every second. */
 struct disk wal_disk(struct wal *wal);
 
 /* Tickets finished since the last call, in the order in which they were (disk.h): calls done for

@@ -1,5 +1,6 @@
 /* The disk, and messages that wait for a vote to be on it. */
 #include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -164,7 +165,8 @@ static void disk_fail(struct replica *r, int status)
 {
 	uint64_t successor = membership_successor(r);
 	r->disk_failed = true;
-	err_set(&r->disk_error, status, "a write to the disk failed: %s", strerror(-status));
+	err_set(&r->disk_error, status, "a write to the disk failed: %s",
+	    status == -ESTALE ? "its directory was removed or replaced" : strerror(-status));
 	if (successor && membership_transfer(r, successor) == 0)
 		r->fail_ms = r->now_ms + r->options.election_ms;
 	else

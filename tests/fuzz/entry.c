@@ -63,8 +63,8 @@ static void prepare_vm(struct cluster *c, unsigned number, uint32_t node)
 {
 	struct command define = {.client = 7, .sequence = number, .number = COMMAND_vm_define};
 	snprintf(define.vm_define.name, sizeof(define.vm_define.name), "v%u", number);
-	snprintf(define.vm_define.uuid, sizeof(define.vm_define.uuid), "00000000-0000-4000-8000-%012u",
-	    number);
+	snprintf(define.vm_define.uuid, sizeof(define.vm_define.uuid),
+	    "00000000-0000-4000-8000-%012u", number);
 	define.vm_define.memory_mib = 1024 * number;
 	define.vm_define.vcpus = 1;
 	define.vm_define.node = node;

@@ -115,8 +115,8 @@ static int define(const char *name, uint32_t node)
 	struct command command = {.number = COMMAND_vm_define,
 	    .vm_define = {.memory_mib = 1024, .vcpus = 1, .node = node}};
 	snprintf(command.vm_define.name, sizeof(command.vm_define.name), "%s", name);
-	snprintf(command.vm_define.uuid, sizeof(command.vm_define.uuid), "00000000-0000-4000-8000-%012zx",
-	    strlen(name));
+	snprintf(command.vm_define.uuid, sizeof(command.vm_define.uuid),
+	    "00000000-0000-4000-8000-%012zx", strlen(name));
 	return apply(command);
 }
 

@@ -439,6 +439,34 @@ static void what_is_free_is_looked_up_by_the_writer(void **state)
 	bench_close(&b);
 }
 
+/* The files are written all the same, and nobody would ever find them again. */
+static void a_directory_that_was_removed_is_noticed(void **state)
+{
+	struct bench b;
+	char away[128], other[128];
+	bench_init(&b);
+	bench_open(&b);
+	assert_int_equal(append(&b, 1, 1, 1), 0);
+	snprintf(away, sizeof(away), "%s.away", b.directory);
+	assert_int_equal(rename(b.directory, away), 0);
+	assert_int_equal(mkdir(b.directory, 0700), 0);
+	uint64_t index = 2;
+	int status = 0;
+	for (unsigned i = 0; i < 4000 && !status; i++) {
+		status = append(&b, index++, 1, 1);
+		usleep(5000);
+	}
+	assert_int_equal(status, -ESTALE);
+	assert_int_equal(vote(&b, 2, 1), -ESTALE);
+	/* Back again, it is still not known what happened to it meanwhile. */
+	snprintf(other, sizeof(other), "%s.other", b.directory);
+	assert_int_equal(rename(b.directory, other), 0);
+	assert_int_equal(rename(away, b.directory), 0);
+	assert_int_equal(append(&b, index, 1, 1), -ESTALE);
+	assert_int_equal(rmdir(other), 0);
+	bench_close(&b);
+}
+
 static void a_directory_in_use_is_not_opened_again(void **state)
 {
 	struct bench b;
@@ -503,6 +531,7 @@ int main(void)
 	    cmocka_unit_test(appends_and_votes_do_not_wait_for_a_large_snapshot),
 	    cmocka_unit_test(what_comes_behind_a_second_snapshot_waits_for_both),
 	    cmocka_unit_test(what_is_free_is_looked_up_by_the_writer),
+	    cmocka_unit_test(a_directory_that_was_removed_is_noticed),
 	    cmocka_unit_test(a_directory_in_use_is_not_opened_again),
 	    cmocka_unit_test(a_directory_set_aside_makes_room_for_a_new_one),
 	    cmocka_unit_test(random_requests_come_back_as_a_model_says),
