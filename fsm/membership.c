@@ -33,7 +33,7 @@ int apply_found(struct cluster *c, struct command_found *command, struct err *er
 		return err_set(err, -EINVAL, "a cluster needs a name, a UUID and a first node");
 	if (!text_is_node_name(command->name) || !text_is_node_name(command->node))
 		return err_set(err, -EINVAL,
-		    "the names of a cluster and of a node are of letters, digits, '-', '_' and '.'");
+		    "names of clusters and nodes are of letters, digits, '-', '_' and '.'");
 	struct settings *s = &c->settings;
 	memcpy(s->name, command->name, sizeof(s->name));
 	memcpy(s->uuid, command->uuid, sizeof(s->uuid));

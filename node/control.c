@@ -1,6 +1,7 @@
 #include "node/control.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +36,7 @@ struct connection {
 	struct buffer sending; /* what the kernel did not take yet */
 	unsigned in_flight;
 	bool dirty, writing, paused, closing;
+	bool ended; /* it says no more, and still listens */
 	struct watch *watches;
 	unsigned watches_count;
 };
@@ -183,6 +185,13 @@ static void buffer_empty(struct buffer *b)
 		buffer_close(b);
 }
 
+/* One that has said all is closed once it was told all. */
+static void connection_settle(struct connection *k)
+{
+	if (k->ended && !k->closing && !k->in_flight && !k->watches_count && !unsent(k))
+		connection_close(k);
+}
+
 static void written(uv_write_t *write, int status)
 {
 	struct connection *k = write->data;
@@ -200,6 +209,7 @@ static void written(uv_write_t *write, int status)
 		control_changed(k->control);
 	if (k->paused)
 		connection_parse(k);
+	connection_settle(k);
 }
 
 static void connection_flush(struct connection *k)
@@ -260,6 +270,7 @@ static void flush(uv_prepare_t *handle)
 		c->dirty = k->next_dirty;
 		k->dirty = false;
 		connection_flush(k);
+		connection_settle(k);
 		if (!k->paused || k->closing)
 			continue;
 		connection_parse(k);
@@ -349,7 +360,7 @@ static void watch_add(struct connection *k, const struct control_frame *frame)
 
 static void send_json(struct connection *k, json_t *answer)
 {
-	char *text = json_dumps(answer, JSON_COMPACT);
+	char *text = json_dumps(answer, JSON_COMPACT | JSON_SHORT);
 	struct control_frame frame = {.type = CONTROL_JSON};
 	json_decref(answer);
 	if (!text)
@@ -376,7 +387,7 @@ static void answer_json(
 		return;
 	}
 	json_t *answer = json_pack("{s:I, s:b, s:o?}", "id", id, "ok", 1, "result", result);
-	char *text = json_dumps(answer, JSON_COMPACT);
+	char *text = json_dumps(answer, JSON_COMPACT | JSON_SHORT);
 	size_t size = text ? strlen(text) : 0;
 	json_decref(answer);
 	struct control_frame frame = {.type = CONTROL_JSON, .data = (uint8_t *)text, .size = size};
@@ -520,9 +531,22 @@ static void lend(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 	*buf = uv_buf_init(k->control->bytes, READ_SIZE);
 }
 
+/* Whether who has sent the end of what it says has only shut that way down. */
+static bool still_listens(struct connection *k)
+{
+	struct pollfd p = {0};
+	return !uv_fileno((uv_handle_t *)&k->pipe, &p.fd) && poll(&p, 1, 0) == 0;
+}
+
 static void received(uv_stream_t *stream, ssize_t size, const uv_buf_t *buf)
 {
 	struct connection *k = stream->data;
+	if (size == UV_EOF && still_listens(k)) {
+		k->ended = true;
+		uv_read_stop(stream);
+		connection_settle(k);
+		return;
+	}
 	if (size < 0) {
 		connection_close(k);
 		return;
@@ -545,7 +569,7 @@ static void received(uv_stream_t *stream, ssize_t size, const uv_buf_t *buf)
 static void reading_set(struct connection *k)
 {
 	bool pause = full(k);
-	if (pause == k->paused)
+	if (pause == k->paused || k->ended)
 		return;
 	k->paused = pause;
 	if (pause)

@@ -57,7 +57,7 @@ void forward_free(struct forward *f)
 static int send_json(struct forward *f, uint64_t to, uint8_t mark, uint64_t number, json_t *json)
 {
 	struct buffer bytes = {0};
-	char *text = json_dumps(json, JSON_COMPACT);
+	char *text = json_dumps(json, JSON_COMPACT | JSON_SHORT);
 	if (!text)
 		abort();
 	buffer_append_u8(&bytes, mark);

@@ -12,6 +12,9 @@
 #include "fsm/command.h"
 #include "fsm/err.h"
 
+/* For json_dumps() and its like: 0.6 and not 0.59999999999999998. */
+#define JSON_SHORT JSON_REAL_PRECISION(9)
+
 /* A new reference, like all json_t that functions of ours return. */
 json_t *json_record(const struct record *record, const void *object);
 

@@ -11,6 +11,7 @@
 
 #include "fsm/buffer.h"
 #include "node/guess.h"
+#include "node/json.h"
 #include "node/operation.h"
 #include "tools/applet.h"
 #include "tools/client.h"
@@ -187,7 +188,7 @@ static int refused(const struct client_answer *answer)
 static void show(const struct cli *cli, const char *operation, const json_t *result)
 {
 	if (cli->format == CLI_JSON) {
-		json_dumpf(result, stdout, JSON_INDENT(2) | JSON_ENCODE_ANY);
+		json_dumpf(result, stdout, JSON_INDENT(2) | JSON_SHORT | JSON_ENCODE_ANY);
 		fputc('\n', stdout);
 	} else {
 		view_print(operation, result, table_colours(stdout), stdout);
@@ -319,11 +320,11 @@ static void show_more(const struct cli *cli, const char *operation, const json_t
 	if (cli->format == CLI_TABLE)
 		view_print_more(operation, result, stdout);
 	else if (json_object_get(result, "lines"))
-		json_dumpf(result, stdout, JSON_INDENT(2));
+		json_dumpf(result, stdout, JSON_INDENT(2) | JSON_SHORT);
 	else
 		json_array_foreach(more_of(result), i, one)
 		{
-			json_dumpf(one, stdout, JSON_COMPACT);
+			json_dumpf(one, stdout, JSON_COMPACT | JSON_SHORT);
 			fputc('\n', stdout);
 		}
 	if (cli->format == CLI_JSON && json_object_get(result, "lines"))

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "node/json.h"
+
 #define CELL_MAX 1280 /* a command with a join token in it is the longest */
 
 enum format {
@@ -419,7 +421,7 @@ static void print_value(const json_t *result, FILE *out)
 		print_raw(json_string_value(value), out);
 		return;
 	}
-	json_dumpf(value, out, JSON_INDENT(2) | JSON_ENCODE_ANY);
+	json_dumpf(value, out, JSON_INDENT(2) | JSON_SHORT | JSON_ENCODE_ANY);
 	fputc('\n', out);
 }
 

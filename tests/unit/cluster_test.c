@@ -310,40 +310,6 @@ static void names_and_uuids_are_unique(void **state)
 	assert_int_equal(define("web", 0), -EEXIST);
 }
 
-/* Programs that speak to the socket are not held back by what the command line checks. */
-static void a_vm_s_name_and_uuid_are_no_paths_and_nothing_for_terminals(void **state)
-{
-	static const char *const names[] = {"../../etc", "a/b", "..", "\x1b[2J", "a\nb",
-	    "a\xc2\x9b"
-	    "b",
-	    "a\xe2\x80\xae"
-	    "b",
-	    "\xff"};
-	static const char *const uuids[] = {
-	    "../../../../etc/passwd", "x", "\x1b[2J", "22222222-0000-4000-8000-0000000000DE"};
-	struct command command = {
-	    .number = COMMAND_vm_define, .vm_define = {.memory_mib = 1, .vcpus = 1}};
-	struct command_vm_define *vm = &command.vm_define;
-	snprintf(vm->uuid, sizeof(vm->uuid), "%s", uuid_of("web"));
-	for (unsigned i = 0; i < sizeof(names) / sizeof(*names); i++) {
-		snprintf(vm->name, sizeof(vm->name), "%s", names[i]);
-		assert_int_equal(apply(command), -EINVAL);
-	}
-	snprintf(vm->name, sizeof(vm->name), "web");
-	for (unsigned i = 0; i < sizeof(uuids) / sizeof(*uuids); i++) {
-		snprintf(vm->uuid, sizeof(vm->uuid), "%s", uuids[i]);
-		assert_int_equal(apply(command), -EINVAL);
-	}
-	assert_int_equal(c.vms.count, 0);
-	assert_true(APPLY(token, .hash = HASH_A, .valid_ms = 60000) > 0);
-	assert_int_equal(join("hv\xc2\x9b"
-			      "4",
-			     "i4", HASH_A),
-	    -EINVAL);
-	assert_int_equal(join("../hv4", "i4", HASH_A), -EINVAL);
-	assert_int_equal(join("hv4", "i4", HASH_A), 4);
-}
-
 static void no_vm_is_named_as_another_s_uuid(void **state)
 {
 	assert_true(define("web", 0) > 0);
@@ -732,7 +698,6 @@ int main(void)
 	    TEST(a_vm_is_placed_where_there_is_room),
 	    TEST(only_running_vms_count_as_allocated),
 	    TEST(names_and_uuids_are_unique),
-	    TEST(a_vm_s_name_and_uuid_are_no_paths_and_nothing_for_terminals),
 	    TEST(no_vm_is_named_as_another_s_uuid),
 	    TEST(objects_are_found_after_others_are_gone),
 	    TEST(the_memory_of_all_nodes_is_that_of_each),

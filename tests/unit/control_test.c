@@ -392,6 +392,53 @@ static void bytes_that_are_no_request_close_that_client_alone(void **state)
 	leave(&good);
 }
 
+/* As `socat` does, and a shell's pipe. */
+static void one_that_says_no_more_is_told_the_answer(void **state)
+{
+	struct server *s = *state;
+	struct visitor v = visit(s);
+	struct control_frame read = {.type = CONTROL_READ, .request = 1};
+	s->stage.hold = true;
+	say(s, &v, &read);
+	say_json(s, &v, "{\"id\": 2, \"op\": \"maintenance on\"}");
+	assert_int_equal(shutdown(v.fd, SHUT_WR), 0);
+	until(s, s->asked_count == 1 && s->stage.held);
+	for (int i = 0; i < 20; i++)
+		turn(s);
+	assert_int_equal(control_connections(s->control), 1);
+	control_answered(s->control, s->asked[0], 7, 0);
+	s->asked_count = 0;
+	assert_answer(s, &v, CONTROL_READ, 1, 7);
+	stage_release(&s->stage, 0);
+	struct control_frame answer = next_frame(s, &v);
+	assert_int_equal(answer.type, CONTROL_JSON);
+	until(s, control_connections(s->control) == 0);
+	leave(&v);
+	/* One that only looks in. */
+	v = visit(s);
+	assert_int_equal(shutdown(v.fd, SHUT_WR), 0);
+	until(s, (look(&v), v.closed));
+	leave(&v);
+}
+
+static void a_load_has_as_many_digits_as_it_was_measured_with(void **state)
+{
+	struct server *s = *state;
+	struct visitor v = visit(s);
+	struct node *node = cluster_node(&s->stage.cluster, 1);
+	struct keepalive k = {.node = 1, .load_milli = 600};
+	node->last.items = &k;
+	node->last.count = 1;
+	say_json(s, &v, "{\"id\": 1, \"op\": \"node list\"}");
+	struct control_frame frame = next_frame(s, &v);
+	char *text = strndup((const char *)frame.data, frame.size);
+	node->last.items = NULL;
+	node->last.count = 0;
+	assert_non_null(strstr(text, "\"load\":0.6,"));
+	free(text);
+	leave(&v);
+}
+
 static void an_answer_for_one_that_has_left_finds_nobody(void **state)
 {
 	struct server *s = *state;
@@ -590,6 +637,8 @@ int main(void)
 	    SERVED(a_watch_from_an_index_to_come_is_told_when_it_has_come),
 	    SERVED(bytes_that_are_no_request_close_that_client_alone),
 	    SERVED(an_answer_for_one_that_has_left_finds_nobody),
+	    SERVED(one_that_says_no_more_is_told_the_answer),
+	    SERVED(a_load_has_as_many_digits_as_it_was_measured_with),
 	    SERVED(one_that_does_not_read_is_not_read_from),
 	    SERVED(requests_under_way_are_bounded),
 	    SERVED(one_that_reads_late_gets_everything),
