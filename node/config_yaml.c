@@ -166,11 +166,18 @@ static void take_scalar(
 	if (is_text && is_nothing(e))
 		size = 0;
 	char expected[128], shown[EXCERPT_MAX];
-	const char *wanted = config_value_set(key, value, text, size, expected);
+	/* What stands in quotes is a text. */
+	bool in_quotes = e->data.scalar.style != YAML_PLAIN_SCALAR_STYLE &&
+			 (key->kind == CONFIG_NUMBER || key->kind == CONFIG_FLAG);
+	const char *wanted = in_quotes ? config_value_set(key, value, "", 0, expected)
+				       : config_value_set(key, value, text, size, expected);
 	if (!wanted)
 		return;
 	refuse(r, key, value);
-	if (key->kind == CONFIG_SECRET)
+	if (in_quotes)
+		problem(r, &e->start_mark, "'%s' must be %s, not the text \"%s\"", key->name,
+		    wanted, excerpt(shown, text, size));
+	else if (key->kind == CONFIG_SECRET)
 		problem(r, &e->start_mark, "'%s' must be %s", key->name, wanted);
 	else
 		problem(r, &e->start_mark, "'%s' must be %s, not '%s'", key->name, wanted,

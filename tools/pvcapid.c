@@ -11,6 +11,11 @@ int applet_pvcapid(int argc, char **argv)
 		puts("pvcapid " PVC_VERSION);
 		return 0;
 	}
+	if (argc == 2 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))) {
+		puts("usage: pvcapid [--help] [--version]\n"
+		     "The name under which the API daemon will run: this version serves no API yet.");
+		return 0;
+	}
 	fputs(
 	    "pvcapid: this version serves no API yet: use the command line (pvc --help)\n", stderr);
 	return 1;
