@@ -133,7 +133,8 @@ static void judge_member(struct doctor *d, const json_t *member)
 		    name, text_of(member, "role"), number_of(member, "heard_age_ms") / 1000,
 		    *error ? ": " : "", error);
 		doctor_say(d->findings, "warning", "members", text,
-		    "look at that machine; is it on the network?");
+		    *error ? "is pvcnoded running there? pvc raft doctor there"
+			   : "look at that machine; is it on the network?");
 	} else if (*error && json_is_false(json_object_get(member, "connected"))) {
 		snprintf(text, sizeof(text), "no connection with %.64s: %.200s", name, error);
 		doctor_say(d->findings, "warning", "members", text,
