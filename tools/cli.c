@@ -457,6 +457,10 @@ int cli_main(int argc, char **argv)
 		cli.what = CLI_HELP;
 		cli.count--;
 		memmove(cli.words, cli.words + 1, cli.count * sizeof(*cli.words));
+	} else if (cli.count > 1 && !strcmp(cli.words[cli.count - 1], "help") &&
+		   help_is_area(cli.words, cli.count - 1)) {
+		cli.what = CLI_HELP;
+		cli.count--;
 	}
 	if (cli.what == CLI_HELP && !help_print(cli.words, cli.count, stdout))
 		return CLI_DONE;
