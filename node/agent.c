@@ -375,19 +375,11 @@ static void turn_coordinator(struct agent *agent, const struct cluster *c,
 }
 
 /* The one after whom it was tried with last: one of them must be a voter. 0: nobody. */
-static uint32_t next_leader(struct agent *agent, const struct cluster *c)
+static uint32_t next_leader(const struct agent *agent, const struct cluster *c)
 {
-	uint32_t first = 0;
-	cluster_each(c->nodes, struct node, node)
-	{
-		if (node->id == agent->options.node || !health_may_lead(c, node))
-			continue;
-		if (node->id > agent->left_to)
-			return node->id;
-		if (!first)
-			first = node->id;
-	}
-	return first;
+	uint32_t self = agent->options.node;
+	uint32_t next = health_next_leader(c, self, agent->left_to);
+	return next ? next : health_next_leader(c, self, 0);
 }
 
 /* A replica that has diverged knows nothing: it does not act on its value, does not lead, and

@@ -256,13 +256,10 @@ static void turn_members(struct duties *d, const struct cluster *c, uint64_t now
 static bool lead_handed_on(struct duties *d, struct replica *replica, uint64_t now)
 {
 	const struct cluster *c = d->options.context->cluster;
-	cluster_each(c->nodes, struct node, node)
-	{
-		if (node->id == d->standing.id || !health_may_lead(c, node))
-			continue;
-		if (!replica_transfer(replica, node->id, now))
+	uint32_t next = 0;
+	while ((next = health_next_leader(c, d->standing.id, next)))
+		if (!replica_transfer(replica, next, now))
 			return true;
-	}
 	return false;
 }
 

@@ -80,6 +80,16 @@ bool health_may_lead(const struct cluster *c, const struct node *node)
 	       !is_silent(c, node) && !says_against(node);
 }
 
+uint32_t health_next_leader(const struct cluster *c, uint32_t self, uint32_t after)
+{
+	cluster_each(c->nodes, struct node, node)
+	{
+		if (node->id > after && node->id != self && health_may_lead(c, node))
+			return node->id;
+	}
+	return 0;
+}
+
 static void judge_log(
     const struct cluster *c, const struct health_log *log, uint64_t now_ms, struct health *h)
 {

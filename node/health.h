@@ -45,6 +45,8 @@ unsigned health_failure_tolerance(const struct cluster *c, const struct health_l
 
 /* Is it a coordinator that runs, was heard, and said nothing against it? */
 bool health_may_lead(const struct cluster *c, const struct node *node);
+/* Who may, but for self: the one with the lowest id above after; 0: nobody. */
+uint32_t health_next_leader(const struct cluster *c, uint32_t self, uint32_t after);
 
 void health_judge(
     const struct cluster *c, const struct health_log *log, uint64_t now_ms, struct health *health);

@@ -154,6 +154,25 @@ static void a_start_that_was_cut_off_is_not_said_to_be_off(void **state)
 	assert_int_equal(local_observed(&local, "uuid", 200000), OBSERVED_SHUTOFF);
 }
 
+/* It may have asked, and the hypervisor not yet answered. */
+static void a_start_whose_worker_died_is_not_said_to_be_off(void **state)
+{
+	assert_int_equal(plan_at(&current, 1000), 1);
+	struct action action = plan.actions[0];
+	plan_done(&local, &action, -EPIPE, "the worker died", 2000);
+	assert_true(plan_doubts(&local, "uuid", 3000));
+	assert_int_equal(local_observed(&local, "uuid", 3000), OBSERVED_UNKNOWN);
+}
+
+static void a_start_that_was_refused_is_off(void **state)
+{
+	assert_int_equal(plan_at(&current, 1000), 1);
+	struct action action = plan.actions[0];
+	plan_done(&local, &action, -EINVAL, "no such machine", 2000);
+	assert_false(plan_doubts(&local, "uuid", 3000));
+	assert_int_equal(local_observed(&local, "uuid", 3000), OBSERVED_SHUTOFF);
+}
+
 /* Of two that were cut off, the second may come when the first has been stopped again. */
 static void a_doubt_ends_with_time_and_nothing_else(void **state)
 {
@@ -383,6 +402,29 @@ static void a_vm_of_others_that_crashed_here_does_not_keep_a_node_from_running(v
 	agent_turn_close(&t);
 }
 
+static void a_node_does_not_run_while_vms_of_others_do_here(void **state)
+{
+	struct seen_vm one = {.uuid = "uuid", .observed = OBSERVED_RUNNING};
+	vm->node = 2;
+	cluster_node(&c, 1)->daemon_state = DAEMON_FENCED;
+	agent_saw_vms(&agent, &one, 1);
+	struct agent_turn t = agent_at(&current, 10000);
+	assert_int_equal(told(&t, COMMAND_node_state), 1);
+	assert_int_equal(t.commands[0].node_state.state, DAEMON_INIT);
+	agent_turn_close(&t);
+	one.observed = OBSERVED_SHUTOFF;
+	agent_saw_vms(&agent, &one, 1);
+	cluster_node(&c, 1)->daemon_state = DAEMON_INIT;
+	t = agent_at(&current, 20000);
+	assert_int_equal(told(&t, COMMAND_node_state), 0); /* it is being stopped */
+	agent_turn_close(&t);
+	local_find(&agent.local, "uuid")->busy = false;
+	t = agent_at(&current, 30000);
+	assert_int_equal(told(&t, COMMAND_node_state), 1);
+	assert_int_equal(t.commands[0].node_state.state, DAEMON_RUN);
+	agent_turn_close(&t);
+}
+
 /* It may hold less than what this node acted by, and a late message make it look current. */
 static void a_log_that_is_opened_again_starts_nothing_before_it_has_said_hello(void **state)
 {
@@ -496,6 +538,26 @@ static void the_lead_does_not_go_to_one_without_a_guard(void **state)
 	assert_true(health_may_lead(&c, other));
 	collector->state = COLLECTOR_FAILED;
 	assert_false(health_may_lead(&c, other));
+}
+
+static void who_is_ill_hands_the_lead_to_one_that_is_well(void **state)
+{
+	add_node(3);
+	add_node(4);
+	struct node *bad_disk = heard_of(2, COLLECTOR_OK);
+	struct collector *collector = bad_disk->last.items->collectors.items;
+	snprintf(collector->name, sizeof(collector->name), HEALTH_LOG);
+	heard_of(3, COLLECTOR_OK);
+	heard_of(4, COLLECTOR_OK);
+	assert_int_equal(health_next_leader(&c, 1, 0), 2);
+	assert_int_equal(health_next_leader(&c, 1, 2), 3);
+	assert_int_equal(health_next_leader(&c, 3, 2), 4);
+	assert_int_equal(health_next_leader(&c, 1, 4), 0);
+	collector->state = COLLECTOR_FAILED;
+	assert_int_equal(health_next_leader(&c, 1, 0), 3);
+	cluster_node(&c, 3)->daemon_state = DAEMON_STOP;
+	assert_int_equal(health_next_leader(&c, 1, 0), 4);
+	assert_int_equal(health_next_leader(&c, 4, 0), 0);
 }
 
 /* The role. */
@@ -664,6 +726,8 @@ int main(void)
 	    TEST(a_guest_that_ignores_the_power_button_is_stopped_in_the_end),
 	    TEST(a_start_that_fails_is_tried_again_later_and_later),
 	    TEST(a_start_that_was_cut_off_is_not_said_to_be_off),
+	    TEST(a_start_whose_worker_died_is_not_said_to_be_off),
+	    TEST(a_start_that_was_refused_is_off),
 	    TEST(a_doubt_ends_with_time_and_nothing_else),
 	    TEST(what_an_earlier_daemon_began_is_not_said_to_be_off),
 	    TEST(a_stop_that_fails_is_tried_again_later),
@@ -673,12 +737,14 @@ int main(void)
 	    AGENT_TEST(a_leader_with_long_intervals_lets_time_pass_all_the_same),
 	    AGENT_TEST(a_node_says_how_often_it_is_to_be_heard),
 	    AGENT_TEST(why_an_earlier_start_failed_is_not_told_of_a_vm_that_is_stopped),
+	    AGENT_TEST(a_node_does_not_run_while_vms_of_others_do_here),
 	    AGENT_TEST(a_vm_of_others_that_crashed_here_does_not_keep_a_node_from_running),
 	    AGENT_TEST(a_log_that_is_opened_again_starts_nothing_before_it_has_said_hello),
 	    AGENT_TEST(one_that_has_diverged_says_so_and_nothing_else),
 	    AGENT_TEST(one_that_has_diverged_hands_the_lead_on),
 	    AGENT_TEST(the_lead_does_not_go_to_one_that_has_diverged_too),
 	    AGENT_TEST(the_lead_does_not_go_to_one_without_a_guard),
+	    AGENT_TEST(who_is_ill_hands_the_lead_to_one_that_is_well),
 	    TEST(a_new_leader_proposes_a_takeover_and_not_again_at_once),
 	    TEST(it_waits_for_the_old_primary_or_for_its_lease),
 	    TEST(services_have_the_time_of_a_lease_to_stop_elsewhere),
