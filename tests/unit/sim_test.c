@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "raft/message.h"
 #include "tools/sim/chaos.h"
 #include "tools/sim/network.h"
 #include "tools/sim/node.h"
@@ -125,6 +126,43 @@ static void an_acknowledgement_that_is_on_one_disk_is_seen(void **state)
 	end(w);
 }
 
+/* As long as there is one it may start what it likes. */
+static void a_start_without_a_leader_is_seen(void **state)
+{
+	struct world *w = three_nodes();
+	for (unsigned i = 1; i <= 3; i++)
+		verify_starts(w->nodes[i]);
+	assert_string_equal(w->failure, "");
+	network_cut(w, 3, true);
+	world_run(w, w->now_ms + 10000);
+	assert_string_equal(w->failure, "");
+	verify_starts(w->nodes[3]);
+	assert_non_null(strstr(w->failure, "n3 starts a VM, "));
+	assert_non_null(strstr(w->failure, " ms after it heard a leader"));
+	end(w);
+}
+
+static void a_start_by_what_is_not_applied_yet_is_seen(void **state)
+{
+	struct world *w = three_nodes();
+	struct sim_node *n = w->nodes[2];
+	struct replica_status status;
+	replica_status(n->replica, &status);
+	struct message m = {.kind = MESSAGE_append,
+	    .append = {.term = status.term,
+		.prev_index = status.last,
+		.prev_term = status.term,
+		.commit = status.last + 5}};
+	struct buffer bytes = {0};
+	message_encode(&m, &bytes);
+	replica_receive(
+	    n->replica, n->world->nodes[1]->raft_id, bytes.data, bytes.size, sim_node_clock(n));
+	buffer_close(&bytes);
+	verify_starts(n);
+	assert_non_null(strstr(w->failure, "n2 starts a VM by index "));
+	end(w);
+}
+
 static void a_storm_of_messages_is_seen(void **state)
 {
 	struct world *w = three_nodes();
@@ -176,6 +214,8 @@ int main(void)
 	    cmocka_unit_test(a_vm_on_two_nodes_is_seen),
 	    cmocka_unit_test(a_replica_that_differs_is_seen),
 	    cmocka_unit_test(an_acknowledgement_that_is_on_one_disk_is_seen),
+	    cmocka_unit_test(a_start_without_a_leader_is_seen),
+	    cmocka_unit_test(a_start_by_what_is_not_applied_yet_is_seen),
 	    cmocka_unit_test(a_storm_of_messages_is_seen),
 	    cmocka_unit_test(what_was_under_way_at_a_crash_is_there_whole_in_part_or_not_at_all),
 	};

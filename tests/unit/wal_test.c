@@ -5,7 +5,10 @@
 #include <stdatomic.h>
 #include <sys/stat.h>
 
+#include "raft/directory.h"
 #include "raft/inspect.h"
+#include "raft/metadata.h"
+#include "raft/writer.h"
 
 static void a_new_directory_is_empty(void **state)
 {
@@ -273,6 +276,72 @@ static void appends_that_wait_share_one_sync(void **state)
 	bench_close(&b);
 }
 
+/* What was written to term and vote, and how much of it was synced. */
+struct vote_watch {
+	unsigned writes, synced;
+	uint8_t bytes[METADATA_SIZE];
+};
+
+static bool is_named(int fd, const char *part)
+{
+	char link[64], path[512] = "";
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	return readlink(link, path, sizeof(path) - 1) > 0 && strstr(path, part);
+}
+
+static ssize_t vote_write(void *data, int fd, const void *bytes, size_t size, uint64_t offset)
+{
+	struct vote_watch *watch = data;
+	if (is_named(fd, "/metadata-")) {
+		assert_int_equal(size, METADATA_SIZE);
+		memcpy(watch->bytes, bytes, size);
+		watch->writes++;
+	}
+	return gate_write(NULL, fd, bytes, size, offset);
+}
+
+static int vote_sync(void *data, int fd)
+{
+	struct vote_watch *watch = data;
+	if (is_named(fd, "/metadata-"))
+		watch->synced = watch->writes;
+	return 0;
+}
+
+/* The one before may have been killed between its write and its sync: what is read then is in
+ * memory only, and would be answered by. */
+static void term_and_vote_are_made_durable_again_when_they_are_read(void **state)
+{
+	struct bench b;
+	struct directory d;
+	struct writer *w;
+	struct err err = {0};
+	struct metadata m;
+	struct vote_watch watch = {0};
+	struct wal_files files = {.data = &watch, .write = vote_write, .sync = vote_sync};
+	bench_init(&b);
+	bench_open(&b);
+	assert_int_equal(vote(&b, 7, 2), 0);
+	bench_shut(&b);
+	int fd = open(b.directory, O_RDONLY | O_DIRECTORY);
+	struct writer_options options = {.fd = fd,
+	    .segment_bytes = SMALL_SEGMENT,
+	    .reserve_bytes = SMALL_RESERVE,
+	    .files = &files};
+	assert_int_equal(directory_read(&d, fd, &err), 0);
+	assert_int_equal(writer_open(&w, &options, &d, &err), 0);
+	assert_int_equal(watch.writes, 1);
+	assert_int_equal(watch.synced, 1);
+	assert_int_equal(metadata_decode(watch.bytes, sizeof(watch.bytes), &m, &err), 0);
+	assert_int_equal(m.term, 7);
+	assert_int_equal(m.vote, 2);
+	assert_true(m.version > d.metadata.version);
+	writer_close(w);
+	directory_close(&d);
+	close(fd);
+	bench_close(&b);
+}
+
 /* A snapshot of three pieces; what is asked for while one is synced comes before the next. */
 
 #define LARGE (2u << 20 | 5000)
@@ -303,9 +372,7 @@ static void order_wait(struct bench *b, struct order *o, unsigned n)
 static int large_sync(void *data, int fd)
 {
 	struct gate *g = data;
-	char link[64], path[512] = "";
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	if (readlink(link, path, sizeof(path) - 1) < 0 || !strstr(path, "/tmp-snapshot"))
+	if (!is_named(fd, "/tmp-snapshot"))
 		return 0;
 	sem_post(&g->begun);
 	sem_wait(&g->go);
@@ -528,6 +595,7 @@ int main(void)
 	    cmocka_unit_test(a_snapshot_installed_replaces_the_whole_log),
 	    cmocka_unit_test(a_snapshot_that_contradicts_the_log_is_refused),
 	    cmocka_unit_test(appends_that_wait_share_one_sync),
+	    cmocka_unit_test(term_and_vote_are_made_durable_again_when_they_are_read),
 	    cmocka_unit_test(appends_and_votes_do_not_wait_for_a_large_snapshot),
 	    cmocka_unit_test(what_comes_behind_a_second_snapshot_waits_for_both),
 	    cmocka_unit_test(what_is_free_is_looked_up_by_the_writer),
