@@ -42,8 +42,8 @@ struct coordinator_turn {
 	uint32_t transfer_to; /* leadership is to go to this node; 0: stay */
 };
 
-/* From when on a new leader starts services that another had who does not say it has let go. Addresses
- * it takes from standing.free_ms on. */
+/* From when on a new leader starts services that another had who does not say it has let go.
+ * Addresses it takes from standing.free_ms on. */
 uint64_t coordinator_serve_ms(
     const struct standing *standing, const struct coordinator_options *options);
 

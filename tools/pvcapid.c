@@ -12,8 +12,9 @@ int applet_pvcapid(int argc, char **argv)
 		return 0;
 	}
 	if (argc == 2 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))) {
-		puts("usage: pvcapid [--help] [--version]\n"
-		     "The name under which the API daemon will run: this version serves no API yet.");
+		puts("usage: pvcapid [--help] [--version]");
+		puts("The name under which the API daemon will run: this version serves no API "
+		     "yet.");
 		return 0;
 	}
 	fputs(
