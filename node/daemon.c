@@ -21,6 +21,7 @@
 #include "node/credentials.h"
 #include "node/duties.h"
 #include "node/forward.h"
+#include "node/host.h"
 #include "node/journal.h"
 #include "node/ledger.h"
 #include "node/log.h"
@@ -729,6 +730,7 @@ int daemon_run(const char *path)
 		return 2;
 	}
 	umask(0077);
+	host_raise_files();
 	cluster_init(&d->cluster);
 	uv_loop_init(&d->loop);
 	d->journal = journal_new();

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -46,4 +47,13 @@ int host_read(struct host *host)
 	}
 	snprintf(host->version, sizeof(host->version), "%s", PVC_VERSION);
 	return result;
+}
+
+void host_raise_files(void)
+{
+	struct rlimit files;
+	if (getrlimit(RLIMIT_NOFILE, &files) || files.rlim_cur >= HOST_FILES_MAX)
+		return;
+	files.rlim_cur = files.rlim_max < HOST_FILES_MAX ? files.rlim_max : HOST_FILES_MAX;
+	setrlimit(RLIMIT_NOFILE, &files);
 }

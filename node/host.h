@@ -8,4 +8,8 @@
  * when memory could not be told. */
 int host_read(struct host *host);
 
+/* Let this process open as many files as it may, up to HOST_FILES_MAX; never fewer than before. */
+#define HOST_FILES_MAX 65536
+void host_raise_files(void);
+
 #endif
