@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "node/config_idle.h"
 #include "node/config_key.h"
 #include "node/config_problem.h"
 
@@ -251,6 +252,11 @@ void config_print(const struct config *c, struct buffer *out)
 		step_print(&step, out);
 }
 
+static void idle_print(void *data, const char *key)
+{
+	buffer_print(data, "# %s " CONFIG_IDLE_TEXT ".\n", key);
+}
+
 int config_check(const char *path)
 {
 	struct config *c = must_alloc(sizeof(*c));
@@ -261,8 +267,10 @@ int config_check(const char *path)
 		    "# %s is a witness: it votes, and runs no VMs, no networking, no storage,\n"
 		    "# no API and no services; what is said of them here is not used there.\n",
 		    c->node);
-	if (status == 0)
+	if (status == 0) {
+		config_idle_each(c, idle_print, &text);
 		config_print(c, &text);
+	}
 	fwrite(problems.data, 1, problems.size, stderr);
 	fwrite(text.data, 1, text.size, stdout);
 	buffer_close(&problems);

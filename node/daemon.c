@@ -16,6 +16,7 @@
 #include "node/agent.h"
 #include "node/banner.h"
 #include "node/config.h"
+#include "node/config_idle.h"
 #include "node/contacts.h"
 #include "node/control.h"
 #include "node/credentials.h"
@@ -510,6 +511,11 @@ static int start_log(struct daemon *d, struct err *err)
 	return log_open(&options, err);
 }
 
+static void warn_of_idle(void *data, const char *key)
+{
+	log_warning("%s " CONFIG_IDLE_TEXT, key);
+}
+
 static void start_banner(struct daemon *d)
 {
 	struct banner_facts facts = {
@@ -525,6 +531,7 @@ static void start_banner(struct daemon *d)
 	    .schema_max = SCHEMA_MAX,
 	};
 	banner_print(&facts);
+	config_idle_each(&d->config, warn_of_idle, NULL);
 }
 
 static int start_ledger(struct daemon *d, struct err *err)

@@ -72,7 +72,6 @@ void operation_vm_info(struct operation_turn *turn)
 	json_t *json = vm_json(c, vm);
 	json_object_set_new(json, "id", json_integer(vm->id));
 	json_object_set_new(json, "observed_generation", json_u64(vm->observed_generation));
-	json_object_set_new(json, "autostart", json_boolean(vm->autostart));
 	json_object_set_new(
 	    json, "selector", json_string(state_name(selector_names, vm->selector)));
 	json_object_set_new(json, "changed_age_ms", json_u64(c->settings.time_ms - vm->changed_ms));
@@ -132,7 +131,6 @@ void operation_vm_define(struct operation_turn *turn)
 	define->memory_mib = domain.memory_mib;
 	define->vcpus = domain.vcpus;
 	define->selector = selector_of(turn);
-	define->autostart = argument_given(turn->arguments, "autostart");
 	define->xml.data = (uint8_t *)(uintptr_t)json_string_value(xml);
 	define->xml.size = (uint32_t)json_string_length(xml);
 	turn->finish = defined;

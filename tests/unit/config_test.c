@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "node/config.h"
+#include "node/config_idle.h"
 #include "node/config_key.h"
 
 #define EXAMPLE "debian/pvcnoded.yaml"
@@ -180,7 +181,7 @@ static void words_that_mean_yes_or_no(void **state)
 		const char *word;
 		bool value;
 	} words[] = {{"yes", true}, {"No", false}, {"TRUE", true}, {"False", false}, {"on", true},
-	    {"Off", false}, {"'yes'", true}, {"\"false\"", false}};
+	    {"Off", false}};
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
 		char text[256];
 		snprintf(text, sizeof(text),
@@ -190,6 +191,8 @@ static void words_that_mean_yes_or_no(void **state)
 		assert_int_equal(config.debug, words[i].value);
 	}
 	assert_problem("pvc: {debug: 1}", "'debug' must be yes or no, not '1'");
+	assert_problem("pvc: {debug: 'yes'}", "'debug' must be yes or no, not the text \"yes\"");
+	assert_problem("pvc: {raft: {port: \"7000\"}}", "not the text \"7000\"");
 }
 
 static void a_secret_is_never_shown(void **state)
@@ -476,6 +479,55 @@ static void a_key_written_wrong_is_guessed(void **state)
 	assert_null(config_key_guess(keys, longer));
 }
 
+static void collect(void *data, const char *key)
+{
+	buffer_print(data, "%s\n", key);
+}
+
+static void assert_idle(const char *text, const char *wanted)
+{
+	struct buffer said = {0};
+	parse_good(text);
+	config_idle_each(&config, collect, &said);
+	buffer_append_u8(&said, 0);
+	assert_string_equal((char *)said.data, wanted);
+	buffer_close(&said);
+}
+
+static void what_this_version_does_nothing_with_is_named(void **state)
+{
+	assert_idle(LEAST, "");
+	assert_idle(
+	    "pvc: {node: hv1, cluster: {name: c1, coordinators: [hv1]}, nic: {driver: sim}, "
+	    "system: {intervals: {fence_intervals: 6, suicide_intervals: 3}, configuration: "
+	    "{networking: {sriov_device: [{phy: ens1, mtu: 9000}], upstream: {mtu: 1400}}}}}",
+	    "nic.driver\n"
+	    "system.intervals.suicide_intervals\n"
+	    "system.configuration.networking.sriov_device\n"
+	    "system.configuration.networking.upstream.mtu\n");
+}
+
+/* One that is misspelt would be a promise again. */
+static void every_idle_key_is_a_key(void **state)
+{
+	static const char *const idle[] = {
+#define IDLE(key) #key,
+#include "node/config_idle.def"
+	};
+	for (size_t i = 0; i < sizeof(idle) / sizeof(*idle); i++) {
+		const struct config_key *key = config_file_keys()->keys();
+		char path[256];
+		snprintf(path, sizeof(path), "%s", idle[i]);
+		for (char *name = strtok(path, "."); name; name = strtok(NULL, ".")) {
+			while (key->kind != CONFIG_END && strcmp(key->name, name) != 0)
+				key++;
+			if (key->kind == CONFIG_END)
+				fail_msg("there is no key %s", idle[i]);
+			key = key->keys ? key->keys() : key;
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -489,6 +541,8 @@ int main(void)
 	    cmocka_unit_test(a_secret_is_never_shown),
 	    cmocka_unit_test(an_alias_bomb_is_refused_before_it_unfolds),
 	    cmocka_unit_test(lists_have_limits),
+	    cmocka_unit_test(what_this_version_does_nothing_with_is_named),
+	    cmocka_unit_test(every_idle_key_is_a_key),
 	    cmocka_unit_test(a_text_that_just_fits),
 	    cmocka_unit_test(cut_anywhere_it_is_still_judged),
 	    cmocka_unit_test(a_wrong_value_is_not_blamed_twice),

@@ -145,13 +145,11 @@ static void words_become_arguments(void **state)
 {
 	struct operation_call call;
 	struct err err;
-	assert_int_equal(
-	    parse("vm define --node=hv2 web1.xml --autostart --selector load", &call, &err), 0);
+	assert_int_equal(parse("vm define --node=hv2 web1.xml --selector load", &call, &err), 0);
 	assert_string_equal(call.operation->name, "vm define");
 	assert_string_equal(text_at(call.arguments, "xml"), "web1.xml");
 	assert_string_equal(text_at(call.arguments, "node"), "hv2");
 	assert_string_equal(text_at(call.arguments, "selector"), "load");
-	assert_true(json_is_true(json_object_get(call.arguments, "autostart")));
 	operation_call_close(&call);
 }
 
@@ -160,7 +158,7 @@ static void what_is_not_given_has_its_preset(void **state)
 	struct operation_call call;
 	struct err err;
 	assert_int_equal(parse("vm define web1.xml", &call, &err), 0);
-	assert_null(json_object_get(call.arguments, "autostart"));
+	assert_null(json_object_get(call.arguments, "selector"));
 	operation_call_close(&call);
 	assert_int_equal(parse("node log hv1", &call, &err), 0);
 	assert_int_equal(json_integer_value(json_object_get(call.arguments, "last")), 100);
@@ -216,7 +214,8 @@ static void a_line_that_says_too_little_or_too_much_is_refused(void **state)
 	not_understood("vm start web1 web2", "vm start: 'web2' is one word too many");
 	not_understood("vm list --node", "--node wants a value");
 	not_understood("vm list --node hv1 --node hv2", "node is given twice");
-	not_understood("vm define a.xml --autostart=yes", "--autostart takes no value");
+	not_understood("vm define a.xml --autostart", "vm define has no option --autostart");
+	not_understood("raft hash --cluster=yes", "--cluster takes no value");
 	not_understood("raft log --last many", "last: 'many' is not a number");
 	not_understood("vm start -x", "vm start has no option -x");
 	not_understood("maintenance on --for ever",
@@ -265,8 +264,8 @@ static void arguments_that_somebody_sent_are_checked(void **state)
 	    "vm start: an argument that it does not have");
 	read_refuses("raft log", json_pack("{s:i}", "last", -1), -EINVAL,
 	    "raft log: last: must be a number");
-	read_refuses("vm define", json_pack("{s:s, s:s}", "xml", "x", "autostart", "yes"), -EINVAL,
-	    "vm define: autostart: must be true or false");
+	read_refuses("raft hash", json_pack("{s:s}", "cluster", "yes"), -EINVAL,
+	    "raft hash: cluster: must be true or false");
 	read_refuses("node fenced", json_pack("{s:s, s:b}", "node", "hv1", "by_hand", 0), -EINVAL,
 	    "node fenced: by-hand: must be true");
 }
