@@ -516,9 +516,9 @@ static void every_idle_key_is_a_key(void **state)
 	};
 	for (size_t i = 0; i < sizeof(idle) / sizeof(*idle); i++) {
 		const struct config_key *key = config_file_keys()->keys();
-		char path[256];
+		char path[256], *rest = path;
 		snprintf(path, sizeof(path), "%s", idle[i]);
-		for (char *name = strtok(path, "."); name; name = strtok(NULL, ".")) {
+		for (const char *name; (name = strsep(&rest, "."));) {
 			while (key->kind != CONFIG_END && strcmp(key->name, name) != 0)
 				key++;
 			if (key->kind == CONFIG_END)
