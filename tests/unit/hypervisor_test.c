@@ -16,7 +16,9 @@
 
 #include <cmocka.h>
 
+#include "node/execute.h"
 #include "node/hypervisor_client.h"
+#include "node/starting.h"
 #include "node/worker_main.h"
 
 #define PATIENCE_MS 60000
@@ -191,6 +193,48 @@ static void a_libvirt_that_cannot_be_reached_is_named(void **state)
 	assert_true(strstr(o.err.text, "/nonexistent") || strstr(o.err.text, "not installed"));
 }
 
+static void ignore(void *data)
+{
+}
+
+/* The hypervisor may carry it out yet: until that is certain the VM is not said to be off. */
+static void a_start_that_an_earlier_daemon_left_open_is_in_doubt(void **state)
+{
+	static struct config config;
+	struct agent agent;
+	struct cluster cluster;
+	struct execute *execute;
+	struct err err = {""};
+	bool closed = false;
+	char *dynamic = config.system.configuration.directories.dynamic_directory;
+	agent_init(&agent, &(struct agent_options){.node = 1, .hypervisor = true});
+	cluster_init(&cluster);
+	snprintf(config.hypervisor.uri, sizeof(config.hypervisor.uri), "%s", directory);
+	snprintf(dynamic, sizeof(config.system.configuration.directories.dynamic_directory),
+	    "/tmp/execute-test-XXXXXX");
+	assert_non_null(mkdtemp(dynamic));
+	assert_int_equal(starting_note(dynamic, UUID), 0);
+	struct execute_options options = {.loop = &loop,
+	    .config = &config,
+	    .agent = &agent,
+	    .cluster = &cluster,
+	    .look_every_ms = 1000,
+	    .changed = ignore};
+	assert_int_equal(execute_open(&execute, &options, &err), 0);
+	uint64_t now_ms = uv_hrtime() / 1000000;
+	assert_true(plan_doubts(&agent.local, UUID, now_ms));
+	assert_false(plan_doubts(&agent.local, "another", now_ms));
+	execute_close(execute, on_closed, &closed);
+	await(&closed);
+	starting_clear(dynamic, UUID);
+	char path[128];
+	snprintf(path, sizeof(path), "%s/starting", dynamic);
+	rmdir(path);
+	assert_int_equal(rmdir(dynamic), 0);
+	agent_close(&agent);
+	cluster_close(&cluster);
+}
+
 static void a_list_of_vms_survives_the_wire_and_no_part_of_it_does(void **state)
 {
 	struct hypervisor_vm vms[3] = {
@@ -236,6 +280,7 @@ int main(int argc, char **argv)
 	    TEST(wrong_xml_and_wrong_uuids_are_refused_with_a_reason),
 	    TEST(a_driver_that_does_not_exist_is_named),
 	    TEST(a_libvirt_that_cannot_be_reached_is_named),
+	    cmocka_unit_test(a_start_that_an_earlier_daemon_left_open_is_in_doubt),
 	    cmocka_unit_test(a_list_of_vms_survives_the_wire_and_no_part_of_it_does),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
