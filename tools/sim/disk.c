@@ -6,6 +6,8 @@
 
 #include "tools/sim/node.h"
 
+#define SNAPSHOT_MS 500 /* how long a large one takes, at most, on a disk that is not slow */
+
 static void entries_cut(struct sim_disk *disk, uint64_t index)
 {
 	while (disk->count && disk->first + disk->count > index)
@@ -90,36 +92,80 @@ static int write_status(struct sim_disk *disk)
 
 static void begin(struct world *w, unsigned node);
 
+/* The writer is a thread of the daemon: what stops one stops the other. Put off until then? */
+static bool put_off(struct world *w, unsigned node, uint64_t life,
+    void (*then)(struct world *w, unsigned node, uint64_t life, void *bytes))
+{
+	uint64_t until_ms = w->nodes[node]->paused_until_ms;
+	if (w->now_ms >= until_ms)
+		return false;
+	world_at(w, until_ms, then, node, life);
+	return true;
+}
+
+static void answer(struct world *w, unsigned node, const struct disk_request *request)
+{
+	struct sim_disk *disk = &w->nodes[node]->disk;
+	int status = write_status(disk);
+	if (!status)
+		store(disk, request);
+	begin(w, node);
+	sim_node_written(w->nodes[node], request->ticket, status);
+}
+
+static void queue_pop(struct sim_disk *disk)
+{
+	disk->queued--;
+	memmove(disk->queue, disk->queue + 1, disk->queued * sizeof(*disk->queue));
+}
+
 static void finished(struct world *w, unsigned node, uint64_t life, void *bytes)
 {
 	struct sim_disk *disk = &w->nodes[node]->disk;
-	if (disk->life != life || !disk->queued)
+	if (disk->life != life || !disk->queued || put_off(w, node, life, finished))
 		return;
-	/* The writer is a thread of the daemon: what stops one stops the other. */
-	if (w->now_ms < w->nodes[node]->paused_until_ms) {
-		world_at(w, w->nodes[node]->paused_until_ms, finished, node, life);
-		return;
-	}
 	/* At a moment that chance would rarely hit: written or half written, and nobody told. */
 	if (disk->faults.crash_in && --disk->faults.crash_in == 0) {
 		sim_node_power(w->nodes[node], false);
 		return;
 	}
 	struct disk_request request = disk->queue[0];
-	int status = write_status(disk);
-	if (!status)
-		store(disk, &request);
-	disk->queued--;
-	memmove(disk->queue, disk->queue + 1, disk->queued * sizeof(*disk->queue));
+	queue_pop(disk);
 	disk->busy = false;
-	begin(w, node);
-	sim_node_written(w->nodes[node], request.ticket, status);
+	answer(w, node, &request);
+}
+
+static void taken(struct world *w, unsigned node, uint64_t life, void *bytes)
+{
+	struct sim_disk *disk = &w->nodes[node]->disk;
+	if (disk->life != life || put_off(w, node, life, taken))
+		return;
+	disk->taking = false;
+	struct disk_request request = disk->taken;
+	answer(w, node, &request);
+}
+
+/* A snapshot that was taken is written between the requests behind it. */
+static void take(struct world *w, unsigned node)
+{
+	struct sim_disk *disk = &w->nodes[node]->disk;
+	const struct disk_request *r = &disk->queue[0];
+	if (!disk->queued || disk->taking || r->type != DISK_SNAPSHOT || r->snapshot.installed)
+		return;
+	disk->taken = *r;
+	disk->taking = true;
+	queue_pop(disk);
+	uint64_t takes_ms = world_random(w, SNAPSHOT_MS) + disk->faults.slow_ms;
+	world_at(w, w->now_ms + takes_ms, taken, node, disk->life);
 }
 
 static void begin(struct world *w, unsigned node)
 {
 	struct sim_disk *disk = &w->nodes[node]->disk;
-	if (disk->busy || !disk->queued)
+	if (disk->busy)
+		return;
+	take(w, node);
+	if (!disk->queued || (disk->taking && disk->queue[0].type == DISK_SNAPSHOT))
 		return;
 	disk->busy = true;
 	uint64_t takes_ms = world_random(w, 4) + disk->faults.slow_ms;
@@ -148,8 +194,11 @@ void sim_disk_crash(struct world *w, struct sim_disk *disk)
 		else if (fate == 1 && torn->type == DISK_APPEND)
 			store_append(disk, torn, (unsigned)world_random(w, torn->append.n + 1));
 	}
+	/* It got its name, and nobody was told. */
+	if (disk->taking && !fails && world_random(w, 3) == 0)
+		store(disk, &disk->taken);
 	disk->queued = 0;
-	disk->busy = false;
+	disk->busy = disk->taking = false;
 	disk->broken = false;
 	disk->life++;
 }

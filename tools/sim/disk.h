@@ -1,7 +1,7 @@
 /* A simulated disk: what is durable, what is under way, and how it fails.
  *
  * A crash keeps what was durable; the write under way may be there whole, in
- * part, or not at all, the ones behind it are gone. */
+ * part, or not at all, the ones behind it are gone. A snapshot beside it is there or not. */
 #ifndef TOOLS_SIM_DISK_H
 #define TOOLS_SIM_DISK_H
 
@@ -38,6 +38,8 @@ struct sim_disk {
 	unsigned queued;
 	bool broken; /* a write failed: nothing later may succeed until it is opened anew */
 	bool busy; /* the head of the queue is being written */
+	bool taking; /* a snapshot is being written beside it (raft/disk.h) */
+	struct disk_request taken;
 	uint64_t life; /* rises with every crash: answers from before are dropped */
 };
 
