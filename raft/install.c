@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fsm/hash.h"
 #include "raft/core.h"
 
 struct image *image_new(struct buffer *bytes, size_t configuration_size)
@@ -32,12 +33,10 @@ void image_drop(struct image *image)
 	free(image);
 }
 
-static uint64_t fnv1a(const struct buffer *b)
+/* In the loop, and of all of it: a slow one would be noticed. */
+static uint64_t hash_of(const struct buffer *b)
 {
-	uint64_t hash = UINT64_C(0xcbf29ce484222325);
-	for (size_t i = 0; i < b->size; i++)
-		hash = (hash ^ b->data[i]) * UINT64_C(0x100000001b3);
-	return hash;
+	return hash_bytes(0, b->data, b->size);
 }
 
 /* ---- Taking ---- */
@@ -154,7 +153,7 @@ void install_send(struct replica *r, uint64_t to)
 	if (!m || !r->image || m->sending.image)
 		return;
 	if (r->image->hash == 0)
-		r->image->hash = fnv1a(&r->image->bytes);
+		r->image->hash = hash_of(&r->image->bytes);
 	m->sending = (struct sending){.image = image_hold(r->image)};
 	send_on(r, m);
 }
@@ -247,7 +246,7 @@ static void receive_begin(struct replica *r, uint64_t from, const struct message
 static bool received_valid(const struct receiving *s)
 {
 	struct configuration c;
-	return fnv1a(&s->bytes) == s->hash &&
+	return hash_of(&s->bytes) == s->hash &&
 	       configuration_decode(s->bytes.data, s->configuration_size, &c) == 0;
 }
 
