@@ -13,11 +13,12 @@
 #include <unistd.h>
 
 #define PART ".part"
+#define TAIL "20260101T000000Z.tar" /* what follows the prefix: a date, and that */
 
 struct archive {
 	char parent[BACKUP_PATH_MAX / 4], base[256]; /* of the directory */
 	char place[BACKUP_PATH_MAX / 4];
-	char prefix[512]; /* of the name: base.mark. */
+	char prefix[512]; /* of the name: base.mark.node. */
 	char name[600];
 };
 
@@ -43,18 +44,20 @@ static int split(const char *directory, struct archive *a, struct err *err)
 /* One that is whole. What was cut off on the way is no archive of anything: it is removed. */
 static bool find_whole(struct archive *a)
 {
-	size_t prefix = strlen(a->prefix);
+	size_t prefix = strlen(a->prefix), whole = prefix + strlen(TAIL);
 	bool found = false;
 	DIR *dir = opendir(a->place);
 	const struct dirent *at;
 	while (dir && (at = readdir(dir))) {
-		size_t size = strlen(at->d_name), part = strlen(PART);
-		if (strncmp(at->d_name, a->prefix, prefix) != 0 || size >= sizeof(a->name))
+		size_t size = strlen(at->d_name);
+		/* A node's name can begin like another's, so the length must be right, too. */
+		if (strncmp(at->d_name, a->prefix, prefix) != 0 || size < whole ||
+		    strncmp(at->d_name + whole - strlen(".tar"), ".tar", strlen(".tar")) != 0)
 			continue;
-		if (size > part && !strcmp(at->d_name + size - part, PART)) {
+		if (!strcmp(at->d_name + whole, PART))
 			unlinkat(dirfd(dir), at->d_name, 0);
+		if (size != whole || whole >= sizeof(a->name))
 			continue;
-		}
 		memcpy(a->name, at->d_name, size + 1);
 		found = true;
 	}
@@ -142,7 +145,7 @@ int backup_make(const struct backup *backup, char path[BACKUP_PATH_MAX], struct 
 	if (result)
 		return result;
 	snprintf(a.place, sizeof(a.place), "%s", backup->place ? backup->place : a.parent);
-	snprintf(a.prefix, sizeof(a.prefix), "%s.%.64s.", a.base, backup->mark);
+	snprintf(a.prefix, sizeof(a.prefix), "%s.%.64s.%.64s.", a.base, backup->mark, backup->node);
 	strftime(date, sizeof(date), "%Y%m%dT%H%M%SZ", gmtime_r(&now, &utc));
 	if (!find_whole(&a)) {
 		snprintf(a.name, sizeof(a.name), "%s%s.tar", a.prefix, date);

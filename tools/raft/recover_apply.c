@@ -81,7 +81,8 @@ static int carry_out(struct applying *a, const char *place, struct err *err)
 		return result;
 	snprintf(
 	    mark, sizeof(mark), "recover-%s", json_string_value(json_object_get(a->plan, "id")));
-	struct backup backup = {.directory = a->data, .place = place, .mark = mark};
+	struct backup backup = {
+	    .directory = a->data, .place = place, .mark = mark, .node = a->who.name};
 	result = backup_make(&backup, a->backup, err);
 	if (!result)
 		result = save_contacts(a, err);
