@@ -244,6 +244,8 @@ static unsigned list_nodes(const struct cluster *c, struct peers_member members[
 	{
 		members[n] = (struct peers_member){.id = node->id};
 		snprintf(members[n].name, sizeof(members[n].name), "%s", node->name);
+		snprintf(members[n].incarnation, sizeof(members[n].incarnation), "%.48s",
+		    node->incarnation);
 		snprintf(members[n++].address, sizeof(members[0].address), "%s", node->address);
 	}
 	return n;

@@ -374,6 +374,29 @@ int identity_fingerprint(const char *pem, size_t size, char hex[IDENTITY_HEX_SIZ
 	return 0;
 }
 
+/* NULL: no key. */
+static bool key_incarnation(const EVP_PKEY *key, char incarnation[IDENTITY_INCARNATION_SIZE])
+{
+	unsigned char *der = NULL;
+	uint8_t digest[32];
+	int length = key ? i2d_PUBKEY(key, &der) : -1;
+	if (length > 0) {
+		identity_sha256(der, (size_t)length, digest);
+		hex_print(digest, (IDENTITY_INCARNATION_SIZE - 1) / 2, incarnation);
+	}
+	OPENSSL_free(der);
+	return length > 0;
+}
+
+int identity_incarnation_der(
+    const uint8_t *der, size_t size, char incarnation[IDENTITY_INCARNATION_SIZE], struct err *err)
+{
+	X509 *certificate = d2i_X509(NULL, &der, (long)size);
+	bool known = certificate && key_incarnation(X509_get0_pubkey(certificate), incarnation);
+	X509_free(certificate);
+	return known ? 0 : fail(err, "read a certificate's key");
+}
+
 int identity_incarnation(
     const char *pem, size_t size, char incarnation[IDENTITY_INCARNATION_SIZE], struct err *err)
 {
@@ -382,17 +405,9 @@ int identity_incarnation(
 	EVP_PKEY *key = certificate ? X509_get0_pubkey(certificate)
 			: request   ? X509_REQ_get0_pubkey(request)
 				    : NULL;
-	unsigned char *der = NULL;
-	int length = key ? i2d_PUBKEY(key, &der) : -1;
 	int rv = 0;
-	if (length > 0) {
-		uint8_t digest[32];
-		identity_sha256(der, (size_t)length, digest);
-		hex_print(digest, (IDENTITY_INCARNATION_SIZE - 1) / 2, incarnation);
-	} else {
+	if (!key_incarnation(key, incarnation))
 		rv = fail(err, "read a certificate or request");
-	}
-	OPENSSL_free(der);
 	X509_REQ_free(request);
 	X509_free(certificate);
 	ERR_clear_error();

@@ -110,6 +110,8 @@ int identity_fingerprint(
  * the certificate is renewed. */
 int identity_incarnation(
     const char *pem, size_t size, char incarnation[IDENTITY_INCARNATION_SIZE], struct err *err);
+int identity_incarnation_der(
+    const uint8_t *der, size_t size, char incarnation[IDENTITY_INCARNATION_SIZE], struct err *err);
 /* What a node's certificate says. It must have been verified by whoever trusts it. */
 int identity_read(const char *pem, size_t size, struct identity *identity, struct err *err);
 int identity_read_der(const uint8_t *der, size_t size, struct identity *identity, struct err *err);

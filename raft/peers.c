@@ -522,8 +522,12 @@ static const struct peers_member *listed(
 static void member_move(struct member *m, const struct peers_member *who)
 {
 	bool same = strcmp(m->who.address, who->address) == 0;
+	bool known = strcmp(m->who.name, who->name) == 0 &&
+		     strcmp(m->who.incarnation, who->incarnation) == 0;
 	m->who = *who;
-	if (same)
+	if (!known && m->in && !who_stays(m->in, m))
+		link_close(m->in, CHANNEL_SAY_DONE);
+	if (same && (known || !m->out || !m->out->welcomed_ms || who_stays(m->out, m)))
 		return;
 	if (m->out)
 		link_close(m->out, CHANNEL_SAY_DONE);

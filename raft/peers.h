@@ -5,7 +5,8 @@
  * choose between, and a connection that closes always means something.
  *
  * Nobody is heard who does not show a certificate of the cluster's CA that names this
- * cluster and a member (when dialling: the one dialled), with one exception: somebody
+ * cluster and a member (when dialling: the one dialled) and is of that member's key, with one
+ * exception: somebody
  * who wants to join (guest.h) may send one small request, and be answered.
  *
  * Delivery is what raft needs and no more: in order while a connection lasts, not at all
@@ -80,6 +81,9 @@ int peers_identity(struct peers *peers, const struct identity_files *files, stru
 struct peers_member {
 	uint64_t id;
 	char name[IDENTITY_NAME_SIZE]; /* that its certificate must say; "": any */
+	/* The key that its certificate must be of (identity_incarnation); "": any. Who was a
+	 * coordinator and keeps the CA's key can sign what it likes, but has no member's key. */
+	char incarnation[IDENTITY_INCARNATION_SIZE];
 	char address[ENDPOINT_SIZE]; /* host:port */
 };
 /* From now on these are the members, ourselves among them or not: they may connect, and are

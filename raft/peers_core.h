@@ -85,5 +85,7 @@ struct member *peers_find(const struct peers *p, uint64_t id); /* NULL: not a me
  * 0, or -errno with err for a log line. */
 int who_was_dialled(const struct link *l, struct err *err);
 int who_has_dialled(const struct link *l, struct member **member, struct err *err);
+/* Whether it still is, after the member is known better. */
+bool who_stays(const struct link *l, const struct member *m);
 
 #endif

@@ -27,12 +27,32 @@ static int peer_read(const struct link *l, struct identity *peer, struct err *er
 	return 0;
 }
 
-static int name_check(const struct member *m, const struct identity *peer, struct err *err)
+static int key_check(
+    const struct link *l, const struct member *m, const struct identity *peer, struct err *err)
+{
+	char key[IDENTITY_INCARNATION_SIZE];
+	int rv = m->who.incarnation[0] ? tls_peer_key(l->channel.tls, key, err) : 0;
+	if (rv < 0 || !m->who.incarnation[0] || strcmp(m->who.incarnation, key) == 0)
+		return rv;
+	return err_set(err, -EPERM,
+	    "its certificate is of node %llu (%s), but of another key than that node's: was the "
+	    "CA's key stolen? pvc cluster ca rotate",
+	    (unsigned long long)peer->id, peer->name);
+}
+
+static int member_check(
+    const struct link *l, const struct member *m, const struct identity *peer, struct err *err)
 {
 	if (!m->who.name[0] || strcmp(m->who.name, peer->name) == 0)
-		return 0;
+		return key_check(l, m, peer, err);
 	return err_set(err, -EPERM, "its certificate is of node %llu (%s), but that node is %s",
 	    (unsigned long long)peer->id, peer->name, m->who.name);
+}
+
+bool who_stays(const struct link *l, const struct member *m)
+{
+	struct identity peer;
+	return peer_read(l, &peer, NULL) == 0 && member_check(l, m, &peer, NULL) == 0;
 }
 
 int who_was_dialled(const struct link *l, struct err *err)
@@ -45,7 +65,7 @@ int who_was_dialled(const struct link *l, struct err *err)
 		return err_set(err, -EPERM,
 		    "dialled node %llu, but its certificate is of node %llu (%s)",
 		    (unsigned long long)l->member->who.id, (unsigned long long)peer.id, peer.name);
-	return name_check(l->member, &peer, err);
+	return member_check(l, l->member, &peer, err);
 }
 
 int who_has_dialled(const struct link *l, struct member **member, struct err *err)
@@ -56,7 +76,7 @@ int who_has_dialled(const struct link *l, struct member **member, struct err *er
 		return rv;
 	*member = peers_find(l->peers, peer.id);
 	if (*member)
-		return name_check(*member, &peer, err);
+		return member_check(l, *member, &peer, err);
 	/* An id is given out once: who had one and is no member was one. */
 	bool was = peer.id < l->peers->next_id && peer.id != l->peers->identity.id;
 	return err_set(err, -EPERM,

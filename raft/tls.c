@@ -392,16 +392,31 @@ enum tls_purpose tls_purpose(const struct tls *tls)
 	return size == join[0] && memcmp(protocol, join + 1, size) == 0 ? TLS_JOIN : TLS_MEMBER;
 }
 
-int tls_peer(struct tls *tls, struct identity *identity, struct err *err)
+/* The other side's certificate; its size, or -errno. */
+static int peer_der(const struct tls *tls, unsigned char **der, struct err *err)
 {
 	X509 *certificate = SSL_get0_peer_certificate(tls->ssl);
 	if (!certificate)
 		return err_set(err, -ENOENT, "it shows no certificate");
+	int size = i2d_X509(certificate, der);
+	return size > 0 ? size : fail(err, "read its certificate");
+}
+
+int tls_peer(const struct tls *tls, struct identity *identity, struct err *err)
+{
 	unsigned char *der = NULL;
-	int size = i2d_X509(certificate, &der);
-	if (size <= 0)
-		return fail(err, "read its certificate");
-	int rv = identity_read_der(der, (size_t)size, identity, err);
+	int size = peer_der(tls, &der, err);
+	int rv = size < 0 ? size : identity_read_der(der, (size_t)size, identity, err);
+	OPENSSL_free(der);
+	return rv;
+}
+
+int tls_peer_key(
+    const struct tls *tls, char incarnation[IDENTITY_INCARNATION_SIZE], struct err *err)
+{
+	unsigned char *der = NULL;
+	int size = peer_der(tls, &der, err);
+	int rv = size < 0 ? size : identity_incarnation_der(der, (size_t)size, incarnation, err);
 	OPENSSL_free(der);
 	return rv;
 }

@@ -46,7 +46,10 @@ struct buffer *tls_wire(struct tls *tls);
 int tls_handshake(struct tls *tls, struct err *err);
 enum tls_purpose tls_purpose(const struct tls *tls); /* after the handshake */
 /* Whom the other side's verified certificate names. -ENOENT: it showed none; -EBADMSG. */
-int tls_peer(struct tls *tls, struct identity *identity, struct err *err);
+int tls_peer(const struct tls *tls, struct identity *identity, struct err *err);
+/* Of which key that certificate is, as identity_incarnation() has it. */
+int tls_peer_key(
+    const struct tls *tls, char incarnation[IDENTITY_INCARNATION_SIZE], struct err *err);
 
 /* The CA of that certificate, as identity_fingerprint() has it. -ENOENT: it showed none. */
 int tls_authority(const struct tls *tls, char fingerprint[IDENTITY_HEX_SIZE]);

@@ -25,6 +25,7 @@
 struct node { /* one member in this process */
 	struct peers *peers;
 	uint64_t id;
+	char incarnation[IDENTITY_INCARNATION_SIZE];
 	uint64_t received[MEMBERS_MAX + 1]; /* frames of each, in order */
 	unsigned disorder;
 	unsigned lost[MEMBERS_MAX + 1];
@@ -99,6 +100,9 @@ static inline void node_open_at(struct node *n, uv_loop_t *on, const struct plac
 	    .handlers = {n, on_received, on_lost, on_stranger, on_joined},
 	};
 	authority_check(peers_open(&n->peers, &options, &err), &err);
+	authority_check(identity_incarnation((const char *)files.certificate.data,
+			    files.certificate.size, n->incarnation, &err),
+	    &err);
 	identity_files_close(&files);
 }
 
