@@ -216,13 +216,6 @@ static void peer_joined(void *data, uint64_t guest, const struct guest_request *
 	admission_joined(&d->admission, guest, request);
 }
 
-/* An id is given out once, and never again: who had one and is no node was removed, whatever
- * else still lists it. */
-static bool was_removed(const struct cluster *c, uint64_t id)
-{
-	return id < c->settings.next_node && !cluster_node(c, (uint32_t)id);
-}
-
 static void add_member(
     struct peers_member members[PEERS_MEMBERS_MAX], unsigned *n, uint64_t id, const char *address)
 {
@@ -252,8 +245,8 @@ static unsigned list_nodes(const struct cluster *c, struct peers_member members[
 }
 
 /* Who may connect: the value's nodes, and the log's own members, for one that was
- * just started has its log before its value; without either, those whom we were
- * told of when we joined. */
+ * just started has its log before its value, and a node that was removed votes as long as a
+ * majority needs it (members.h); without either, those whom we were told of when we joined. */
 static void tell_members(struct daemon *d)
 {
 	struct peers_member members[PEERS_MEMBERS_MAX];
@@ -262,8 +255,7 @@ static void tell_members(struct daemon *d)
 	unsigned n = list_nodes(&d->cluster, members);
 	unsigned heard = replica ? replica_members(replica, voices, REPLICA_MEMBERS_MAX) : 0;
 	for (unsigned i = 0; i < heard; i++)
-		if (!was_removed(&d->cluster, voices[i].id))
-			add_member(members, &n, voices[i].id, voices[i].address);
+		add_member(members, &n, voices[i].id, voices[i].address);
 	if (n < 2 && d->identity.id != 1) {
 		const char *directory = d->config.system.configuration.directories.data_directory;
 		n = contacts_load(directory, members);
