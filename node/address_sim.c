@@ -4,7 +4,8 @@
  * like an address holds "HOLDER EXPIRY\n": who has it, and until when on the
  * machine's monotonic clock (ms), as a kernel would keep a valid lifetime.
  * PVC_ADDRESS_SIM_HOLDER is the name of this node. Adding an address that
- * another node has is refused, and written down in the file "double". */
+ * another node has is refused, and written down in the file "double".
+ * PVC_ADDRESS_SIM_DELAY_MS, if it is there, is how long adding one takes. */
 #include "node/address.h"
 
 #include <errno.h>
@@ -121,9 +122,19 @@ static void double_note(const struct place *p)
 	close(fd);
 }
 
+static void delay(void)
+{
+	const char *text = getenv("PVC_ADDRESS_SIM_DELAY_MS");
+	unsigned long ms = text ? strtoul(text, NULL, 10) : 0;
+	struct timespec wait = {(time_t)(ms / 1000), (long)(ms % 1000) * 1000000};
+	if (ms)
+		nanosleep(&wait, NULL);
+}
+
 static int sim_add(const struct address *a, uint32_t lifetime_s, struct err *err)
 {
 	struct place p;
+	delay();
 	int status = place_open(&p, a, err);
 	if (status)
 		return status;

@@ -211,6 +211,21 @@ static void nothing_is_put_on_without_a_lease(void **state)
 	WAIT_FOR(f, s, s.held == 1);
 }
 
+static void what_went_on_as_the_lease_ended_comes_off_again_unsaid(void **state)
+{
+	struct fixture *f = *state;
+	struct guard_status s;
+	bool held = false;
+	setenv("PVC_ADDRESS_SIM_DELAY_MS", "1500", 1);
+	fixture_open(f, NULL, 0);
+	unsetenv("PVC_ADDRESS_SIM_DELAY_MS");
+	guard_lease(f->guard, clock_ms() + 1000);
+	guard_hold(f->guard, &upstream, 1);
+	WAIT_FOR(f, s, (held |= s.held > 0, s.lapses == 1));
+	assert_false(held);
+	assert_false(file_exists(f, "10.0.0.254"));
+}
+
 static void an_address_that_another_answers_is_waited_for(void **state)
 {
 	struct fixture *f = *state;
@@ -536,6 +551,7 @@ int main(int argc, char **argv)
 	    TEST(only_what_is_wanted_stays),
 	    TEST(released_is_said_once_all_are_off),
 	    TEST(nothing_is_put_on_without_a_lease),
+	    TEST(what_went_on_as_the_lease_ended_comes_off_again_unsaid),
 	    TEST(an_address_that_another_answers_is_waited_for),
 	    TEST(the_end_of_the_lease_takes_all_off_and_its_return_puts_them_on_again),
 	    TEST(the_end_of_the_lease_stops_the_services_last_first),

@@ -235,6 +235,55 @@ static void a_member_that_starts_again_does_not_make_its_leader_wait(void **stat
 	group_free(g);
 }
 
+static uint64_t left(const struct node *n)
+{
+	return replica_lease_left(n->replica, clock_of(n));
+}
+
+static bool pong_on_the_way(const struct group *g)
+{
+	for (const struct packet *p = g->packets; p; p = p->next)
+		if (p->bytes[1] == MESSAGE_pong)
+			return true;
+	return false;
+}
+
+/* A leader that closed the connections itself: who was at their other ends may now take it for dead
+ * and vote, whatever it promised, and whatever of that is still on the way. */
+static void a_promise_ends_with_its_connection(void **state)
+{
+	struct group *g = started(3);
+	struct node *leader = group_elect(g);
+	group_run(g, 200);
+	assert_true(left(leader) > 0);
+	g->delay_ms = 20;
+	while (!pong_on_the_way(g))
+		group_run(g, 1);
+	g->lose = MESSAGE_ping;
+	for (unsigned i = 0; i < 3; i++)
+		if (i != leader->number)
+			replica_lost(leader->replica, i + 1, clock_of(leader));
+	assert_int_equal(left(leader), 0);
+	for (unsigned ms = 0; ms < 60; ms++) {
+		group_run(g, 1);
+		assert_int_equal(left(leader), 0);
+	}
+	g->lose = 0;
+	group_run(g, 120);
+	assert_true(left(leader) > 0);
+	group_free(g);
+}
+
+static void one_connection_of_three_costs_no_lease(void **state)
+{
+	struct group *g = started(3);
+	struct node *leader = group_elect(g);
+	group_run(g, 200);
+	replica_lost(leader->replica, another(g, leader)->number + 1, clock_of(leader));
+	assert_true(left(leader) > 0);
+	group_free(g);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -248,6 +297,8 @@ int main(void)
 	    cmocka_unit_test(a_new_term_shortens_no_promise_of_an_earlier_life),
 	    cmocka_unit_test(an_early_leader_knows_how_long_the_old_lease_can_last),
 	    cmocka_unit_test(an_old_leader_tells_of_the_lease_that_it_had),
+	    cmocka_unit_test(a_promise_ends_with_its_connection),
+	    cmocka_unit_test(one_connection_of_three_costs_no_lease),
 	    cmocka_unit_test(a_member_that_starts_again_does_not_make_its_leader_wait),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -692,7 +692,10 @@ static void who_must_let_go_says_so_once_nothing_is_held(void **state)
 	c.primary = (struct primary){.node = 2, .epoch = 6};
 	judge(&current, &holding, 1000);
 	assert_false(turn.propose);
-	holding.addresses_gone = true;
+	holding = (struct holding){.addresses_wanted = 1, .addresses_gone = true};
+	judge(&current, &holding, 1000); /* its services still run */
+	assert_false(turn.propose);
+	holding.services_gone = true;
 	judge(&current, &holding, 1001);
 	assert_true(turn.propose);
 	assert_int_equal(turn.command.number, COMMAND_relinquished);

@@ -293,6 +293,34 @@ static void a_deposed_leader_answers_no_read_by_round(void **state)
 	group_free(g);
 }
 
+/* Its operations are numbered from the beginning again: an answer to what it asked before, for
+ * which the leader still waits, is not one to what it asks now. */
+static void a_member_that_starts_again_gets_no_answers_of_its_earlier_life(void **state)
+{
+	struct group *g = started(3);
+	struct node *leader = group_elect(g), *n = another(g, leader);
+	unsigned numbers[5];
+	group_run(g, 200);
+	for (unsigned i = 0; i < 3; i++)
+		g->nodes[i].stuck = true;
+	for (unsigned i = 0; i < 5; i++)
+		node_write(n, next_operation(1), 5000);
+	group_run(g, 5);
+	node_crash(n);
+	node_start(n);
+	group_run(g, 60); /* it hears of the leader */
+	for (unsigned i = 0; i < 5; i++)
+		numbers[i] = node_write(n, next_operation(2), 5000);
+	group_run(g, 5);
+	assert_ptr_equal(group_leader(g), leader);
+	for (unsigned i = 0; i < 3; i++)
+		g->nodes[i].stuck = false;
+	for (unsigned i = 0; i < 5; i++) /* port_answered() holds it against what was asked */
+		assert_true(group_wait(g, numbers[i])->result >= 0);
+	assert_int_equal(g->truth_length, 10);
+	group_free(g);
+}
+
 static void operations_of_one_proposer_never_overtake_each_other(void **state)
 {
 	struct group *g = started(3);
@@ -341,6 +369,7 @@ int main(void)
 	    cmocka_unit_test(a_follower_that_becomes_the_only_voter_takes_a_new_term),
 	    cmocka_unit_test(a_promise_counts_from_when_the_leader_was_last_heard),
 	    cmocka_unit_test(a_deposed_leader_answers_no_read_by_round),
+	    cmocka_unit_test(a_member_that_starts_again_gets_no_answers_of_its_earlier_life),
 	    cmocka_unit_test(operations_of_one_proposer_never_overtake_each_other),
 	    cmocka_unit_test(no_change_begins_before_an_entry_of_the_leaders_term_is_committed),
 	};
