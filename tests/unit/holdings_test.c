@@ -1,4 +1,4 @@
-/* What the primary holds on a machine: that it is let go of in order, and said so when it is gone. */
+/* What the primary holds on a machine: let go of in order, and said so when it is gone. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
