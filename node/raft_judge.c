@@ -77,10 +77,28 @@ static const char *hash_of_most(const json_t *rows)
 	return NULL;
 }
 
+/* Of no difference among a few of the members nothing follows for the cluster. */
+static json_t *agree_json(const json_t *rows, unsigned differ)
+{
+	if (differ)
+		return json_false();
+	return count_hash(rows, NULL) * 2 > json_array_size(rows) ? json_true() : json_null();
+}
+
+/* Who is not among those that were compared. */
+static json_t *missing_json(const json_t *rows)
+{
+	unsigned all = (unsigned)json_array_size(rows);
+	unsigned missing = all - count_hash(rows, NULL);
+	if (!missing)
+		return json_null();
+	return json_sprintf("%u of %u did not answer with a hash", missing, all);
+}
+
 json_t *raft_hash_judge(json_t *rows, uint64_t index)
 {
 	const char *right = hash_of_most(rows);
-	bool agree = true;
+	unsigned differ = 0;
 	size_t i;
 	json_t *row;
 	json_array_foreach(rows, i, row)
@@ -88,14 +106,16 @@ json_t *raft_hash_judge(json_t *rows, uint64_t index)
 		const char *hash = text_of(row, "hash");
 		bool diverged = json_is_integer(json_object_get(row, "diverged_at"));
 		bool differs = hash && (diverged || !right || strcmp(hash, right) != 0);
-		agree = agree && !differs;
+		differ += differs;
 		json_object_set_new(row, "state",
 		    json_string(differs ? "differs"
 				: hash	? "same"
 					: "unknown"));
 	}
-	return json_pack("{s:s, s:o, s:b, s:o, s:i}", "schema", "raft-hash-cluster/1", "index",
-	    json_u64(index), "agree", (int)agree, "members", rows, "exit_status", agree ? 0 : 1);
+	json_t *agree = agree_json(rows, differ);
+	return json_pack("{s:s, s:o, s:o, s:o, s:o, s:i}", "schema", "raft-hash-cluster/1", "index",
+	    json_u64(index), "agree", agree, "missing", missing_json(rows), "members", rows,
+	    "exit_status", json_is_true(agree) ? 0 : 1);
 }
 
 /* Health. */

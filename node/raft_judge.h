@@ -11,7 +11,8 @@
 /* The newest entry of which all can know their hash, but for those that are far behind. */
 uint64_t raft_hash_common(const json_t *rows);
 
-/* The answer to `raft hash --cluster`: who has another hash at index than most. Takes rows over. */
+/* The answer to `raft hash --cluster`: who has another hash at index than most. Whether they agree
+ * is null when no more than half of the members could be compared. Takes rows over. */
 json_t *raft_hash_judge(json_t *rows, uint64_t index);
 
 /* What came of an entry that was proposed to see whether it is committed. */

@@ -387,18 +387,34 @@ static void a_member_that_differs_is_named(void **state)
 static void a_member_that_is_behind_does_not_hide_the_others(void **state)
 {
 	struct member_at *f = follower();
+	char line[64];
+	run_for(200);
+	snprintf(line, sizeof(line), "raft hash --cluster --index %d", (int)f->value.index);
 	f->down = true;
 	done(leader(), "fact set a b");
 	run_for(200);
 	f->down = false; /* it answers, and has not caught up yet */
-	json_t *h = result_of(leader(), "raft hash --cluster --index 2");
+	json_t *h = result_of(leader(), line);
 	assert_int_equal(number_at(h, "exit_status"), 0);
+	assert_string_equal(text_at(row_of(h, f->id), "state"), "same");
 	json_decref(h);
-	char line[64];
 	snprintf(line, sizeof(line), "raft hash --cluster --index %d", (int)leader()->value.index);
 	h = result_of(leader(), line);
 	assert_string_equal(text_at(row_of(h, f->id), "state"), "unknown");
 	assert_string_equal(text_at(row_of(h, leader()->id), "state"), "same");
+	json_decref(h);
+}
+
+static void one_that_hears_nobody_cannot_tell_whether_they_agree(void **state)
+{
+	struct member_at *l = leader();
+	for (unsigned i = 1; i <= PEERS; i++)
+		at[i].down = &at[i] != l;
+	json_t *h = result_of(l, "raft hash --cluster");
+	assert_int_equal(number_at(h, "exit_status"), 1);
+	assert_true(is_null(h, "agree"));
+	assert_string_equal(text_at(h, "missing"), "2 of 3 did not answer with a hash");
+	assert_string_equal(text_at(row_of(h, l->id), "state"), "same");
 	json_decref(h);
 }
 
@@ -527,6 +543,7 @@ int main(void)
 	    TEST(equal_values_have_equal_hashes),
 	    TEST(a_member_that_differs_is_named),
 	    TEST(a_member_that_is_behind_does_not_hide_the_others),
+	    TEST(one_that_hears_nobody_cannot_tell_whether_they_agree),
 	    TEST(a_hash_of_an_earlier_entry_is_remembered),
 	    TEST(the_value_is_shown_by_parts_and_without_its_secrets),
 	    TEST(leadership_is_handed_over_whoever_is_asked),

@@ -67,6 +67,34 @@ static void assert_states(const char *text, const char *wanted, int exit_status)
 	json_decref(judged);
 }
 
+static void of_a_few_members_nothing_follows_for_all(void **state)
+{
+	static const struct {
+		const char *rows, *missing;
+		json_type agree;
+	} cases[] = {
+	    {"[{'hash': 'a'}]", NULL, JSON_TRUE},
+	    {"[{'hash': 'a'}, {'problem': 'x'}, {'hash': 'a'}]", "1 of 3", JSON_TRUE},
+	    {"[{'hash': 'a'}, {'problem': 'x'}, {'problem': 'y'}]", "2 of 3", JSON_NULL},
+	    {"[{'hash': 'a'}, {'problem': 'x'}]", "1 of 2", JSON_NULL},
+	    /* What is wrong is wrong, however few have seen it. */
+	    {"[{'hash': 'a'}, {'hash': 'b'}, {'problem': 'x'}, {'problem': 'y'}]", "2 of 4",
+		JSON_FALSE},
+	};
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		json_t *judged = raft_hash_judge(parsed(cases[i].rows), 7);
+		const char *missing = json_string_value(json_object_get(judged, "missing"));
+		assert_int_equal(json_typeof(json_object_get(judged, "agree")), cases[i].agree);
+		assert_int_equal(json_integer_value(json_object_get(judged, "exit_status")),
+		    cases[i].agree != JSON_TRUE);
+		assert_int_equal(!missing, !cases[i].missing);
+		if (missing)
+			assert_int_equal(
+			    strncmp(missing, cases[i].missing, strlen(cases[i].missing)), 0);
+		json_decref(judged);
+	}
+}
+
 static void who_differs_from_most_is_named(void **state)
 {
 	assert_states("[{'hash': 'a'}, {'hash': 'a'}, {'hash': 'a'}]", "same same same", 0);
@@ -168,6 +196,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(the_common_entry_is_the_lowest_that_all_know),
 	    cmocka_unit_test(who_differs_from_most_is_named),
+	    cmocka_unit_test(of_a_few_members_nothing_follows_for_all),
 	    cmocka_unit_test(each_thing_that_is_wrong_is_a_reason),
 	    cmocka_unit_test(voters_that_have_failed_already_are_counted),
 	    cmocka_unit_test(the_newer_of_two_leaders_leads),

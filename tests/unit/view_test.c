@@ -262,12 +262,14 @@ static void hashes_name_who_differs(void **state)
 {
 	assert_view("raft hash",
 	    parsed("{'schema': 'raft-hash-cluster/1', 'index': 36, 'agree': false,"
+		   "'missing': '1 of 3 did not answer with a hash',"
 		   "'members': [{'id': 1, 'node': 'hv1', 'hash': '6a24f585e9ee2b0f',"
 		   "'state': 'same'}, {'id': 2, 'node': 'hv2', 'hash': '6a24f585e9ee2b10',"
 		   "'state': 'differs', 'diverged_at': 30}], 'exit_status': 1}"),
 	    TABLE_PLAIN,
 	    "index               36\n"
 	    "agree               no\n"
+	    "missing             1 of 3 did not answer with a hash\n"
 	    "\n"
 	    "ID  NODE  HASH              STATE    DIFFERS SINCE  PROBLEM\n"
 	    " 1  hv1   6a24f585e9ee2b0f  same                 -  -\n"
