@@ -29,6 +29,62 @@ static const char *role_text(enum replica_role role)
 	return "?";
 }
 
+/* What another member answered is the answer. */
+static void elsewhere_answered(void *data, int status, json_t *result, const struct err *err)
+{
+	struct operation_turn *turn = data;
+	if (status)
+		turn_refuse(turn, status, err);
+	else
+		turn_answer(turn, result);
+}
+
+static void ask_elsewhere(struct operation_turn *turn, const struct node *node)
+{
+	const struct context *context = turn->context;
+	struct operation_call call = {.operation = turn->operation};
+	struct err err;
+	if (!context->ask) {
+		err_set(
+		    &err, -EREMOTE, "the log of %s is on %s: ask there", node->name, node->name);
+		turn_refuse(turn, -EREMOTE, &err);
+		return;
+	}
+	call.arguments = json_copy(turn->arguments);
+	json_object_del(call.arguments, "member");
+	context->ask(context->data, node->id, &call, elsewhere_answered, turn);
+	json_decref(call.arguments);
+}
+
+bool raft_asked_elsewhere(struct operation_turn *turn)
+{
+	const struct context *context = turn->context;
+	struct err err;
+	if (!argument_given(turn->arguments, "member"))
+		return false;
+	const struct node *node = argument_node_of(context, turn->arguments, "member", &err);
+	if (node && node->id == context->id)
+		return false;
+	if (node)
+		ask_elsewhere(turn, node);
+	else
+		turn_refuse(turn, -ENOENT, &err);
+	return true;
+}
+
+uint64_t raft_term_at(const struct context *context, uint64_t index)
+{
+	struct replica_status s;
+	struct disk_entry entry;
+	const struct replica *r = context->replica(context->data);
+	if (!r)
+		return 0;
+	replica_status(r, &s);
+	if (!replica_entry(r, index, &entry))
+		return entry.term;
+	return index && index == s.snapshot_index ? s.snapshot_term : 0;
+}
+
 json_t *raft_hash_json(uint64_t hash)
 {
 	return json_sprintf("%016" PRIx64, hash);
@@ -218,15 +274,6 @@ json_t *raft_status_json(const struct context *context)
 
 /* Transfer. */
 
-static void transfer_asked(void *data, int status, json_t *result, const struct err *err)
-{
-	struct operation_turn *turn = data;
-	if (status)
-		turn_refuse(turn, status, err);
-	else
-		turn_answer(turn, result);
-}
-
 static void transfer_answer(struct operation_turn *turn, json_t *message)
 {
 	turn_answer(turn, json_pack("{s:s, s:o}", "schema", "raft-transfer/1", "message", message));
@@ -246,7 +293,7 @@ static void transfer_elsewhere(
 		    turn, err_set(&err, -ENOTCONN, "there is no leader to take it from"), &err);
 	/* One that a member asked does not ask on: nobody may have heard of the newest leader. */
 	else if (context->ask && s->leader != context->id && strncmp(turn->caller, "node ", 5))
-		context->ask(context->data, (uint32_t)s->leader, &call, transfer_asked, turn);
+		context->ask(context->data, (uint32_t)s->leader, &call, elsewhere_answered, turn);
 	else
 		turn_refuse(turn,
 		    err_set(&err, -EREMOTE, "%s is not the leader: ask %s",

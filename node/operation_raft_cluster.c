@@ -90,6 +90,29 @@ static int hash_at(const struct cluster *c, uint64_t index, uint64_t *hash, stru
 	    history_oldest(c) ? history_oldest(c) : c->index);
 }
 
+/* Those that are kept, from there on. */
+static json_t *hashes_json(const struct cluster *c, uint64_t from)
+{
+	json_t *list = json_array();
+	uint64_t hash, oldest = history_oldest(c);
+	for (uint64_t i = from > oldest ? from : oldest; i && i <= c->index; i++)
+		if (!history_hash_at(c, i, &hash))
+			json_array_append_new(list, json_pack("{s:o, s:o}", "index", json_u64(i),
+							"hash", raft_hash_json(hash)));
+	return list;
+}
+
+static void add_log(json_t *json, const struct context *context, uint64_t index)
+{
+	struct replica_status s;
+	const struct replica *r = context->replica(context->data);
+	uint64_t term = raft_term_at(context, index);
+	if (r)
+		replica_status(r, &s);
+	json_object_set_new(json, "term", term ? json_u64(term) : json_null());
+	json_object_set_new(json, "committed_index", r ? json_u64(s.commit) : json_null());
+}
+
 static void hash_here(struct operation_turn *turn)
 {
 	const struct cluster *c = turn->context->cluster;
@@ -103,10 +126,15 @@ static void hash_here(struct operation_turn *turn)
 		return;
 	}
 	uint64_t diverged = history_diverged_at(c), oldest = history_oldest(c);
-	turn_answer(turn, json_pack("{s:s, s:o, s:o, s:o, s:o}", "schema", "raft-hash/1", "index",
-			      json_u64(index), "hash", raft_hash_json(hash), "oldest_index",
-			      json_u64(oldest ? oldest : c->index), "diverged_at",
-			      diverged ? json_u64(diverged) : json_null()));
+	json_t *json = json_pack("{s:s, s:o, s:o, s:o, s:o}", "schema", "raft-hash/1", "index",
+	    json_u64(index), "hash", raft_hash_json(hash), "oldest_index",
+	    json_u64(oldest ? oldest : c->index), "diverged_at",
+	    diverged ? json_u64(diverged) : json_null());
+	add_log(json, turn->context, index);
+	if (argument_given(turn->arguments, "from"))
+		json_object_set_new(
+		    json, "hashes", hashes_json(c, argument_number(turn->arguments, "from")));
+	turn_answer(turn, json);
 }
 
 /* Rows of members that were not asked again go where their ids belong. */
@@ -163,6 +191,8 @@ void operation_raft_hash(struct operation_turn *turn)
 {
 	bool given = argument_given(turn->arguments, "index");
 	struct question question = {"raft hash", NULL, newest_gathered};
+	if (raft_asked_elsewhere(turn))
+		return;
 	if (!argument_given(turn->arguments, "cluster")) {
 		hash_here(turn);
 		return;

@@ -135,12 +135,6 @@ void operation_raft_log(struct operation_turn *turn)
 
 /* The value. */
 
-static uint64_t term_of(const struct replica *r, const struct replica_status *s)
-{
-	struct disk_entry entry;
-	return replica_entry(r, s->applied, &entry) ? s->snapshot_term : entry.term;
-}
-
 static int too_large(const struct context *context, struct err *err)
 {
 	char why[256];
@@ -159,6 +153,8 @@ void operation_raft_dump(struct operation_turn *turn)
 	struct replica_status s;
 	struct err err;
 	json_t *value;
+	if (raft_asked_elsewhere(turn))
+		return;
 	struct replica *r = turn_replica(context, &err);
 	int status = r ? value_part_json(c, path ? path : "", DUMP_BYTES, &value, &err) : -EIO;
 	if (status == -EMSGSIZE)
@@ -168,10 +164,10 @@ void operation_raft_dump(struct operation_turn *turn)
 		return;
 	}
 	replica_status(r, &s);
-	turn_answer(
-	    turn, json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "schema",
-		      "raft-dump/1", "index", json_u64(s.applied), "term", json_u64(term_of(r, &s)),
-		      "committed_index", json_u64(s.commit), "last_index", json_u64(s.last),
-		      "hash_index", json_u64(c->index), "hash", raft_hash_json(c->hash), "path",
-		      path ? json_text(path) : json_null(), "value", value));
+	turn_answer(turn,
+	    json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "schema", "raft-dump/1",
+		"index", json_u64(s.applied), "term", json_u64(raft_term_at(context, s.applied)),
+		"committed_index", json_u64(s.commit), "last_index", json_u64(s.last), "hash_index",
+		json_u64(c->index), "hash", raft_hash_json(c->hash), "path",
+		path ? json_text(path) : json_null(), "value", value));
 }

@@ -439,6 +439,40 @@ static void a_hash_of_an_earlier_entry_is_remembered(void **state)
 	assert_int_equal(a.status, -ENODATA);
 }
 
+/* What `pvc raft diff hv1 hv2` asks. */
+static void another_member_is_asked_for_its_hashes_and_its_value(void **state)
+{
+	struct member_at *bad = follower();
+	char line[64];
+	done(leader(), "fact set a b");
+	run_for(200);
+	uint64_t before = bad->value.index;
+	spoil(bad);
+	done(leader(), "fact set a c");
+	run_for(200);
+	snprintf(line, sizeof(line), "raft hash --member hv%u --from %d", bad->id, (int)before);
+	json_t *theirs = result_of(leader(), line), *ours = result_of(bad, line);
+	snprintf(line, sizeof(line), "raft hash --from %d", (int)before);
+	json_t *right = result_of(leader(), line);
+	assert_true(json_equal(theirs, ours));
+	const json_t *bad_hashes = json_object_get(theirs, "hashes");
+	const json_t *hashes = json_object_get(right, "hashes");
+	assert_true(json_array_size(hashes) > 1);
+	assert_int_equal(number_at(json_array_get(hashes, 0), "index"), before);
+	assert_false(json_equal(json_array_get(bad_hashes, 1), json_array_get(hashes, 1)));
+	assert_int_equal(number_at(right, "committed_index"), number_at(right, "index"));
+	assert_true(number_at(right, "term") > 1);
+	json_decref(theirs);
+	json_decref(ours);
+	json_decref(right);
+	snprintf(line, sizeof(line), "raft dump facts/spoiled/value --member hv%u", bad->id);
+	done(leader(), line);
+	assert_int_equal(run(leader(), "raft dump facts/spoiled").status, -ENOENT);
+	struct asked a = run(leader(), "raft dump --member hv9");
+	assert_int_equal(a.status, -ENOENT);
+	assert_non_null(strstr(a.err.text, "there is no node hv9"));
+}
+
 /* The value. */
 
 static void the_value_is_shown_by_parts_and_without_its_secrets(void **state)
@@ -545,6 +579,7 @@ int main(void)
 	    TEST(a_member_that_is_behind_does_not_hide_the_others),
 	    TEST(one_that_hears_nobody_cannot_tell_whether_they_agree),
 	    TEST(a_hash_of_an_earlier_entry_is_remembered),
+	    TEST(another_member_is_asked_for_its_hashes_and_its_value),
 	    TEST(the_value_is_shown_by_parts_and_without_its_secrets),
 	    TEST(leadership_is_handed_over_whoever_is_asked),
 	    TEST(leadership_does_not_go_to_one_that_is_not_there),

@@ -278,6 +278,8 @@ static void hashes_name_who_differs(void **state)
 	    TABLE_PLAIN,
 	    "index               36\n"
 	    "hash                6a\n"
+	    "term                -\n"
+	    "committed           -\n"
 	    "differs since index -\n");
 }
 

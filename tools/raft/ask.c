@@ -1,6 +1,7 @@
 #include "tools/raft/ask.h"
 
 #include <errno.h>
+#include <string.h>
 
 int ask_daemon(
     struct client *client, const char *words, json_t *arguments, json_t **result, struct err *err)
@@ -16,7 +17,8 @@ int ask_daemon(
 		return -EHOSTDOWN;
 	int status = 0;
 	if (*answer.code)
-		status = err_set(err, -EIO, "%s", answer.message);
+		status = err_set(
+		    err, strcmp(answer.code, "EMSGSIZE") ? -EIO : -EMSGSIZE, "%s", answer.message);
 	else
 		*result = json_incref(answer.result);
 	client_answer_close(&answer);

@@ -14,6 +14,7 @@
 #include "node/value_json.h"
 #include "raft/batch.h"
 #include "tools/cli.h"
+#include "tools/raft/diff.h"
 #include "tools/raft/image.h"
 #include "tools/raft/source.h"
 #include "tools/replay.h"
@@ -33,8 +34,8 @@ static int side_open(struct side *s, const char *path, struct err *err)
 	*s = (struct side){.path = path};
 	if (stat(path, &st))
 		return err_set(err, -errno,
-		    "%.300s: %s; members that run are compared by pvc raft hash --cluster", path,
-		    strerror(errno));
+		    "%.300s: %s; a member that runs is compared with another one, by their names",
+		    path, strerror(errno));
 	s->kind = S_ISDIR(st.st_mode) ? SIDE_DIRECTORY : SIDE_FILE;
 	int result = s->kind == SIDE_DIRECTORY ? source_open_at(&s->source, path, err)
 					       : image_read(&s->image, path, err);
@@ -191,6 +192,8 @@ static int compare(const struct raft_call *call, const struct side *a, const str
 	    "index", json_u64(at), "changes", changes);
 	json_object_set_new(json, "a_entry", parts ? entry_text(a, parts) : json_null());
 	json_object_set_new(json, "b_entry", parts ? entry_text(b, parts) : json_null());
+	json_object_set_new(json, "parted_by", json_null());
+	json_object_set_new(json, "note", json_null());
 	if (call->json)
 		raft_show(call, "", json_incref(json));
 	else
@@ -201,10 +204,18 @@ static int compare(const struct raft_call *call, const struct side *a, const str
 	return differ ? CLI_REFUSED : CLI_DONE;
 }
 
+static bool is_path(const char *name)
+{
+	struct stat st;
+	return strchr(name, '/') || !stat(name, &st);
+}
+
 int raft_diff(const struct raft_call *call)
 {
 	struct side a, b;
 	struct err err;
+	if (!is_path(raft_text(call, "a")) && !is_path(raft_text(call, "b")))
+		return diff_members(call);
 	int result = side_open(&a, raft_text(call, "a"), &err);
 	if (result)
 		return raft_fail(call, result, &err);
