@@ -440,6 +440,10 @@ static int slept_main(const char *directory)
 	WAIT_FOR(&f, s, s.held == 1);
 	f.lease_ms = 0;
 	WAIT_FOR(&f, s, s.held == 0 && s.lapses == 1);
+	uv_close((uv_handle_t *)&f.lease_timer, NULL);
+	guard_close(f.guard);
+	uv_run(&f.loop, UV_RUN_DEFAULT);
+	uv_loop_close(&f.loop);
 	return file_exists(&f, "10.0.0.254");
 }
 
