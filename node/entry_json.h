@@ -1,8 +1,8 @@
 /* Entries of the log as rows of JSON: for a replica's log in memory and for one in files.
  *
  * A row is one operation: {"index", "term", "size", "type", "state", "result", "operation"}.
- * Ticks in a row are one row, of the last of them with "ticks", how many there were: one a
- * second would leave room for nothing else. Rows are looked for from the end, so the newest
+ * Ticks in a row may be one row, of the last of them with "ticks", how many there were: one a
+ * second would leave people room for nothing else. Rows are looked for from the end, so the newest
  * are found however long the log is, and no more than scan_max bytes of it are read. */
 #ifndef NODE_ENTRY_JSON_H
 #define NODE_ENTRY_JSON_H

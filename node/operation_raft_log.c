@@ -45,7 +45,7 @@ static int query_read(struct operation_turn *turn, struct entry_query *q, struct
 	if (q->most > ROWS_MOST)
 		q->most = ROWS_MOST;
 	q->type = argument_text(arguments, "type");
-	q->ticks = q->type ? ENTRY_TICKS_APART : ENTRY_TICKS_TOGETHER;
+	q->ticks = argument_given(arguments, "fold") ? ENTRY_TICKS_TOGETHER : ENTRY_TICKS_APART;
 	int result = entry_query_check(q, err);
 	if (result)
 		return result;

@@ -177,12 +177,14 @@ static bool confirmed(const struct operation_call *call)
 	return !strcmp(line, name);
 }
 
-static int refused(const struct client_answer *answer)
+/* Of what only reads, nothing can be invalid but what was typed. */
+static int refused(const struct operation *o, const struct client_answer *answer)
 {
+	bool mistyped = o->access == ACCESS_READ && !strcmp(answer->code, "EINVAL");
 	fprintf(stderr, "pvc: %s\n", answer->message);
 	if (*answer->hint)
 		fprintf(stderr, "     %s\n", answer->hint);
-	return CLI_REFUSED;
+	return mistyped ? CLI_USAGE : CLI_REFUSED;
 }
 
 static void show(const struct cli *cli, const char *operation, const json_t *result)
@@ -348,7 +350,7 @@ static int follow(struct client *client, const struct cli *cli, struct operation
 		if (client_ask(client, call, answer, &err))
 			return complain(CLI_UNREACHABLE, err.text);
 		if (!answer->result)
-			return refused(answer);
+			return refused(call->operation, answer);
 		if (json_array_size(more_of(answer->result)))
 			show_more(cli, call->operation->name, answer->result);
 		if (ferror(stdout))
@@ -356,18 +358,35 @@ static int follow(struct client *client, const struct cli *cli, struct operation
 	}
 }
 
+static bool operation_has(const struct operation *o, const char *name)
+{
+	for (const struct operation_argument *a = o->arguments; a->name; a++)
+		if (!strcmp(a->name, name))
+			return true;
+	return false;
+}
+
+/* Programs get every tick, people no more rows than they can read. */
+static void ask_for_people(const struct cli *cli, const struct operation_call *call)
+{
+	if (cli->format == CLI_TABLE && !json_object_get(call->arguments, "type") &&
+	    operation_has(call->operation, "fold"))
+		json_object_set_new(call->arguments, "fold", json_true());
+}
+
 static int ask(struct client **client, const struct cli *cli, struct operation_call *call)
 {
 	struct client_answer answer;
 	struct err err;
 	int status = CLI_DONE;
+	ask_for_people(cli, call);
 	/* What may still be taken back is not shown to one that goes on. */
 	if (call->follow)
 		json_object_set_new(call->arguments, "after", json_integer(0));
 	if (client_ask(*client, call, &answer, &err))
 		return complain(CLI_UNREACHABLE, err.text);
 	if (*answer.code) {
-		status = refused(&answer);
+		status = refused(call->operation, &answer);
 	} else {
 		status = (int)json_integer_value(json_object_get(answer.result, "exit_status"));
 		/* With --wait the last word is what has come about; what more than a message was

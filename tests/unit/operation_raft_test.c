@@ -230,6 +230,27 @@ static void the_log_says_what_came_of_its_entries(void **state)
 	json_decref(log);
 }
 
+static void ticks_are_rows_unless_they_are_to_be_folded(void **state)
+{
+	struct command tick = {.number = COMMAND_tick, .tick = {.elapsed_ms = 1000}};
+	for (unsigned i = 0; i < 3; i++) {
+		propose(leader(), &tick, 1000, NULL, NULL);
+		run_for(200);
+	}
+	json_t *apart = result_of(follower(), "raft log --last 3");
+	json_t *folded = result_of(follower(), "raft log --last 1 --fold");
+	const json_t *entries = json_object_get(apart, "entries");
+	const json_t *row = json_array_get(json_object_get(folded, "entries"), 0);
+	assert_int_equal(json_array_size(entries), 3);
+	for (unsigned i = 0; i < 3; i++)
+		assert_null(json_object_get(json_array_get(entries, i), "ticks"));
+	assert_int_equal(number_at(row, "ticks"), 3);
+	assert_int_equal(
+	    number_at(row, "first_index"), number_at(json_array_get(entries, 0), "index"));
+	json_decref(apart);
+	json_decref(folded);
+}
+
 static void an_entry_that_is_not_committed_is_marked(void **state)
 {
 	struct member_at *l = leader();
@@ -569,6 +590,7 @@ int main(void)
 	    TEST(a_disk_that_is_slow_or_full_is_degraded),
 	    TEST(without_a_majority_there_is_no_quorum),
 	    TEST(the_log_says_what_came_of_its_entries),
+	    TEST(ticks_are_rows_unless_they_are_to_be_folded),
 	    TEST(an_entry_that_is_not_committed_is_marked),
 	    TEST(who_follows_sees_every_entry_once),
 	    TEST(who_follows_a_lot_gets_it_in_parts),

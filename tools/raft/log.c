@@ -139,7 +139,9 @@ static int ask(struct listing *l, struct err *err)
 	if (!q->most && !q->from && !q->to)
 		q->most = LAST_DEFAULT;
 	q->type = raft_text(call, "type");
-	q->ticks = q->type || call->json ? ENTRY_TICKS_APART : ENTRY_TICKS_TOGETHER;
+	bool fold = json_is_true(json_object_get(call->arguments, "fold"));
+	fold = fold || (!q->type && !call->json);
+	q->ticks = fold ? ENTRY_TICKS_TOGETHER : ENTRY_TICKS_APART;
 	int result = entry_query_check(q, err);
 	if (result)
 		return result;
