@@ -95,6 +95,12 @@ static int token_for(const struct cluster *c, const struct command_join *command
 	    "cluster");
 }
 
+static struct node *node_at(const struct cluster *c, const char *address)
+{
+	cluster_each(c->nodes, struct node, node) if (!strcmp(node->address, address)) return node;
+	return NULL;
+}
+
 int apply_join(struct cluster *c, struct command_join *command, struct err *err)
 {
 	struct node *same = cluster_node_named(c, command->name);
@@ -115,6 +121,13 @@ int apply_join(struct cluster *c, struct command_join *command, struct err *err)
 		    "there is a node %s already: give this machine another name (pvc.node), or, if "
 		    "that one is lost, run pvc cluster member remove %s",
 		    same->name, same->name);
+	/* The log could not have both as members, and waited for ever. */
+	same = node_at(c, command->address);
+	if (same)
+		return err_set(err, -EEXIST,
+		    "%s is at %s already: give this machine another address, or, if that one is "
+		    "lost, run pvc cluster member remove %s",
+		    same->name, same->address, same->name);
 	if (c->nodes.count >= CLUSTER_NODES_MAX)
 		return err_set(err, -ENOSPC, "the cluster has %u nodes already", c->nodes.count);
 	change_remove(c, &c->tokens, token);

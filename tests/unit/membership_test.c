@@ -52,15 +52,20 @@ static void token(char digit, const char *name, uint64_t valid_ms)
 	assert_true(apply(command) > 0);
 }
 
-static int join(const char *name, char digit, enum node_mode mode)
+static int join_at(const char *address, const char *name, char digit, enum node_mode mode)
 {
 	struct command command = {
 	    .number = COMMAND_join, .join = {.mode = mode, .hypervisor = true}};
 	memset(command.join.hash, digit, HASH_SIZE - 1);
 	snprintf(command.join.name, sizeof(command.join.name), "%s", name);
-	snprintf(command.join.address, sizeof(command.join.address), "%s:7000", name);
+	snprintf(command.join.address, sizeof(command.join.address), "%s:7000", address);
 	snprintf(command.join.incarnation, sizeof(command.join.incarnation), "disk of %s", name);
 	return apply(command);
+}
+
+static int join(const char *name, char digit, enum node_mode mode)
+{
+	return join_at(name, name, digit, mode);
 }
 
 static void add(const char *name, enum node_mode mode)
@@ -138,6 +143,17 @@ static void a_token_that_was_used_lets_nobody_else_in(void **state)
 	token('a', "", 60000);
 	assert_int_equal(join("hv5", 'a', NODE_HYPERVISOR), 5);
 	assert_refused(join("hv6", 'a', NODE_HYPERVISOR), -EPERM, unknown);
+}
+
+static void two_nodes_have_no_address_in_common(void **state)
+{
+	token('a', "", 60000);
+	assert_refused(join_at("hv3", "hv5", 'a', NODE_COORDINATOR), -EEXIST,
+	    "hv3 is at hv3:7000 already: give this machine another address, or, if that one is "
+	    "lost, run pvc cluster member remove hv3");
+	assert_int_equal(join_at("hv5", "hv5", 'a', NODE_COORDINATOR), 5);
+	/* Asked again: it is its own. */
+	assert_int_equal(join_at("hv5", "hv5", 'a', NODE_COORDINATOR), 5);
 }
 
 static void a_token_for_another_node_says_for_which(void **state)
@@ -268,6 +284,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    TEST(a_token_that_has_expired_says_so),
 	    TEST(a_token_that_was_used_lets_nobody_else_in),
+	    TEST(two_nodes_have_no_address_in_common),
 	    TEST(a_token_for_another_node_says_for_which),
 	    TEST(a_token_that_was_altered_or_is_of_another_cluster_is_not_known),
 	    TEST(a_witness_runs_no_vm_and_is_never_the_primary),
