@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "fsm/authority.h"
+#include "node/health.h"
 #include "node/trust.h"
 
 #define YEAR_S (365 * 24 * 3600)
@@ -228,6 +229,34 @@ static void the_ca_of_our_own_certificate_is_never_forgotten(void **state)
 	cluster_close(&c);
 }
 
+static void the_last_that_has_the_key_keeps_it_whatever_it_is(void **state)
+{
+	value_make(QUIET);
+	struct trust_held held = held_of("a.sk", YEAR_S);
+	struct trust_view v = {.c = &c, .self = 3, .held = &held, .now_s = NOW_S};
+	assert_int_equal(trust_own(&v).duty, TRUST_FORGET_KEYS);
+	for (uint32_t i = 1; i <= 2; i++)
+		APPLY(node_trust, .node = i, .signer = 1, .trusts = {1});
+	assert_int_equal(trust_own(&v).duty, TRUST_NOTHING);
+	cluster_close(&c);
+}
+
+/* Node 1 made it and says that it has the key, and is heard no more. */
+static void a_key_of_a_silent_node_is_not_waited_for(void **state)
+{
+	struct keepalive heard = {.node = 1};
+	value_make(KEYLESS);
+	struct trust_held held = held_of("a.sk b", YEAR_S);
+	struct trust_view v = {.c = &c, .self = 2, .held = &held, .now_s = NOW_S};
+	APPLY(node_trust, .node = 1, .signer = 1, .trusts = {1, 3}, .keys = {1, 3});
+	APPLY(tick, .elapsed_ms = 1000, .keepalives = {.items = &heard, .count = 1});
+	time_passes(HEALTH_SILENCE_MS - 1000);
+	assert_int_equal(trust_lead(&v).duty, TRUST_NOTHING);
+	APPLY(tick, .elapsed_ms = 1);
+	assert_int_equal(trust_lead(&v).duty, TRUST_MAKE);
+	cluster_close(&c);
+}
+
 static void a_node_says_what_it_holds_until_the_value_says_so(void **state)
 {
 	struct command command = {.number = COMMAND_node_trust};
@@ -289,6 +318,8 @@ int main(void)
 	    cmocka_unit_test(each_situation_has_its_next_step),
 	    cmocka_unit_test(what_was_just_tried_makes_room_for_what_else_is_due),
 	    cmocka_unit_test(the_ca_of_our_own_certificate_is_never_forgotten),
+	    cmocka_unit_test(the_last_that_has_the_key_keeps_it_whatever_it_is),
+	    cmocka_unit_test(a_key_of_a_silent_node_is_not_waited_for),
 	    cmocka_unit_test(a_node_says_what_it_holds_until_the_value_says_so),
 	    cmocka_unit_test(the_leader_is_asked_first_and_only_who_has_the_key),
 	    cmocka_unit_test(what_is_about_to_expire_is_said),
