@@ -302,7 +302,8 @@ static int file_read(const char *directory, const struct file *f, struct err *er
 {
 	char path[PATH_MAX];
 	snprintf(path, sizeof(path), "%s/%s", directory, f->name);
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	/* A pipe is no file of ours, and not to be waited for. */
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (fd < 0 && errno == ENOENT && f->need == OPTIONAL)
 		return 0;
 	if (fd < 0)

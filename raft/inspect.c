@@ -20,7 +20,7 @@ struct inspect {
 /* Asks about the lock without taking it: the writer must never find it taken. */
 static bool lock_held(int fd)
 {
-	int lock_fd = openat(fd, "lock", O_RDONLY | O_CLOEXEC);
+	int lock_fd = openat(fd, "lock", O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (lock_fd < 0)
 		return false;
 	struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET};

@@ -1,10 +1,12 @@
 #include "tools/raft/source.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "node/json.h"
 #include "tools/client.h"
@@ -169,12 +171,12 @@ json_t *source_members(const struct configuration *c)
 int source_identity(const struct source *s, struct identity *who, struct err *err)
 {
 	char pem[16384];
-	FILE *file = fopen(s->certificate, "re");
-	if (!file)
+	int fd = open(s->certificate, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0)
 		return err_set(err, -errno, "%.400s: %s: it says whose directory this is",
 		    s->certificate, strerror(errno));
-	size_t size = fread(pem, 1, sizeof(pem), file);
-	fclose(file);
-	int result = identity_read(pem, size, who, err);
+	ssize_t size = read(fd, pem, sizeof(pem));
+	close(fd);
+	int result = identity_read(pem, size > 0 ? (size_t)size : 0, who, err);
 	return result ? err_wrap(err, result, "%.400s", s->certificate) : 0;
 }

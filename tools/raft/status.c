@@ -44,13 +44,8 @@ static json_t *torn_json(const struct inspect_status *status)
 /* Whose directory it is, as far as its certificate is there. */
 static void identity_json(const struct source *source, json_t *json)
 {
-	char pem[16384];
 	struct identity who;
-	FILE *file = fopen(source->certificate, "re");
-	size_t size = file ? fread(pem, 1, sizeof(pem), file) : 0;
-	if (file)
-		fclose(file);
-	bool known = size && !identity_read(pem, size, &who, NULL);
+	bool known = !source_identity(source, &who, NULL);
 	json_object_set_new(json, "id", known ? json_u64(who.id) : json_null());
 	json_object_set_new(json, "node", known ? json_text(who.name) : json_null());
 	json_object_set_new(json, "cluster", known ? json_text(who.cluster) : json_null());
