@@ -41,7 +41,9 @@ bool snapshot_body_next(
 		body->taken += size;
 		body->chunks++;
 	}
-	body->sum = checksum(body->sum, out->data + begin, out->size - begin);
+	/* A value of nothing has no bytes, and then there is no buffer. */
+	if (out->size > begin)
+		body->sum = checksum(body->sum, out->data + begin, out->size - begin);
 	body->size += out->size - begin;
 	return body->taken < s->size;
 }
