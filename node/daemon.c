@@ -67,6 +67,8 @@ struct daemon {
 	uint64_t watchdog_ms;
 	uint64_t removal_ms; /* when to look whether this node was removed */
 	struct removal_watch removal;
+	unsigned contacts_count;
+	struct peers_member contacts[PEERS_MEMBERS_MAX]; /* of when we joined */
 	uint64_t stop_by_ms; /* 0: not stopping */
 	uint64_t told_index; /* of the value, to those who watch */
 	bool stirred; /* somebody has something for the duties */
@@ -246,7 +248,8 @@ static unsigned list_nodes(const struct cluster *c, struct peers_member members[
 
 /* Who may connect: the value's nodes, and the log's own members, for one that was
  * just started has its log before its value, and a node that was removed votes as long as a
- * majority needs it (members.h); without either, those whom we were told of when we joined. */
+ * majority needs it (members.h); and those whom we were told of when we joined, as far as the
+ * value has not come to them: it may be one of those that leads, and has the log for us. */
 static void tell_members(struct daemon *d)
 {
 	struct peers_member members[PEERS_MEMBERS_MAX];
@@ -256,10 +259,9 @@ static void tell_members(struct daemon *d)
 	unsigned heard = replica ? replica_members(replica, voices, REPLICA_MEMBERS_MAX) : 0;
 	for (unsigned i = 0; i < heard; i++)
 		add_member(members, &n, voices[i].id, voices[i].address);
-	if (n < 2 && d->identity.id != 1) {
-		const char *directory = d->config.system.configuration.directories.data_directory;
-		n = contacts_load(directory, members);
-	}
+	for (unsigned i = 0; i < d->contacts_count; i++)
+		if (d->contacts[i].id >= d->cluster.settings.next_node)
+			add_member(members, &n, d->contacts[i].id, d->contacts[i].address);
 	peers_given_out(d->peers, d->cluster.settings.next_node);
 	peers_members(d->peers, members, n);
 }
@@ -608,6 +610,8 @@ static int start_peers(struct daemon *d, struct err *err)
 	int result = peers_open(&d->peers, &options, err);
 	if (result)
 		return result;
+	d->contacts_count =
+	    contacts_load(d->config.system.configuration.directories.data_directory, d->contacts);
 	d->admission =
 	    (struct admission){.context = &d->context, .files = &d->files, .peers = d->peers};
 	log_info("Members are heard on %s port %u", listen, peers_port(d->peers));
