@@ -81,7 +81,7 @@ static void the_largest_frame_arrives(void **state)
 static void a_member_is_found_by_name_and_over_ipv6(void **state)
 {
 	struct node nodes[2];
-	struct peers_member members[2];
+	struct peers_member members[2] = {0};
 	if (access("/proc/net/if_inet6", F_OK) < 0)
 		skip();
 	node_open(&nodes[0], 1);
