@@ -149,3 +149,22 @@ size_t reader_left(const struct reader *r)
 {
 	return r->failed ? 0 : r->size - r->at;
 }
+
+void buffer_append_text(struct buffer *b, const char *text)
+{
+	size_t size = strlen(text);
+	buffer_append_varint(b, size);
+	buffer_append(b, text, size);
+}
+
+void reader_text(struct reader *r, char *text, size_t max)
+{
+	uint64_t size = reader_varint(r);
+	const uint8_t *bytes = size < max ? reader_bytes(r, (size_t)size) : NULL;
+	if (!bytes || memchr(bytes, '\0', (size_t)size)) {
+		r->failed = true;
+		return;
+	}
+	memcpy(text, bytes, (size_t)size);
+	text[size] = '\0';
+}

@@ -25,6 +25,7 @@ void buffer_append_u32(struct buffer *b, uint32_t value); /* little endian, 4 by
 void buffer_append_u64(struct buffer *b, uint64_t value); /* little endian, 8 bytes */
 /* Base 128, least significant group first, as Protocol Buffers have it; 1 to 10 bytes. */
 void buffer_append_varint(struct buffer *b, uint64_t value);
+void buffer_append_text(struct buffer *b, const char *text); /* for reader_text() */
 void buffer_print(struct buffer *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void buffer_close(struct buffer *b); /* frees; b may be used again */
 
@@ -49,6 +50,9 @@ uint64_t reader_u64(struct reader *r);
 uint64_t reader_varint(struct reader *r);
 /* The next size bytes, still owned by whoever owns the reader's; NULL past the end. */
 const uint8_t *reader_bytes(struct reader *r, size_t size);
+/* A varint and so many bytes. Of size max with its NUL; one that is longer, or has a NUL inside,
+ * fails, and text is as it was. */
+void reader_text(struct reader *r, char *text, size_t max);
 size_t reader_left(const struct reader *r);
 
 #endif

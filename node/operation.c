@@ -317,6 +317,15 @@ void turn_refuse(struct operation_turn *turn, int status, const struct err *err)
 	turn_end(turn, status, NULL, err);
 }
 
+void turn_forwarded(void *data, int status, json_t *result, const struct err *err)
+{
+	struct operation_turn *turn = data;
+	if (status)
+		turn_refuse(turn, status, err);
+	else
+		turn_answer(turn, result);
+}
+
 void turn_say(struct operation_turn *turn, const char *format, ...)
 {
 	va_list args;

@@ -191,15 +191,6 @@ static json_t *lines_json(const struct buffer *text)
 	return list;
 }
 
-static void log_forwarded(void *data, int status, json_t *result, const struct err *err)
-{
-	struct operation_turn *turn = data;
-	if (status)
-		turn_refuse(turn, status, err);
-	else
-		turn_answer(turn, result);
-}
-
 /* Only the node itself has its lines. */
 static void ask_for_log(struct operation_turn *turn, const struct node *node)
 {
@@ -207,7 +198,7 @@ static void ask_for_log(struct operation_turn *turn, const struct node *node)
 	struct operation_call call = {.operation = turn->operation, .arguments = turn->arguments};
 	struct err err;
 	if (context->ask) {
-		context->ask(context->data, node->id, &call, log_forwarded, turn);
+		context->ask(context->data, node->id, &call, turn_forwarded, turn);
 		return;
 	}
 	err_set(&err, -EREMOTE, "the log of %s is on %s: ask there", node->name, node->name);

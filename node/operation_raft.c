@@ -29,16 +29,6 @@ static const char *role_text(enum replica_role role)
 	return "?";
 }
 
-/* What another member answered is the answer. */
-static void elsewhere_answered(void *data, int status, json_t *result, const struct err *err)
-{
-	struct operation_turn *turn = data;
-	if (status)
-		turn_refuse(turn, status, err);
-	else
-		turn_answer(turn, result);
-}
-
 static void ask_elsewhere(struct operation_turn *turn, const struct node *node)
 {
 	const struct context *context = turn->context;
@@ -52,7 +42,7 @@ static void ask_elsewhere(struct operation_turn *turn, const struct node *node)
 	}
 	call.arguments = json_copy(turn->arguments);
 	json_object_del(call.arguments, "member");
-	context->ask(context->data, node->id, &call, elsewhere_answered, turn);
+	context->ask(context->data, node->id, &call, turn_forwarded, turn);
 	json_decref(call.arguments);
 }
 
@@ -293,7 +283,7 @@ static void transfer_elsewhere(
 		    turn, err_set(&err, -ENOTCONN, "there is no leader to take it from"), &err);
 	/* One that a member asked does not ask on: nobody may have heard of the newest leader. */
 	else if (context->ask && s->leader != context->id && strncmp(turn->caller, "node ", 5))
-		context->ask(context->data, (uint32_t)s->leader, &call, elsewhere_answered, turn);
+		context->ask(context->data, (uint32_t)s->leader, &call, turn_forwarded, turn);
 	else
 		turn_refuse(turn,
 		    err_set(&err, -EREMOTE, "%s is not the leader: ask %s",

@@ -32,6 +32,8 @@ struct operation_turn {
 
 void turn_answer(struct operation_turn *turn, json_t *result); /* takes the reference */
 void turn_refuse(struct operation_turn *turn, int status, const struct err *err);
+/* An operation_done: what another node answered is the turn's answer. */
+void turn_forwarded(void *turn, int status, json_t *result, const struct err *err);
 /* The command's blobs and lists stay the caller's. */
 void turn_propose(struct operation_turn *turn, struct command *command);
 void turn_say(struct operation_turn *turn, const char *format, ...)

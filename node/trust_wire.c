@@ -3,32 +3,13 @@
 #include <errno.h>
 #include <string.h>
 
-static void text_append(struct buffer *out, const char *text)
-{
-	size_t size = strlen(text);
-	buffer_append_varint(out, size);
-	buffer_append(out, text, size);
-}
-
-static void text_read(struct reader *r, char *text, size_t max)
-{
-	uint64_t size = reader_varint(r);
-	const uint8_t *bytes = size < max ? reader_bytes(r, (size_t)size) : NULL;
-	if (!bytes || memchr(bytes, '\0', (size_t)size)) {
-		r->failed = true;
-		return;
-	}
-	memcpy(text, bytes, (size_t)size);
-	text[size] = '\0';
-}
-
 void trust_ask_encode(const struct trust_ask *ask, struct buffer *out)
 {
 	buffer_append_u8(out, TRUST_ASK_MARK);
 	buffer_append_u64(out, ask->number);
 	buffer_append_u8(out, (uint8_t)ask->question);
 	buffer_append_u32(out, ask->authority);
-	text_append(out, ask->text);
+	buffer_append_text(out, ask->text);
 }
 
 int trust_ask_decode(const uint8_t *bytes, size_t size, struct trust_ask *ask)
@@ -39,7 +20,7 @@ int trust_ask_decode(const uint8_t *bytes, size_t size, struct trust_ask *ask)
 	ask->number = reader_u64(&r);
 	uint8_t question = reader_u8(&r);
 	ask->authority = reader_u32(&r);
-	text_read(&r, ask->text, sizeof(ask->text));
+	reader_text(&r, ask->text, sizeof(ask->text));
 	bool known = question == TRUST_ASK_CERTIFICATE || question == TRUST_ASK_KEY;
 	if (!r.failed && reader_left(&r) == 0 && mark == TRUST_ASK_MARK && known) {
 		ask->question = (enum trust_question)question;
@@ -53,8 +34,8 @@ void trust_answer_encode(const struct trust_answer *answer, struct buffer *out)
 {
 	buffer_append_u8(out, TRUST_ANSWER_MARK);
 	buffer_append_u64(out, answer->number);
-	text_append(out, answer->refused);
-	text_append(out, answer->text);
+	buffer_append_text(out, answer->refused);
+	buffer_append_text(out, answer->text);
 }
 
 int trust_answer_decode(const uint8_t *bytes, size_t size, struct trust_answer *answer)
@@ -63,8 +44,8 @@ int trust_answer_decode(const uint8_t *bytes, size_t size, struct trust_answer *
 	*answer = (struct trust_answer){0};
 	uint8_t mark = reader_u8(&r);
 	answer->number = reader_u64(&r);
-	text_read(&r, answer->refused, sizeof(answer->refused));
-	text_read(&r, answer->text, sizeof(answer->text));
+	reader_text(&r, answer->refused, sizeof(answer->refused));
+	reader_text(&r, answer->text, sizeof(answer->text));
 	if (!r.failed && reader_left(&r) == 0 && mark == TRUST_ANSWER_MARK)
 		return 0;
 	explicit_bzero(answer, sizeof(*answer));

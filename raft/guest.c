@@ -18,25 +18,6 @@
 
 /* --- Encoding --- */
 
-static void text_append(struct buffer *out, const char *text)
-{
-	size_t size = strlen(text);
-	buffer_append_varint(out, size);
-	buffer_append(out, text, size);
-}
-
-static void text_read(struct reader *r, char *text, size_t max)
-{
-	uint64_t size = reader_varint(r);
-	const uint8_t *bytes = size < max ? reader_bytes(r, (size_t)size) : NULL;
-	if (!bytes || memchr(bytes, '\0', (size_t)size)) {
-		r->failed = true;
-		return;
-	}
-	memcpy(text, bytes, (size_t)size);
-	text[size] = '\0';
-}
-
 void guest_request_encode(const struct guest_request *request, struct buffer *out)
 {
 	buffer_append_u32(out, REQUEST_MAGIC);
@@ -44,9 +25,9 @@ void guest_request_encode(const struct guest_request *request, struct buffer *ou
 	buffer_append(out, request->secret, sizeof(request->secret));
 	buffer_append_u64(out, request->time_s);
 	buffer_append_u32(out, request->wants);
-	text_append(out, request->name);
-	text_append(out, request->address);
-	text_append(out, request->request);
+	buffer_append_text(out, request->name);
+	buffer_append_text(out, request->address);
+	buffer_append_text(out, request->request);
 }
 
 int guest_request_decode(const uint8_t *bytes, size_t size, struct guest_request *request)
@@ -62,9 +43,9 @@ int guest_request_decode(const uint8_t *bytes, size_t size, struct guest_request
 		memcpy(request->secret, secret, sizeof(request->secret));
 	request->time_s = reader_u64(&r);
 	request->wants = reader_u32(&r);
-	text_read(&r, request->name, sizeof(request->name));
-	text_read(&r, request->address, sizeof(request->address));
-	text_read(&r, request->request, sizeof(request->request));
+	reader_text(&r, request->name, sizeof(request->name));
+	reader_text(&r, request->address, sizeof(request->address));
+	reader_text(&r, request->request, sizeof(request->request));
 	if (!r.failed && reader_left(&r) == 0 && request->name[0] &&
 	    endpoint_parse(request->address, &endpoint, NULL) == 0)
 		return 0;
@@ -75,19 +56,19 @@ int guest_request_decode(const uint8_t *bytes, size_t size, struct guest_request
 void guest_answer_encode(const struct guest_answer *answer, struct buffer *out)
 {
 	buffer_append_u32(out, ANSWER_MAGIC);
-	text_append(out, answer->refused);
+	buffer_append_text(out, answer->refused);
 	if (answer->refused[0])
 		return;
 	buffer_append_u64(out, answer->id);
-	text_append(out, answer->cluster);
-	text_append(out, answer->cluster_name);
-	text_append(out, answer->ca_certificate);
-	text_append(out, answer->certificate);
-	text_append(out, answer->ca_key);
+	buffer_append_text(out, answer->cluster);
+	buffer_append_text(out, answer->cluster_name);
+	buffer_append_text(out, answer->ca_certificate);
+	buffer_append_text(out, answer->certificate);
+	buffer_append_text(out, answer->ca_key);
 	buffer_append_varint(out, answer->n_members);
 	for (uint32_t i = 0; i < answer->n_members; i++) {
 		buffer_append_u64(out, answer->members[i].id);
-		text_append(out, answer->members[i].address);
+		buffer_append_text(out, answer->members[i].address);
 	}
 }
 
@@ -101,18 +82,18 @@ static void members_read(struct reader *r, struct guest_answer *answer)
 	answer->n_members = (uint32_t)n;
 	for (uint64_t i = 0; i < n && !r->failed; i++) {
 		answer->members[i].id = reader_u64(r);
-		text_read(r, answer->members[i].address, ENDPOINT_SIZE);
+		reader_text(r, answer->members[i].address, ENDPOINT_SIZE);
 	}
 }
 
 static void admission_read(struct reader *r, struct guest_answer *answer)
 {
 	answer->id = reader_u64(r);
-	text_read(r, answer->cluster, sizeof(answer->cluster));
-	text_read(r, answer->cluster_name, sizeof(answer->cluster_name));
-	text_read(r, answer->ca_certificate, sizeof(answer->ca_certificate));
-	text_read(r, answer->certificate, sizeof(answer->certificate));
-	text_read(r, answer->ca_key, sizeof(answer->ca_key));
+	reader_text(r, answer->cluster, sizeof(answer->cluster));
+	reader_text(r, answer->cluster_name, sizeof(answer->cluster_name));
+	reader_text(r, answer->ca_certificate, sizeof(answer->ca_certificate));
+	reader_text(r, answer->certificate, sizeof(answer->certificate));
+	reader_text(r, answer->ca_key, sizeof(answer->ca_key));
 	members_read(r, answer);
 }
 
@@ -122,7 +103,7 @@ int guest_answer_decode(const uint8_t *bytes, size_t size, struct guest_answer *
 	memset(answer, 0, sizeof(*answer));
 	if (reader_u32(&r) != ANSWER_MAGIC)
 		return -EBADMSG;
-	text_read(&r, answer->refused, sizeof(answer->refused));
+	reader_text(&r, answer->refused, sizeof(answer->refused));
 	if (!answer->refused[0])
 		admission_read(&r, answer);
 	if (!r.failed && reader_left(&r) == 0)
