@@ -14,6 +14,7 @@
 #include "node/value_json.h"
 #include "raft/checksum.h"
 #include "raft/directory.h"
+#include "tests/fuzz/mend.h"
 #include "tools/raft/source.h"
 #include "tools/replay.h"
 
@@ -27,41 +28,6 @@ static void check(int right)
 {
 	if (!right)
 		abort();
-}
-
-static void put(uint8_t *at, uint64_t value, unsigned bytes)
-{
-	for (unsigned i = 0; i < bytes; i++)
-		at[i] = (uint8_t)(value >> (8 * i));
-}
-
-static void mend_segment(uint8_t *bytes, size_t size)
-{
-	if (size < SEGMENT_HEADER_SIZE)
-		return;
-	uint32_t sum = checksum(0, bytes, SEGMENT_HEADER_SIZE - 4);
-	put(bytes + SEGMENT_HEADER_SIZE - 4, sum, 4);
-	for (size_t at = SEGMENT_HEADER_SIZE; size - at >= SEGMENT_BATCH_SIZE;) {
-		struct reader r = reader_of(bytes + at + 16, 4);
-		uint32_t batch = reader_u32(&r);
-		if (batch < SEGMENT_BATCH_SIZE || batch > size - at)
-			break;
-		memcpy(bytes + at, bytes + 40, 8);
-		put(bytes + at + 12, sum, 4);
-		sum = checksum(0, bytes + at + 12, batch - 12);
-		put(bytes + at + 8, sum, 4);
-		at += batch;
-	}
-}
-
-static void mend_snapshot(uint8_t *bytes, size_t size)
-{
-	if (size < SNAPSHOT_HEADER_SIZE)
-		return;
-	size_t body = size - SNAPSHOT_HEADER_SIZE;
-	put(bytes + 72, body, 8);
-	put(bytes + 80, checksum(0, bytes + SNAPSHOT_HEADER_SIZE, body), 4);
-	put(bytes + 84, checksum(0, bytes, SNAPSHOT_HEADER_SIZE - 4), 4);
 }
 
 static void mend(enum kind kind, struct buffer *b)

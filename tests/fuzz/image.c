@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "fsm/check.h"
-#include "raft/checksum.h"
+#include "tests/fuzz/mend.h"
 #include "tools/raft/image.h"
 
 #define SEAL_SIZE 40
@@ -34,12 +34,6 @@ static void look(const uint8_t *data, size_t size)
 	image_close(&image);
 }
 
-static void put(uint8_t *at, uint64_t value, unsigned bytes)
-{
-	for (unsigned i = 0; i < bytes; i++)
-		at[i] = (uint8_t)(value >> (8 * i));
-}
-
 /* Let checksums, the size of the body and a seal be right, so that the rest is reached. */
 static void mend(struct buffer *b)
 {
@@ -49,10 +43,7 @@ static void mend(struct buffer *b)
 	size_t end = sealed ? b->size - SEAL_SIZE : b->size;
 	if (end < SNAPSHOT_HEADER_SIZE)
 		return;
-	size_t body = end - SNAPSHOT_HEADER_SIZE;
-	put(b->data + 72, body, 8);
-	put(b->data + 80, checksum(0, b->data + SNAPSHOT_HEADER_SIZE, body), 4);
-	put(b->data + 84, checksum(0, b->data, SNAPSHOT_HEADER_SIZE - 4), 4);
+	mend_snapshot(b->data, end);
 	identity_sha256(b->data, end, digest);
 	if (sealed)
 		memcpy(b->data + end + 8, digest, sizeof(digest));

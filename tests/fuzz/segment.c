@@ -5,6 +5,7 @@
 
 #include "raft/checksum.h"
 #include "raft/segment.h"
+#include "tests/fuzz/mend.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -30,32 +31,6 @@ static void batch_again(const struct segment_cursor *c, struct segment_batch bat
 	segment_batch_end(&out, begin, &batch);
 	check(out.size == c->at - c->last_batch);
 	buffer_close(&out);
-}
-
-static void put(uint8_t *at, uint64_t value, unsigned bytes)
-{
-	for (unsigned i = 0; i < bytes; i++)
-		at[i] = (uint8_t)(value >> (8 * i));
-}
-
-/* Let checksums, marks and chain be right as far as sizes lead, so that the rest is reached. */
-static void mend(uint8_t *bytes, size_t size)
-{
-	if (size < SEGMENT_HEADER_SIZE)
-		return;
-	uint32_t sum = checksum(0, bytes, SEGMENT_HEADER_SIZE - 4);
-	put(bytes + SEGMENT_HEADER_SIZE - 4, sum, 4);
-	for (size_t at = SEGMENT_HEADER_SIZE; size - at >= SEGMENT_BATCH_SIZE;) {
-		struct reader r = reader_of(bytes + at + 16, 4);
-		uint32_t batch = reader_u32(&r);
-		if (batch < SEGMENT_BATCH_SIZE || batch > size - at)
-			break;
-		memcpy(bytes + at, bytes + 40, 8);
-		put(bytes + at + 12, sum, 4);
-		sum = checksum(0, bytes + at + 12, batch - 12);
-		put(bytes + at + 8, sum, 4);
-		at += batch;
-	}
 }
 
 static void look(const uint8_t *data, size_t size)
@@ -84,7 +59,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	look(data, size);
 	struct buffer mended = {0};
 	buffer_append(&mended, data, size);
-	mend(mended.data, size);
+	mend_segment(mended.data, size);
 	look(mended.data, size);
 	buffer_close(&mended);
 	return 0;

@@ -6,6 +6,7 @@
 
 #include "raft/checksum.h"
 #include "raft/snapshot_file.h"
+#include "tests/fuzz/mend.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -34,23 +35,6 @@ static void same_again(const struct snapshot_file *file)
 	buffer_close(&bytes);
 }
 
-static void put(uint8_t *at, uint64_t value, unsigned bytes)
-{
-	for (unsigned i = 0; i < bytes; i++)
-		at[i] = (uint8_t)(value >> (8 * i));
-}
-
-/* Let checksums and the size of the body be right, so that the rest is reached. */
-static void mend(uint8_t *bytes, size_t size)
-{
-	if (size < SNAPSHOT_HEADER_SIZE)
-		return;
-	size_t body = size - SNAPSHOT_HEADER_SIZE;
-	put(bytes + 72, body, 8);
-	put(bytes + 80, checksum(0, bytes + SNAPSHOT_HEADER_SIZE, body), 4);
-	put(bytes + 84, checksum(0, bytes, SNAPSHOT_HEADER_SIZE - 4), 4);
-}
-
 static void look(const uint8_t *data, size_t size)
 {
 	struct snapshot_file file;
@@ -71,7 +55,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	look(data, size);
 	struct buffer mended = {0};
 	buffer_append(&mended, data, size);
-	mend(mended.data, size);
+	mend_snapshot(mended.data, size);
 	look(mended.data, size);
 	buffer_close(&mended);
 	return 0;
