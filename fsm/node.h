@@ -7,6 +7,9 @@
 /* The last keepalive of a node, NULL when there was none. */
 const struct keepalive *node_keepalive(const struct node *node);
 
+/* The age of values that never came. */
+#define NODE_AGE_NEVER UINT64_MAX
+
 /* Cluster time since its last keepalive, in ms; UINT64_MAX when there was none. */
 uint64_t node_silence_ms(const struct cluster *c, const struct node *node);
 

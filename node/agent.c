@@ -58,22 +58,37 @@ void agent_saw_nothing(struct agent *agent)
 	agent->local.known = false;
 }
 
+/* NULL: there are too many. */
+static struct collector *find_collector(struct agent *agent, const char *name)
+{
+	for (unsigned i = 0; i < agent->collector_count; i++)
+		if (!strcmp(agent->collectors[i].name, name))
+			return &agent->collectors[i];
+	if (agent->collector_count == AGENT_COLLECTORS_MAX)
+		return NULL;
+	struct collector *k = &agent->collectors[agent->collector_count++];
+	*k = (struct collector){.age_ms = 0};
+	snprintf(k->name, sizeof(k->name), "%s", name);
+	return k;
+}
+
 void agent_collected(struct agent *agent, const char *collector, enum collector_state state,
     const char *message, uint64_t now_ms)
 {
-	struct collector *k = NULL;
-	for (unsigned i = 0; i < agent->collector_count; i++)
-		if (!strcmp(agent->collectors[i].name, collector))
-			k = &agent->collectors[i];
-	if (!k && agent->collector_count == AGENT_COLLECTORS_MAX)
-		return;
+	struct collector *k = find_collector(agent, collector);
 	if (!k)
-		k = &agent->collectors[agent->collector_count++];
-	snprintf(k->name, sizeof(k->name), "%s", collector);
-	snprintf(k->message, sizeof(k->message), "%s", message);
+		return;
+	snprintf(k->message, sizeof(k->message), "%.159s", message);
 	k->state = state;
 	if (state == COLLECTOR_OK)
 		k->age_ms = now_ms;
+}
+
+void agent_counted(struct agent *agent, const char *collector, uint64_t kills)
+{
+	struct collector *k = find_collector(agent, collector);
+	if (k)
+		k->kills = kills < UINT32_MAX ? (uint32_t)kills : UINT32_MAX;
 }
 
 void agent_action_done(struct agent *agent, const struct action *action, int status,
@@ -272,6 +287,7 @@ static void make_keepalive(
 	    .memory_free_mib = agent->host.memory_free_mib,
 	    .vcpus_total = agent->host.vcpus_total,
 	    .load_milli = agent->host.load_milli,
+	    .late_ms = agent->late_ms,
 	    .sightings_known = agent->local.known && !history_diverged_at(c),
 	};
 	/* By a value that is not the others' nothing can be said of VMs. */
@@ -282,16 +298,31 @@ static void make_keepalive(
 	for (unsigned i = 0; i < agent->collector_count; i++) {
 		k->collectors.items[i] = agent->collectors[i];
 		uint64_t good_ms = agent->collectors[i].age_ms;
-		k->collectors.items[i].age_ms = good_ms ? now_ms - good_ms : 0;
+		k->collectors.items[i].age_ms = good_ms ? now_ms - good_ms : NODE_AGE_NEVER;
 	}
+}
+
+/* What held this daemon up; to wait for a leader, or to begin, is not to be late. */
+static void measure_lateness(struct agent *agent, uint64_t now_ms)
+{
+	uint64_t late_ms =
+	    agent->keepalive_waits || !agent->keepalive_ms ? 0 : now_ms - agent->keepalive_ms;
+	agent->keepalive_waits = false;
+	if (late_ms > agent->late_ms)
+		agent->late_ms = late_ms < UINT32_MAX ? (uint32_t)late_ms : UINT32_MAX;
 }
 
 static void tell_keepalive(struct agent *agent, const struct cluster *c,
     const struct standing *standing, struct agent_turn *turn, uint64_t now_ms)
 {
-	/* Without a leader it stays due: the next one hears it at once. */
-	if (now_ms < agent->keepalive_ms || !standing->leader_id)
+	if (now_ms < agent->keepalive_ms)
 		return;
+	/* Without a leader it stays due: the next one hears it at once. */
+	if (!standing->leader_id) {
+		agent->keepalive_waits = true;
+		return;
+	}
+	measure_lateness(agent, now_ms);
 	agent->keepalive_ms = now_ms + agent->options.keepalive_interval_ms;
 	struct keepalive keepalive;
 	make_keepalive(agent, c, &keepalive, now_ms);

@@ -43,6 +43,8 @@ struct agent {
 	uint64_t told_hello_ms, told_state_ms, told_interval_ms;
 	enum daemon_state told_state;
 	uint64_t keepalive_ms; /* when the next one is due */
+	bool keepalive_waits; /* it is due, and there was no leader to hear it */
+	uint32_t late_ms; /* the latest that one was sent after it was due */
 	uint64_t tick_ms; /* the last tick proposed in tick_term */
 	uint64_t tick_term;
 	uint64_t left_ms; /* when it last tried to hand the lead on because it has diverged... */
@@ -71,6 +73,8 @@ void agent_saw_vms(struct agent *agent, const struct seen_vm *vms, unsigned n);
 void agent_saw_nothing(struct agent *agent); /* the hypervisor did not answer */
 void agent_collected(struct agent *agent, const char *collector, enum collector_state state,
     const char *message, uint64_t now_ms);
+/* How often the collector's worker had to be killed, since this daemon started. */
+void agent_counted(struct agent *agent, const char *collector, uint64_t kills);
 void agent_action_done(struct agent *agent, const struct action *action, int status,
     const char *reason, uint64_t now_ms);
 /* A keepalive came from another node: bytes as agent_turn made them. */
