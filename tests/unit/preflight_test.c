@@ -135,6 +135,20 @@ static void the_leader_goes_by_whom_it_hears(void **state)
 	asked = REPLICA_FOLLOWER;
 }
 
+/* A place is another's only once its voter is fenced, and never while that one is heard. */
+static void a_fenced_voter_makes_room_and_one_that_is_only_silent_does_not(void **state)
+{
+	struct preflight p = LOOK("cV cV cVf hS", PROMOTE, .node = 4);
+	assert_true(p.votes);
+	assert_says(p, "voters 3 → 3, in touch 2 → 3, failure tolerance 0 → 1");
+	p = LOOK("cV cV cV- hS", PROMOTE, .node = 4);
+	assert_false(p.votes);
+	assert_says(p, "voters 3 → 3, in touch 2 → 2, failure tolerance 0 → 0");
+	asked = REPLICA_LEADER;
+	assert_false(LOOK("cV cV cVF hS", PROMOTE, .node = 4).votes);
+	asked = REPLICA_FOLLOWER;
+}
+
 static void where_no_leader_is_heard_nothing_is_promised(void **state)
 {
 	struct health_log log = {.members_count = 0};
@@ -167,6 +181,7 @@ int main(void)
 	    cmocka_unit_test(the_quorum_is_not_given_away_silently),
 	    cmocka_unit_test(without_a_quorum_it_says_so),
 	    cmocka_unit_test(the_leader_goes_by_whom_it_hears),
+	    cmocka_unit_test(a_fenced_voter_makes_room_and_one_that_is_only_silent_does_not),
 	    cmocka_unit_test(where_no_leader_is_heard_nothing_is_promised),
 	    cmocka_unit_test(it_knows_who_will_vote),
 	};

@@ -350,6 +350,30 @@ static void what_cannot_be_written_does_not_count_and_is_tried_again(void **stat
 	WAIT_FOR(!authority_moving(&value));
 }
 
+static void a_certificate_that_is_not_the_one_the_log_names_is_not_trusted(void **state)
+{
+	struct issuer stranger;
+	char right[sizeof(((struct authority *)0)->certificate)];
+	WAIT_FOR(all_told(1));
+	sides[3].cut_off = true;
+	rotate();
+	WAIT_FOR(authority_moving(&value) && authority_moving(&value)->state == AUTHORITY_INCOMING);
+	struct authority *a = authority_find(&value, authority_moving(&value)->id);
+	memcpy(right, a->certificate, sizeof(right));
+	authority_open(&stranger);
+	snprintf(a->certificate, sizeof(a->certificate), "%.*s", (int)stranger.certificate.size,
+	    (char *)stranger.certificate.data);
+	size_t size = sides[3].files.ca_certificate.size;
+	sides[3].cut_off = false;
+	turns_for(5000);
+	assert_int_equal(sides[3].renewals, 0);
+	assert_int_equal(sides[3].files.ca_certificate.size, size);
+	assert_true(authority_awaits(&value, cluster_node(&value, 3)));
+	memcpy(a->certificate, right, sizeof(right));
+	WAIT_FOR(!authority_moving(&value));
+	authority_close(&stranger);
+}
+
 static void files_that_the_connections_refuse_do_not_count(void **state)
 {
 	WAIT_FOR(all_told(1));
@@ -515,6 +539,7 @@ int main(void)
 	    WITH_THREE(one_whose_value_may_be_old_does_nothing),
 	    WITH_THREE(a_certificate_is_renewed_under_the_same_key),
 	    WITH_THREE(what_cannot_be_written_does_not_count_and_is_tried_again),
+	    WITH_THREE(a_certificate_that_is_not_the_one_the_log_names_is_not_trusted),
 	    WITH_THREE(files_that_the_connections_refuse_do_not_count),
 	    WITH_THREE(a_cas_key_is_given_to_coordinators_alone),
 	    WITH_THREE(a_certificate_is_for_who_asks_and_its_own_key),

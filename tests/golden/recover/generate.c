@@ -7,7 +7,8 @@
  *
  * Five voters, hv1 to hv5, and a stand-by, hv6. hv1 led in term 2, and lost touch with all but hv5;
  * hv2 led in term 3. Then hv1, hv2 and hv3 were lost for good. `odd` is hv5 with a snapshot of another
- * value than its log leads to. */
+ * value than its log leads to; `untrue` is hv5 with files that are sound, and a tick that tells
+ * another hash than they lead to. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -109,6 +110,15 @@ static void tick(struct history *h)
 {
 	struct command command = {.number = COMMAND_tick,
 	    .tick = {.hash_index = h->cluster.index, .hash = h->cluster.hash}};
+	say(h, &command);
+	commit(h);
+}
+
+/* Of an entry before it. */
+static void tick_untrue(struct history *h)
+{
+	struct command command = {.number = COMMAND_tick,
+	    .tick = {.hash_index = h->cluster.index, .hash = ~h->cluster.hash}};
 	say(h, &command);
 	commit(h);
 }
@@ -244,9 +254,29 @@ static void make(const char *place, unsigned id, const struct history *h, uint64
 	sign(path, id);
 }
 
-static void make_odd(const char *place)
+/* As hv5's. */
+static void make_named(
+    const char *place, const char *name, struct history *h, struct history *snapshot)
 {
 	char path[1024];
+	snprintf(path, sizeof(path), "%s/%s", place, name);
+	mkdir(path, 0755);
+	write_log(path, h, 1, snapshot);
+	sign(path, 5);
+	end(h);
+}
+
+static void make_untrue(const char *place)
+{
+	struct history h;
+	begin(&h);
+	tick_untrue(&h);
+	fact(&h, "third");
+	make_named(place, "untrue", &h, NULL);
+}
+
+static void make_odd(const char *place)
+{
 	struct history h, odd;
 	struct command command = {.number = COMMAND_maintenance, .maintenance = {.on = true}};
 	begin(&h);
@@ -255,11 +285,7 @@ static void make_odd(const char *place)
 	say(&odd, &command);
 	batch_close(&odd.batch);
 	odd.cluster.index = odd.n;
-	snprintf(path, sizeof(path), "%s/odd", place);
-	mkdir(path, 0755);
-	write_log(path, &h, 1, &odd);
-	sign(path, 5);
-	end(&h);
+	make_named(place, "odd", &h, &odd);
 	end(&odd);
 }
 
@@ -284,5 +310,6 @@ int main(int argc, char **argv)
 	make(argv[1], 5, &h, 1);
 	end(&h);
 	make_odd(argv[1]);
+	make_untrue(argv[1]);
 	return 0;
 }
