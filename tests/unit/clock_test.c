@@ -77,7 +77,7 @@ static void files_are_good_whatever_the_clock_says_but_expired(void **state)
 
 static void members_meet_with_every_clock_in_1970(void **state)
 {
-	struct node nodes[2];
+	struct member nodes[2];
 	node_open(&nodes[0], 1);
 	node_open(&nodes[1], 2);
 	to_1970();
@@ -89,7 +89,7 @@ static void members_meet_with_every_clock_in_1970(void **state)
 
 static void a_certificate_of_the_future_is_accepted(void **state)
 {
-	struct node nodes[2];
+	struct member nodes[2];
 	node_open(&nodes[0], 1);
 	off_s = YEAR_S;
 	node_open(&nodes[1], 2);
@@ -102,7 +102,7 @@ static void a_certificate_of_the_future_is_accepted(void **state)
 
 static void an_expired_certificate_is_refused_with_the_clock_in_1970(void **state)
 {
-	struct node node;
+	struct member node;
 	struct caller c;
 	node_open(&node, 1);
 	to_1970();
@@ -119,7 +119,7 @@ static void an_expired_certificate_is_refused_with_the_clock_in_1970(void **stat
 
 static void a_node_whose_certificate_has_expired_is_up_and_refused(void **state)
 {
-	struct node nodes[2];
+	struct member nodes[2];
 	node_open(&nodes[0], 1);
 	node_open_at(&nodes[1], &loop, &(struct place){.id = 2, .days = -5});
 	introduce(nodes, 2);

@@ -67,7 +67,7 @@ static void pem_copy(char pem[GUEST_PEM_SIZE], const struct buffer *b)
 }
 
 /* What the daemon will do once the log has said yes. */
-static void admit(struct node *n, const struct guest_request *request)
+static void admit(struct member *n, const struct guest_request *request)
 {
 	struct guest_answer *answer = must_alloc(sizeof(*answer));
 	struct buffer certificate = {0};
@@ -93,7 +93,7 @@ static void admit(struct node *n, const struct guest_request *request)
 
 static void who_has_the_secret_joins_and_can_open_its_peers(void **state)
 {
-	struct node node;
+	struct member node;
 	struct identity identity;
 	node_open(&node, 1);
 	struct join *j = join_new(peers_port(node.peers));
@@ -127,7 +127,7 @@ static void who_has_the_secret_joins_and_can_open_its_peers(void **state)
 
 static void who_has_a_wrong_secret_is_told_so(void **state)
 {
-	struct node node;
+	struct member node;
 	struct guest_answer *no = must_alloc(sizeof(*no));
 	node_open(&node, 1);
 	struct join *j = join_new(peers_port(node.peers));
@@ -145,7 +145,7 @@ static void who_has_a_wrong_secret_is_told_so(void **state)
 
 /* A token of before a rotation, at a node whose certificate is of the new CA already. */
 static struct join *join_with_an_old_token(
-    struct node *node, const struct issuer *new, struct identity_files *files)
+    struct member *node, const struct issuer *new, struct identity_files *files)
 {
 	struct err err;
 	node_open(node, 1);
@@ -160,7 +160,7 @@ static struct join *join_with_an_old_token(
 
 static void a_token_is_good_as_long_as_its_ca_is_trusted(void **state)
 {
-	struct node node;
+	struct member node;
 	struct issuer new;
 	struct identity_files files;
 	authority_open(&new);
@@ -185,7 +185,7 @@ static void a_token_is_good_as_long_as_its_ca_is_trusted(void **state)
 
 static void a_token_whose_ca_is_trusted_no_more_is_told_so_in_one_line(void **state)
 {
-	struct node node;
+	struct member node;
 	struct issuer new;
 	struct identity_files files;
 	struct err err;
@@ -206,7 +206,7 @@ static void a_token_whose_ca_is_trusted_no_more_is_told_so_in_one_line(void **st
 
 static void a_secret_is_not_told_to_another_cluster(void **state)
 {
-	struct node node;
+	struct member node;
 	node_open(&node, 1);
 	struct join *j = join_new(peers_port(node.peers));
 	j->token.fingerprint[0] = j->token.fingerprint[0] == '0' ? '1' : '0';
@@ -222,7 +222,7 @@ static void a_secret_is_not_told_to_another_cluster(void **state)
 
 static void a_secret_is_not_told_to_a_cluster_of_another_name(void **state)
 {
-	struct node node;
+	struct member node;
 	node_open(&node, 1);
 	struct join *j = join_new(peers_port(node.peers));
 	identity_uuid(j->token.cluster);
@@ -267,7 +267,7 @@ static void a_liar_that_shows_the_right_ca_beside_its_own_certificate_gets_nothi
 
 static void an_unanswered_request_is_not_called_undone(void **state)
 {
-	struct node node;
+	struct member node;
 	node_open(&node, 1);
 	struct join *j = join_new(peers_port(node.peers));
 	join_start(j);
@@ -280,7 +280,7 @@ static void an_unanswered_request_is_not_called_undone(void **state)
 
 static void a_guest_that_vanished_cannot_be_answered(void **state)
 {
-	struct node node;
+	struct member node;
 	struct guest_answer *no = must_alloc(sizeof(*no));
 	node_open(&node, 1);
 	struct join *j = join_new(peers_port(node.peers));

@@ -22,7 +22,7 @@
 #define DEADLINE_MS 20000
 #define MEMBERS_MAX 4
 
-struct node { /* one member in this process */
+struct member { /* one member in this process */
 	struct peers *peers;
 	uint64_t id;
 	char incarnation[IDENTITY_INCARNATION_SIZE];
@@ -45,7 +45,7 @@ static uv_loop_t loop;
 
 static inline void on_received(void *data, uint64_t from, const uint8_t *bytes, size_t size)
 {
-	struct node *n = data;
+	struct member *n = data;
 	struct reader r = reader_of(bytes, size);
 	if (reader_u64(&r) != n->received[from])
 		n->disorder++;
@@ -54,21 +54,21 @@ static inline void on_received(void *data, uint64_t from, const uint8_t *bytes, 
 
 static inline void on_lost(void *data, uint64_t member)
 {
-	struct node *n = data;
+	struct member *n = data;
 	n->lost[member]++;
 	n->lost_ns = uv_hrtime();
 }
 
 static inline void on_stranger(void *data, const char *address, const char *why)
 {
-	struct node *n = data;
+	struct member *n = data;
 	n->strangers++;
 	snprintf(n->stranger, sizeof(n->stranger), "%s", why);
 }
 
 static inline void on_joined(void *data, uint64_t guest, const struct guest_request *request)
 {
-	struct node *n = data;
+	struct member *n = data;
 	n->joined++;
 	n->guest = guest;
 	n->request = *request;
@@ -82,12 +82,12 @@ struct place { /* where and how a node listens; zero is right for most */
 	int days; /* its certificate holds */
 };
 
-static inline void node_open_at(struct node *n, uv_loop_t *on, const struct place *place)
+static inline void node_open_at(struct member *n, uv_loop_t *on, const struct place *place)
 {
 	struct err err = {""};
 	struct identity_files files = authority_admit(
 	    &authority, place->id, authority.cluster, place->days ? place->days : 30);
-	*n = (struct node){.id = place->id};
+	*n = (struct member){.id = place->id};
 	struct peers_options options = {
 	    .loop = on,
 	    .files = &files,
@@ -106,17 +106,17 @@ static inline void node_open_at(struct node *n, uv_loop_t *on, const struct plac
 	identity_files_close(&files);
 }
 
-static inline void node_open(struct node *n, uint64_t id)
+static inline void node_open(struct member *n, uint64_t id)
 {
 	node_open_at(n, &loop, &(struct place){.id = id});
 }
 
 static inline void on_closed(void *data)
 {
-	((struct node *)data)->closed++;
+	((struct member *)data)->closed++;
 }
 
-static inline void node_close(struct node *n)
+static inline void node_close(struct member *n)
 {
 	peers_close(n->peers, on_closed, n);
 	for (int i = 0; i < 1000 && !n->closed; i++)
@@ -194,7 +194,7 @@ struct caller { /* one connection, driven by hand beside the loop */
 	bool told; /* the other side said that it is done */
 };
 
-static inline void caller_connect(struct caller *c, const struct node *n)
+static inline void caller_connect(struct caller *c, const struct member *n)
 {
 	struct endpoint at;
 	struct endpoint_address address;
@@ -285,7 +285,7 @@ static inline int authority_teardown(void **state)
 	return 0;
 }
 
-static inline void introduce(struct node *nodes, unsigned n)
+static inline void introduce(struct member *nodes, unsigned n)
 {
 	struct peers_member members[MEMBERS_MAX];
 	for (unsigned i = 0; i < n; i++)
@@ -294,7 +294,7 @@ static inline void introduce(struct node *nodes, unsigned n)
 		peers_members(nodes[i].peers, members, n);
 }
 
-static inline bool connected(const struct node *n, unsigned others)
+static inline bool connected(const struct member *n, unsigned others)
 {
 	struct peers_status status[MEMBERS_MAX];
 	unsigned standing = 0, listed = peers_status(n->peers, status, MEMBERS_MAX);
@@ -303,7 +303,7 @@ static inline bool connected(const struct node *n, unsigned others)
 	return standing == others;
 }
 
-static inline bool all_connected(const struct node *nodes, unsigned n)
+static inline bool all_connected(const struct member *nodes, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++)
 		if (!connected(&nodes[i], n - 1))

@@ -1,6 +1,6 @@
 #include "tests/unit/members.h"
 
-static void set_key(struct node *of, const struct node *member, const char *incarnation)
+static void set_key(struct member *of, const struct member *member, const char *incarnation)
 {
 	struct peers_member who = member_at(member->id, peers_port(member->peers));
 	snprintf(who.incarnation, sizeof(who.incarnation), "%s", incarnation);
@@ -10,7 +10,7 @@ static void set_key(struct node *of, const struct node *member, const char *inca
 /* As whoever keeps a CA's key could make one. */
 static void a_good_certificate_of_another_key_is_no_members(void **state)
 {
-	struct node nodes[2];
+	struct member nodes[2];
 	node_open(&nodes[0], 1);
 	node_open(&nodes[1], 2);
 	set_key(&nodes[0], &nodes[1], nodes[0].incarnation);
@@ -28,7 +28,7 @@ static void a_good_certificate_of_another_key_is_no_members(void **state)
 
 static void who_is_found_to_have_another_key_is_cut_off(void **state)
 {
-	struct node nodes[2];
+	struct member nodes[2];
 	node_open(&nodes[0], 1);
 	node_open(&nodes[1], 2);
 	introduce(nodes, 2);

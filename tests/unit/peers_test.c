@@ -22,7 +22,7 @@ static void send_numbered(struct peers *from, uint64_t to, uint64_t number)
 	peers_send(from, to, bytes, size);
 }
 
-static void exchange(struct node *nodes, unsigned n, uint64_t frames)
+static void exchange(struct member *nodes, unsigned n, uint64_t frames)
 {
 	for (uint64_t sent = 0; sent < frames; turn())
 		for (uint64_t i = 0; i < 250 && sent < frames; i++, sent++)
@@ -41,7 +41,7 @@ static void exchange(struct node *nodes, unsigned n, uint64_t frames)
 
 static void members_exchange(unsigned n, uint64_t frames)
 {
-	struct node nodes[MEMBERS_MAX];
+	struct member nodes[MEMBERS_MAX];
 	for (unsigned i = 0; i < n; i++)
 		node_open(&nodes[i], i + 1);
 	introduce(nodes, n);
@@ -65,7 +65,7 @@ static void three_members_exchange_ten_thousand_frames_in_order(void **state)
 
 static void the_largest_frame_arrives(void **state)
 {
-	struct node nodes[2];
+	struct member nodes[2];
 	node_open(&nodes[0], 1);
 	node_open(&nodes[1], 2);
 	introduce(nodes, 2);
@@ -80,7 +80,7 @@ static void the_largest_frame_arrives(void **state)
 
 static void a_member_is_found_by_name_and_over_ipv6(void **state)
 {
-	struct node nodes[2];
+	struct member nodes[2];
 	struct peers_member members[2] = {0};
 	if (access("/proc/net/if_inet6", F_OK) < 0)
 		skip();
@@ -103,7 +103,7 @@ static void a_member_is_found_by_name_and_over_ipv6(void **state)
 /* The one that waited dials when it is dialled, and not when its next try is due. */
 static void a_member_that_comes_back_is_dialled_at_once(void **state)
 {
-	struct node nodes[2];
+	struct member nodes[2];
 	node_open(&nodes[0], 1);
 	node_open(&nodes[1], 2);
 	introduce(nodes, 2);
@@ -126,7 +126,7 @@ static void a_member_that_comes_back_is_dialled_at_once(void **state)
 
 static void a_member_that_comes_back_is_talked_to_again(void **state)
 {
-	struct node nodes[2];
+	struct member nodes[2];
 	node_open(&nodes[0], 1);
 	node_open(&nodes[1], 2);
 	introduce(nodes, 2);
@@ -151,7 +151,7 @@ static void a_member_that_comes_back_is_talked_to_again(void **state)
 
 static void who_leaves_the_list_is_cut_off_but_not_called_lost(void **state)
 {
-	struct node nodes[2];
+	struct member nodes[2];
 	node_open(&nodes[0], 1);
 	node_open(&nodes[1], 2);
 	introduce(nodes, 2);
@@ -171,7 +171,7 @@ static void who_leaves_the_list_is_cut_off_but_not_called_lost(void **state)
 
 static void a_dialled_address_must_be_of_the_member_that_was_meant(void **state)
 {
-	struct node nodes[2];
+	struct member nodes[2];
 	struct peers_member wrong = {.id = 3};
 	node_open(&nodes[0], 1);
 	node_open(&nodes[1], 2);
@@ -187,7 +187,7 @@ static void a_dialled_address_must_be_of_the_member_that_was_meant(void **state)
 
 struct late { /* sends when the flusher of this turn has run already */
 	uv_prepare_t prepare;
-	struct node *from;
+	struct member *from;
 	unsigned sent;
 };
 
@@ -201,7 +201,7 @@ static void on_late(uv_prepare_t *prepare)
 static void what_is_sent_just_before_the_loop_sleeps_still_leaves(void **state)
 {
 	struct late late = {0};
-	struct node nodes[2];
+	struct member nodes[2];
 	late.prepare.data = &late;
 	uv_prepare_init(&loop, &late.prepare);
 	uv_prepare_start(&late.prepare, on_late); /* so it runs after those started later */
@@ -233,7 +233,7 @@ struct process {
 
 static void on_echo(void *data, uint64_t from, const uint8_t *bytes, size_t size)
 {
-	struct node *n = data;
+	struct member *n = data;
 	on_received(data, from, bytes, size);
 	peers_send(n->peers, from, bytes, size);
 }
@@ -243,7 +243,7 @@ static void process_run(uint64_t id, int in, int out)
 {
 	uint16_t ports[MEMBERS_MAX] = {0}, port;
 	struct peers_member members[MEMBERS_MAX];
-	struct node n = {.id = id};
+	struct member n = {.id = id};
 	struct err err;
 	uv_loop_t own;
 	uv_loop_init(&own);
@@ -283,7 +283,7 @@ static void process_start(struct process *p, uint64_t id)
 	assert_int_equal(read(p->from, &p->port, sizeof(p->port)), sizeof(p->port));
 }
 
-static void process_introduce(struct process *p, uint64_t id, struct node *nodes, unsigned n)
+static void process_introduce(struct process *p, uint64_t id, struct member *nodes, unsigned n)
 {
 	uint16_t ports[MEMBERS_MAX] = {0};
 	struct peers_member members[MEMBERS_MAX];
@@ -308,7 +308,7 @@ static void process_end(struct process *p)
 static void a_killed_member_is_reported_once_within_100_ms_and_the_others_live(void **state)
 {
 	struct process third;
-	struct node nodes[2];
+	struct member nodes[2];
 	process_start(&third, 3);
 	node_open(&nodes[0], 1);
 	node_open(&nodes[1], 2);
@@ -345,7 +345,7 @@ static void a_stopped_member_fills_its_queue_and_no_more_and_goes_on_in_order(vo
 {
 	static uint8_t bytes[60000];
 	struct process second;
-	struct node node;
+	struct member node;
 	struct peers_status status;
 	process_start(&second, 2);
 	node_open_at(&node, &loop, &(struct place){.id = 1, .queue_max = 1u << 20});
@@ -503,7 +503,7 @@ static const struct {
 static void each_kind_of_stranger_is_closed_with_one_word_about_it(void **state)
 {
 	for (size_t i = 0; i < sizeof(strangers) / sizeof(strangers[0]); i++) {
-		struct node node;
+		struct member node;
 		struct caller c;
 		/* They are somewhere else, and not up. */
 		const struct peers_member members[] = {
@@ -532,7 +532,7 @@ static void each_kind_of_stranger_is_closed_with_one_word_about_it(void **state)
 
 static void many_strangers_cost_few_words_and_no_memory(void **state)
 {
-	struct node node;
+	struct member node;
 	struct caller c;
 	size_t before = 0;
 	node_open(&node, 1);
@@ -553,7 +553,7 @@ static void many_strangers_cost_few_words_and_no_memory(void **state)
 }
 
 /* A thousand that say nothing, while a member talks on; what the heap had at its highest. */
-static size_t silent_thousand(struct node *nodes)
+static size_t silent_thousand(struct member *nodes)
 {
 	struct caller *crowd = must_alloc(1000 * sizeof(*crowd));
 	uint64_t received = nodes[0].received[2];
@@ -577,7 +577,7 @@ static size_t silent_thousand(struct node *nodes)
 
 static void a_thousand_silent_connections_cost_no_memory(void **state)
 {
-	struct node nodes[2];
+	struct member nodes[2];
 	node_open(&nodes[0], 1);
 	node_open(&nodes[1], 2);
 	introduce(nodes, 2);
@@ -596,7 +596,7 @@ static void a_thousand_silent_connections_cost_no_memory(void **state)
 static void silent_crowds_do_not_keep_a_member_out(void **state)
 {
 	struct caller crowd[PEERS_HALF_OPEN_MAX + 40];
-	struct node nodes[2];
+	struct member nodes[2];
 	node_open(&nodes[0], 1);
 	node_open(&nodes[1], 2);
 	for (size_t i = 0; i < sizeof(crowd) / sizeof(crowd[0]); i++)
@@ -615,7 +615,7 @@ static void silent_crowds_do_not_keep_a_member_out(void **state)
 
 static void a_member_that_is_removed_is_cut_off_and_refused_from_then_on(void **state)
 {
-	struct node nodes[2];
+	struct member nodes[2];
 	node_open(&nodes[0], 1);
 	node_open(&nodes[1], 2);
 	introduce(nodes, 2);
@@ -651,7 +651,7 @@ static struct identity_files files_by(
 
 static void a_new_certificate_is_shown_to_the_next_and_the_standing_go_on(void **state)
 {
-	struct node nodes[2];
+	struct member nodes[2];
 	struct peers_status status, after;
 	struct issuer new;
 	struct caller c;
@@ -690,7 +690,7 @@ static void a_new_certificate_is_shown_to_the_next_and_the_standing_go_on(void *
 
 static void members_of_two_authorities_meet_while_both_are_trusted(void **state)
 {
-	struct node nodes[2];
+	struct member nodes[2];
 	struct issuer new;
 	struct err err;
 	authority_open(&new);
