@@ -58,6 +58,18 @@ void change_primary(struct cluster *c)
 	touch(c, primary_record(), &c->primary, &c->primary.digest);
 }
 
+void change_ceph(struct cluster *c)
+{
+	touch(c, ceph_record(), &c->ceph, &c->ceph.digest);
+}
+
+void change_singles(struct cluster *c)
+{
+#define PART(name, record) change_##name(c);
+#define TABLE_PART(name, record)
+#include "fsm/parts.def"
+}
+
 void change_insert(struct cluster *c, struct table *t, void *object)
 {
 	table_insert(t, object);
@@ -88,10 +100,15 @@ void change_settle(struct cluster *c)
 
 uint64_t change_hash(struct cluster *c)
 {
-	uint64_t hash = digest_of(c, settings_record(), &c->settings) +
-			digest_of(c, primary_record(), &c->primary);
+	uint64_t hash = 0;
+#define PART(name, record) hash += digest_of(c, record##_record(), &c->name);
+#define TABLE_PART(name, record)
+#include "fsm/parts.def"
 	const struct table *tables[] = {
-	    &c->nodes, &c->vms, &c->facts, &c->sessions, &c->tokens, &c->authorities};
+#define PART(name, record)
+#define TABLE_PART(name, record) &c->name,
+#include "fsm/parts.def"
+	};
 	for (unsigned i = 0; i < sizeof(tables) / sizeof(*tables); i++)
 		for (uint32_t k = 0; k < tables[i]->count; k++)
 			hash += digest_of(c, tables[i]->record, tables[i]->items[k]);

@@ -9,6 +9,8 @@
 void change_touch(struct cluster *c, struct table *t, void *object);
 void change_settings(struct cluster *c);
 void change_primary(struct cluster *c);
+void change_ceph(struct cluster *c);
+void change_singles(struct cluster *c); /* all of those */
 
 /* A new object, whose key is set; it is in the table when this returns. */
 void change_insert(struct cluster *c, struct table *t, void *object);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "fsm/blobs.h"
+#include "fsm/ceph.h"
 #include "fsm/change.h"
 
 static int check_blobs(const struct cluster *c, struct err *err)
@@ -86,6 +87,18 @@ static int check_names(const struct cluster *c, struct err *err)
 	return result;
 }
 
+static bool rightly_proven_off(const struct vm *vm)
+{
+	for (unsigned i = 0; i < PROVEN_OFF_MAX; i++) {
+		if (i && vm->proven_off[i] && !vm->proven_off[i - 1])
+			return false;
+		for (unsigned k = 0; k < i; k++)
+			if (vm->proven_off[i] && vm->proven_off[k] == vm->proven_off[i])
+				return false;
+	}
+	return true;
+}
+
 static int check_vms(const struct cluster *c, struct err *err)
 {
 	cluster_each(c->vms, struct vm, vm)
@@ -102,6 +115,9 @@ static int check_vms(const struct cluster *c, struct err *err)
 			return err_set(err, -EBADMSG, "%s was seen in the future", vm->name);
 		if (!vm->node && vm->observed == OBSERVED_RUNNING)
 			return err_set(err, -EBADMSG, "%s runs nowhere", vm->name);
+		if (!rightly_proven_off(vm))
+			return err_set(
+			    err, -EBADMSG, "%s: the nodes proven off are no list", vm->name);
 	}
 	return check_names(c, err);
 }
@@ -124,6 +140,35 @@ static int check_authorities(const struct cluster *c, struct err *err)
 	return 0;
 }
 
+/* What is not given is zero: equal values are equal bytes. */
+static int check_given(const struct record *record, const void *object, struct err *err)
+{
+	struct buffer bytes = {0}, trimmed = {0};
+	char *copy = must_alloc(record->size);
+	memcpy(copy, object, record->size);
+	record_trim(record, copy);
+	record_encode(record, object, &bytes);
+	record_encode(record, copy, &trimmed);
+	bool same = bytes.size == trimmed.size && !memcmp(bytes.data, trimmed.data, bytes.size);
+	free(copy);
+	buffer_close(&bytes);
+	buffer_close(&trimmed);
+	return same ? 0 : err_set(err, -EBADMSG, "a %s has what was never given", record->name);
+}
+
+static int check_ceph(const struct cluster *c, struct err *err)
+{
+	if (c->osds.count > CEPH_OSDS_MAX || c->pools.count > CEPH_POOLS_MAX)
+		return err_set(err, -EBADMSG, "there are %" PRIu32 " OSDs and %" PRIu32 " pools",
+		    c->osds.count, c->pools.count);
+	int result = check_given(ceph_record(), &c->ceph, err);
+	cluster_each(c->osds, struct ceph_osd, osd) if (!result) result =
+	    check_given(ceph_osd_record(), osd, err);
+	cluster_each(c->pools, struct ceph_pool, pool) if (!result) result =
+	    check_given(ceph_pool_record(), pool, err);
+	return result;
+}
+
 static int check_order(const struct table *t, struct err *err)
 {
 	for (uint32_t i = 0; i < t->count; i++)
@@ -139,13 +184,18 @@ int check_rules(const struct cluster *c, struct err *err)
 		result = check_blobs(c, err);
 	if (!result)
 		result = check_authorities(c, err);
+	if (!result)
+		result = check_ceph(c, err);
 	return result ? result : check_vms(c, err);
 }
 
 int check_cluster(struct cluster *c, struct err *err)
 {
 	const struct table *tables[] = {
-	    &c->nodes, &c->vms, &c->facts, &c->sessions, &c->tokens, &c->authorities};
+#define PART(name, record)
+#define TABLE_PART(name, record) &c->name,
+#include "fsm/parts.def"
+	};
 	int result = check_rules(c, err);
 	for (unsigned i = 0; i < sizeof(tables) / sizeof(*tables) && !result; i++)
 		result = check_order(tables[i], err);

@@ -11,26 +11,19 @@
 void cluster_init(struct cluster *c)
 {
 	*c = (struct cluster){
-	    .nodes = TABLE(node),
-	    .vms = TABLE(vm),
-	    .facts = TABLE(fact),
-	    .sessions = TABLE(session),
-	    .tokens = TABLE(join_token),
-	    .authorities = TABLE(authority),
+#define PART(name, record)
+#define TABLE_PART(name, record) .name = TABLE(record),
+#include "fsm/parts.def"
 	};
-	change_settings(c);
-	change_primary(c);
+	change_singles(c);
 	change_settle(c);
 }
 
 void cluster_close(struct cluster *c)
 {
-	table_close(&c->nodes);
-	table_close(&c->vms);
-	table_close(&c->facts);
-	table_close(&c->sessions);
-	table_close(&c->tokens);
-	table_close(&c->authorities);
+#define PART(name, record)
+#define TABLE_PART(name, record) table_close(&c->name);
+#include "fsm/parts.def"
 	free(c->touched);
 	free(c->history);
 	buffer_close(&c->scratch);

@@ -21,14 +21,9 @@
 
 struct cluster {
 	uint64_t index; /* of the last entry applied */
-	struct settings settings;
-	struct primary primary;
-	struct table nodes; /* struct node, by id */
-	struct table vms; /* struct vm, by id */
-	struct table facts; /* struct fact, by key */
-	struct table sessions; /* struct session, by client */
-	struct table tokens; /* struct join_token, by id */
-	struct table authorities; /* struct authority, by id */
+#define PART(name, record)	 struct record name;
+#define TABLE_PART(name, record) struct table name; /* of struct record */
+#include "fsm/parts.def"
 	/* The state hash: the sum of all objects' digests. Equal values have equal
 	 * hashes; different ones do but for chance. */
 	uint64_t hash;

@@ -92,6 +92,7 @@ int apply_node_hello(struct cluster *c, struct command_node_hello *command, stru
 	memcpy(node->version, command->version, sizeof(node->version));
 	memcpy(node->kernel, command->kernel, sizeof(node->kernel));
 	memcpy(node->arch, command->arch, sizeof(node->arch));
+	memcpy(node->addresses, command->addresses, sizeof(node->addresses));
 	node->schema_min = command->schema_min;
 	node->schema_max = command->schema_max;
 	node->hypervisor = command->hypervisor && node->mode != NODE_WITNESS;

@@ -71,8 +71,7 @@ int apply_relinquished(struct cluster *c, struct command_relinquished *command, 
 	return 0;
 }
 
-/* Only the primary of this very epoch may speak for it. */
-static int check_epoch(struct cluster *c, uint32_t node, uint64_t epoch, struct err *err)
+int primary_check(const struct cluster *c, uint32_t node, uint64_t epoch, struct err *err)
 {
 	if (node == c->primary.node && epoch == c->primary.epoch)
 		return 0;
@@ -82,7 +81,7 @@ static int check_epoch(struct cluster *c, uint32_t node, uint64_t epoch, struct 
 
 int apply_primary(struct cluster *c, struct command_primary *command, struct err *err)
 {
-	int result = check_epoch(c, command->node, command->epoch, err);
+	int result = primary_check(c, command->node, command->epoch, err);
 	if (result)
 		return result;
 	if (c->primary.state == COORDINATOR_PRIMARY)
@@ -96,7 +95,7 @@ int apply_primary(struct cluster *c, struct command_primary *command, struct err
 
 int apply_primary_step(struct cluster *c, struct command_primary_step *command, struct err *err)
 {
-	int result = check_epoch(c, command->node, command->epoch, err);
+	int result = primary_check(c, command->node, command->epoch, err);
 	if (!result)
 		set_step(c, command->step);
 	return result;

@@ -12,6 +12,9 @@
  * or there was none. Not knowing is false. */
 bool primary_may_begin(const struct cluster *c, uint32_t node);
 
+/* Only the primary of this very epoch may speak for it. 0, or -ESTALE with err. */
+int primary_check(const struct cluster *c, uint32_t node, uint64_t epoch, struct err *err);
+
 /* A wish that was not fulfilled in PRIMARY_WISH_MS of cluster time is dropped. */
 #define PRIMARY_WISH_MS 10000
 /* Nobody can wish for a node that was silent for longer. */

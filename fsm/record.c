@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fsm/ceph.h"
 #include "fsm/text.h"
 
 #include "fsm/fields_table.def"
@@ -224,6 +225,23 @@ void record_clear(const struct record *record, void *object)
 	}
 }
 
+bool record_has(const struct record *record, const void *object, const struct field *field)
+{
+	for (uint32_t i = 0; i < record->count && field->group; i++)
+		if (!strcmp(record->fields[i].name, "known"))
+			return *(const uint32_t *)member(&record->fields[i], object) & field->group;
+	return true;
+}
+
+void record_trim(const struct record *record, void *object)
+{
+	for (uint32_t i = 0; i < record->count; i++) {
+		const struct field *f = &record->fields[i];
+		if (!record_has(record, object, f))
+			memset(member(f, object), 0, field_size(f));
+	}
+}
+
 static void print_text(const char *text, struct buffer *out)
 {
 	bool quote = !*text || strpbrk(text, " =\"\\") || !text_is_plain(text);
@@ -317,8 +335,11 @@ void record_print_named(const struct record *record, const void *object,
     const struct record_names *names, struct buffer *out)
 {
 	for (uint32_t i = 0; i < record->count; i++) {
+		const struct field *f = &record->fields[i];
+		if (!record_has(record, object, f))
+			continue;
 		if (i)
 			buffer_append_u8(out, ' ');
-		print_field(&record->fields[i], member(&record->fields[i], object), names, out);
+		print_field(f, member(f, object), names, out);
 	}
 }

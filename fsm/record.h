@@ -37,6 +37,7 @@ struct field {
 	const char *const *names; /* STATE: one for each value, then NULL */
 	const struct record *(*element)(void); /* LIST */
 	bool secret; /* never shown by print or JSON */
+	uint32_t group; /* bits of the record's field `known`; 0: it always is */
 };
 
 struct record {
@@ -78,6 +79,11 @@ int record_decode(const struct record *record, struct reader *in, void *object);
 
 /* Free what object owns and set its encoded fields to zero. */
 void record_clear(const struct record *record, void *object);
+
+/* Is the field given in this object? Print and JSON leave out those that are not. */
+bool record_has(const struct record *record, const void *object, const struct field *field);
+/* Set the fields that are not given to zero, so that what is equal is equal in its bytes. */
+void record_trim(const struct record *record, void *object);
 
 /* Append "name=value name=value" for people. Texts with spaces are quoted,
  * blobs shown by size, lists as [..], secrets as "***". Zero fields are shown. */

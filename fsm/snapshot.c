@@ -25,14 +25,9 @@ void snapshot_encode(struct cluster *c, struct buffer *out)
 	buffer_append_u32(out, SNAPSHOT_FORMAT);
 	buffer_append_u64(out, c->index);
 	buffer_append_u64(out, c->hash);
-	record_encode(settings_record(), &c->settings, out);
-	record_encode(primary_record(), &c->primary, out);
-	encode_table(&c->nodes, out);
-	encode_table(&c->vms, out);
-	encode_table(&c->facts, out);
-	encode_table(&c->sessions, out);
-	encode_table(&c->tokens, out);
-	encode_table(&c->authorities, out);
+#define PART(name, record)	 record_encode(record##_record(), &c->name, out);
+#define TABLE_PART(name, record) encode_table(&c->name, out);
+#include "fsm/parts.def"
 }
 
 static int decode_table(struct cluster *c, struct table *t, struct reader *in, struct err *err)
@@ -54,18 +49,30 @@ static int decode_table(struct cluster *c, struct table *t, struct reader *in, s
 			  : 0;
 }
 
-static int decode_all(struct cluster *c, struct reader *in, struct err *err)
+static int decode_singles(struct cluster *c, struct reader *in, struct err *err)
 {
-	struct table *tables[] = {
-	    &c->nodes, &c->vms, &c->facts, &c->sessions, &c->tokens, &c->authorities};
-	if (record_decode(settings_record(), in, &c->settings))
-		return err_set(err, -EBADMSG, "snapshot: bad settings");
+#define PART(name, record)                                                                         \
+	if (record_decode(record##_record(), in, &c->name))                                        \
+		return err_set(err, -EBADMSG, "snapshot: bad " #name);
+#define TABLE_PART(name, record)
+#include "fsm/parts.def"
 	if (c->settings.schema > SCHEMA_MAX)
 		return err_set(err, -ENOTSUP,
 		    "snapshot: schema %" PRIu32 ", this version knows up to %d", c->settings.schema,
 		    SCHEMA_MAX);
-	if (record_decode(primary_record(), in, &c->primary))
-		return err_set(err, -EBADMSG, "snapshot: bad primary");
+	return 0;
+}
+
+static int decode_all(struct cluster *c, struct reader *in, struct err *err)
+{
+	struct table *tables[] = {
+#define PART(name, record)
+#define TABLE_PART(name, record) &c->name,
+#include "fsm/parts.def"
+	};
+	int bad = decode_singles(c, in, err);
+	if (bad)
+		return bad;
 	for (unsigned i = 0; i < sizeof(tables) / sizeof(*tables); i++) {
 		int result = decode_table(c, tables[i], in, err);
 		if (result)
@@ -92,9 +99,8 @@ int snapshot_decode(struct cluster *c, const uint8_t *bytes, size_t size, struct
 	cluster_init(&fresh);
 	fresh.index = index;
 	int result = decode_all(&fresh, &in, err);
-	/* Settings and primary were overwritten, digests and all. */
-	change_settings(&fresh);
-	change_primary(&fresh);
+	/* The single objects were overwritten, digests and all. */
+	change_singles(&fresh);
 	change_settle(&fresh);
 	fresh.hash = change_hash(&fresh);
 	fresh.blob_bytes = blobs_count(&fresh);

@@ -1,8 +1,8 @@
 /* The whole value as bytes: versioned, canonical, checked by its own hash.
  *
  *   "PVCVALUE"  u32 format  u64 index  u64 hash
- *   settings, primary, then for nodes, vms, facts, sessions, tokens, authorities:
- *   varint count and that many records (record.h), in the order of their keys
+ *   the parts of parts.def: one record (record.h), or of a table
+ *   varint count and that many records, in the order of their keys
  *
  * Equal values give equal bytes. raft/ compresses and checksums it on disk and
  * on the wire. */
@@ -12,7 +12,7 @@
 #include "fsm/cluster.h"
 
 /* Raised with every change of record.def; all there were are in format.def. */
-#define SNAPSHOT_FORMAT 2
+#define SNAPSHOT_FORMAT 3
 
 void snapshot_encode(struct cluster *c, struct buffer *out);
 

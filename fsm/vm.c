@@ -215,6 +215,21 @@ int apply_vm_place(struct cluster *c, struct command_vm_place *command, struct e
 	return 0;
 }
 
+/* What node left locked is nobody's; the newest is the last. */
+static void note_proven_off(struct vm *vm, uint32_t node)
+{
+	unsigned used = 0;
+	for (unsigned i = 0; i < PROVEN_OFF_MAX; i++)
+		if (vm->proven_off[i] && vm->proven_off[i] != node)
+			vm->proven_off[used++] = vm->proven_off[i];
+	if (used == PROVEN_OFF_MAX) {
+		used--;
+		memmove(vm->proven_off, vm->proven_off + 1, used * sizeof(*vm->proven_off));
+	}
+	vm->proven_off[used++] = node;
+	memset(vm->proven_off + used, 0, (PROVEN_OFF_MAX - used) * sizeof(*vm->proven_off));
+}
+
 /* What was wanted has come about. */
 static void settle(struct cluster *c, struct vm *vm)
 {
@@ -223,8 +238,10 @@ static void settle(struct cluster *c, struct vm *vm)
 		vm->state = VM_STOP;
 		vm->changed_ms = c->settings.time_ms;
 	}
-	if (vm->observed == OBSERVED_RUNNING)
-		set_reason(vm, "");
+	if (vm->observed != OBSERVED_RUNNING)
+		return;
+	set_reason(vm, "");
+	memset(vm->proven_off, 0, sizeof(vm->proven_off));
 }
 
 /* What the owner saw, knowing of the present generation. */
@@ -238,21 +255,46 @@ static void observe(struct cluster *c, struct vm *vm, enum vm_observed observed)
 	vm_touch(c, vm);
 }
 
+static int check_owner(const struct vm *vm, uint32_t node, uint64_t generation, struct err *err)
+{
+	if (vm->node == node && vm->generation == generation)
+		return 0;
+	return err_set(err, -ESTALE,
+	    "%s is no longer owned by node %" PRIu32 " generation %" PRIu64, vm->name, node,
+	    generation);
+}
+
 int apply_vm_report(struct cluster *c, struct command_vm_report *command, struct err *err)
 {
 	int result = 0;
 	struct vm *vm = find(c, command->vm, &result, err);
 	if (!vm)
 		return result;
-	if (vm->node != command->node || vm->generation != command->generation)
-		return err_set(err, -ESTALE,
-		    "%s is no longer owned by node %" PRIu32 " generation %" PRIu64, vm->name,
-		    command->node, command->generation);
+	result = check_owner(vm, command->node, command->generation, err);
+	if (result)
+		return result;
 	observe(c, vm, command->observed);
 	if (*command->reason) {
 		set_reason(vm, command->reason);
 		vm_touch(c, vm);
 	}
+	return 0;
+}
+
+int apply_vm_fail(struct cluster *c, struct command_vm_fail *command, struct err *err)
+{
+	int result = 0;
+	struct vm *vm = find(c, command->vm, &result, err);
+	if (!vm)
+		return result;
+	result = check_owner(vm, command->node, command->generation, err);
+	if (result)
+		return result;
+	if (vm->state != VM_START)
+		return err_set(err, -EINVAL, "%s is not to be started (%s): it cannot fail to",
+		    vm->name, state_name(vm_state_names, vm->state));
+	set_state(c, vm, VM_FAIL);
+	set_reason(vm, command->reason);
 	return 0;
 }
 
@@ -274,6 +316,7 @@ void vm_recover(struct cluster *c, struct node *node)
 		if (vm->node != node->id)
 			continue;
 		vm->observed = OBSERVED_UNKNOWN;
+		note_proven_off(vm, node->id);
 		vm_touch(c, vm);
 		if (vm->state == VM_SHUTDOWN)
 			set_state(c, vm, VM_STOP);

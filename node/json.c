@@ -91,8 +91,9 @@ static void fields_to_json(const struct record *record, const void *object, json
 {
 	for (uint32_t i = 0; i < record->count; i++) {
 		const struct field *f = &record->fields[i];
-		json_object_set_new(
-		    json, f->name, field_to_json(f, (const char *)object + f->offset));
+		if (record_has(record, object, f))
+			json_object_set_new(
+			    json, f->name, field_to_json(f, (const char *)object + f->offset));
 	}
 }
 

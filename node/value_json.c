@@ -15,14 +15,9 @@
 unsigned value_parts(const struct cluster *c, struct value_part parts[VALUE_PARTS_MAX])
 {
 	const struct value_part all[] = {
-	    {"settings", settings_record(), &c->settings, NULL},
-	    {"primary", primary_record(), &c->primary, NULL},
-	    {"nodes", c->nodes.record, NULL, &c->nodes},
-	    {"vms", c->vms.record, NULL, &c->vms},
-	    {"facts", c->facts.record, NULL, &c->facts},
-	    {"sessions", c->sessions.record, NULL, &c->sessions},
-	    {"tokens", c->tokens.record, NULL, &c->tokens},
-	    {"authorities", c->authorities.record, NULL, &c->authorities},
+#define PART(name, type)       {#name, type##_record(), &c->name, NULL},
+#define TABLE_PART(name, type) {#name, type##_record(), NULL, &c->name},
+#include "fsm/parts.def"
 	};
 	const unsigned n = sizeof(all) / sizeof(*all);
 	_Static_assert(sizeof(all) / sizeof(*all) <= VALUE_PARTS_MAX, "there is room for each");
