@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "node/collector.h"
 #include "node/hypervisor_client.h"
 #include "node/log.h"
 #include "node/starting.h"
@@ -12,17 +13,13 @@
 /* A guest of many GiB takes long to be set up; nothing waits for it meanwhile. */
 #define START_DEADLINE_MS 60000
 #define STOP_DEADLINE_MS  30000
-#define LOOK_DEADLINE_MIN 500
 
 struct execute {
 	struct execute_options options;
 	const char *directory; /* for starting.h */
 	struct hypervisor_client *client;
 	unsigned under_way; /* actions */
-	bool looking;
-	uint64_t look_ms;
-	bool well; /* the last look was answered */
-	bool known; /* it was ever tried */
+	struct collector_watch look;
 	void (*closed)(void *data);
 	void *closed_data;
 };
@@ -67,40 +64,42 @@ int execute_open(struct execute **execute, const struct execute_options *options
 		free(e);
 		return err_set(err, -ENOMEM, "the hypervisor's worker cannot be started");
 	}
+	struct collector_options collector = {
+	    .name = "hypervisor", .agent = options->agent, .every_ms = options->look_every_ms};
+	collector_open(&e->look, &collector);
 	e->directory = options->config->system.configuration.directories.dynamic_directory;
 	starting_each(e->directory, left_open, e);
 	*execute = e;
 	return 0;
 }
 
+static void saw(struct agent *agent, const struct hypervisor_listing *listing)
+{
+	struct seen_vm *seen = must_alloc(listing->n * sizeof(*seen));
+	for (unsigned i = 0; i < listing->n; i++) {
+		memcpy(seen[i].uuid, listing->vms[i].uuid, sizeof(seen[i].uuid));
+		seen[i].observed = listing->vms[i].observed;
+	}
+	agent_saw_vms(agent, seen, listing->n);
+	free(seen);
+}
+
 static void looked(void *data, const struct hypervisor_listing *listing)
 {
 	struct execute *e = data;
-	struct agent *agent = e->options.agent;
-	e->looking = false;
 	if (e->closed)
 		return;
+	struct worker_status worker = hypervisor_client_status(e->client);
+	struct collector_answer answer = {
+	    .status = listing->status, .text = listing->err->text, .kills = worker.kills};
 	if (listing->status) {
-		bool late = listing->status == -ETIMEDOUT;
-		if (e->well || !e->known)
-			log_warning("The hypervisor cannot be asked: %s", listing->err->text);
-		agent_collected(agent, "hypervisor", late ? COLLECTOR_STUCK : COLLECTOR_FAILED,
-		    listing->err->text, clock_ms());
-		agent_saw_nothing(agent);
+		agent_saw_nothing(e->options.agent);
 	} else {
-		struct seen_vm *seen = must_alloc(listing->n * sizeof(*seen));
-		for (unsigned i = 0; i < listing->n; i++) {
-			memcpy(seen[i].uuid, listing->vms[i].uuid, sizeof(seen[i].uuid));
-			seen[i].observed = listing->vms[i].observed;
-		}
-		if (!e->well)
-			log_ok("The hypervisor answers; it has %u VMs", listing->n);
-		agent_collected(agent, "hypervisor", COLLECTOR_OK, "", clock_ms());
-		agent_saw_vms(agent, seen, listing->n);
-		free(seen);
+		log_debug("hypervisor worker", "list: %u VMs, took %u ms", listing->n,
+		    worker.answer_took_ms);
+		saw(e->options.agent, listing);
 	}
-	e->well = !listing->status;
-	e->known = true;
+	collector_end(&e->look, &answer, clock_ms());
 	e->options.changed(e->options.data);
 }
 
@@ -123,7 +122,7 @@ static void acted(void *data, int status, const struct err *err)
 		starting_clear(e->directory, begun->action.uuid);
 	free(begun);
 	/* Look soon: what was asked for may have come about otherwise. */
-	e->look_ms = 0;
+	collector_hasten(&e->look);
 	e->options.changed(e->options.data);
 }
 
@@ -171,19 +170,26 @@ void execute_begin(struct execute *e, const struct action *action)
 	}
 }
 
+static void look(struct execute *e, uint64_t now)
+{
+	struct collector_answer refused = {.kills = hypervisor_client_status(e->client).kills};
+	unsigned deadline_ms = collector_begin(&e->look, now);
+	refused.status = hypervisor_list(e->client, deadline_ms, looked, e);
+	refused.text = strerror(-refused.status);
+	if (!refused.status)
+		return;
+	agent_saw_nothing(e->options.agent);
+	collector_end(&e->look, &refused, now);
+}
+
 uint64_t execute_turn(struct execute *e, uint64_t now)
 {
-	uint64_t deadline_ms = e->options.look_every_ms - e->options.look_every_ms / 5;
-	if (deadline_ms < LOOK_DEADLINE_MIN)
-		deadline_ms = LOOK_DEADLINE_MIN;
 	/* One that starts a large guest is not stuck: it is asked when it is done. */
-	if (e->looking || e->under_way)
+	if (e->under_way)
 		return UINT64_MAX;
-	if (now < e->look_ms)
-		return e->look_ms;
-	e->look_ms = now + e->options.look_every_ms;
-	e->looking = !hypervisor_list(e->client, (unsigned)deadline_ms, looked, e);
-	return e->look_ms;
+	if (now >= collector_due_ms(&e->look))
+		look(e, now);
+	return collector_due_ms(&e->look);
 }
 
 static void closed(void *data)
