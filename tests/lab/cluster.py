@@ -401,7 +401,7 @@ def settings(node, names, more):
 pvc:
   node: {node.name}
   mode: {more.get("mode", "node")}
-  functions: {{enable_storage: no, enable_api: no}}
+  functions: {{enable_storage: {"yes" if "ceph" in more else "no"}, enable_api: no}}
   cluster:
     name: {more.get("cluster", "lab")}
     coordinators: [{", ".join(names)}]
@@ -411,7 +411,7 @@ pvc:
   hypervisor: {more["hypervisor"]}
   address: {{driver: {more.get("address", "netlink")}}}
   nic: {{driver: sim}}
-  pool: {{driver: sim}}
+  pool: {{driver: {"rbd" if "ceph" in more else "sim"}}}
   system:
     intervals: {{vm_shutdown_timeout: {more.get("shutdown", 180)}}}
     configuration:
@@ -422,6 +422,7 @@ pvc:
         console_log_directory: {node.directory}/console
       logging: {{file_logging: no, stdout_logging: yes, log_keepalives: no}}
       networking:{more.get("networking", " {}")}
+      storage: {more.get("ceph", "{}")}
 """
 
 

@@ -135,11 +135,11 @@ class Lab:
         self.configure(node)
         return node
 
-    def configure(self, node, services="[]"):
+    def configure(self, node, services="[]", **more):
         node.configure(settings(node, NAMES, {
             "networks": NETWORKS, "networking": DEVICES, "services": services,
             "shutdown": self.shutdown_s,
-            "hypervisor": "{driver: libvirt, uri: 'qemu:///system'}"}))
+            "hypervisor": "{driver: libvirt, uri: 'qemu:///system'}", **more}))
 
     def up(self):
         for node in self.cluster.nodes:
