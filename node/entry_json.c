@@ -10,7 +10,8 @@
 #include "raft/batch.h"
 #include "raft/configuration.h"
 
-#define BRIEF_TEXT_MAX 1024
+#define BRIEF_TEXT_MAX	1024
+#define BRIEF_ITEMS_MAX 8
 /* For rows_max: what a row holds beside its operation, and the most of an operation that a brief
  * one shows. */
 #define ROW_BYTES	64
@@ -54,6 +55,49 @@ static void *field_of(const struct command *command, const struct field *f)
 	return (char *)(uintptr_t)&command->tick + f->offset;
 }
 
+static void print_ids(const char *name, const struct list *list, size_t size, struct buffer *text)
+{
+	buffer_print(text, " %s=[", name);
+	/* Every record of an OSD or a pool begins with its id. */
+	for (uint32_t i = 0; i < list->count; i++)
+		buffer_print(text, "%s%" PRIu32, i ? " " : "",
+		    *(const uint32_t *)((const char *)list->items + (size_t)i * size));
+	buffer_print(text, "]");
+}
+
+/* Which OSDs and pools it is about, not all that is said of each. */
+static void print_report(
+    const struct command *command, const struct record_names *names, struct buffer *text)
+{
+	const struct record *record = command_record(COMMAND_ceph_report);
+	uint32_t id = command->ceph_report.node;
+	const char *name = names ? names->name(names->data, "node", id) : NULL;
+	buffer_print(text, "ceph_report node=");
+	if (name)
+		buffer_print(text, "%s", name);
+	else
+		buffer_print(text, "%" PRIu32, id);
+	buffer_print(text, " epoch=%" PRIu64, command->ceph_report.epoch);
+	if (command->ceph_report.status.count)
+		buffer_print(text, " health=%s",
+		    state_name(ceph_health_names, command->ceph_report.status.items->health));
+	for (uint32_t i = 0; i < record->count; i++) {
+		const struct field *f = &record->fields[i];
+		const struct list *list = field_of(command, f);
+		if (f->type == FIELD_LIST && f->element != ceph_record && list->count)
+			print_ids(f->name, list, f->element()->size, text);
+	}
+}
+
+/* The items stay where they are: record_clear() frees them, and they own nothing. */
+static void cut_list(struct list *list, const struct field *f, json_t *cut)
+{
+	if (list->count <= BRIEF_ITEMS_MAX)
+		return;
+	json_object_set_new(cut, f->name, json_pack("{s:I}", "items", (json_int_t)list->count));
+	list->count = 0;
+}
+
 /* What is large by nature is cut before it becomes JSON, not after. */
 static json_t *cut_texts(struct command *command)
 {
@@ -62,6 +106,8 @@ static json_t *cut_texts(struct command *command)
 	for (uint32_t i = 0; i < record->count; i++) {
 		const struct field *f = &record->fields[i];
 		struct blob *blob = field_of(command, f);
+		if (f->type == FIELD_LIST && command->number == COMMAND_ceph_report)
+			cut_list(field_of(command, f), f, cut);
 		if (f->type != FIELD_BLOB || blob->size <= BRIEF_TEXT_MAX)
 			continue;
 		json_object_set_new(cut, f->name, json_pack("{s:i}", "bytes", (int)blob->size));
@@ -75,6 +121,7 @@ static void cut_keepalives(struct command_tick *tick)
 	for (uint32_t i = 0; i < tick->keepalives.count; i++) {
 		tick->keepalives.items[i].sightings.count = 0;
 		tick->keepalives.items[i].collectors.count = 0;
+		tick->keepalives.items[i].osds.count = 0;
 	}
 }
 
@@ -93,6 +140,7 @@ static json_t *brief_json(struct command *command)
 	{
 		json_object_del(keepalive, "sightings");
 		json_object_del(keepalive, "collectors");
+		json_object_del(keepalive, "osds");
 	}
 	return json;
 }
@@ -104,6 +152,8 @@ static json_t *command_json(
 	struct buffer text = {0};
 	if (command->number == COMMAND_tick)
 		print_tick(&command->tick, names, &text);
+	else if (command->number == COMMAND_ceph_report)
+		print_report(command, names, &text);
 	else
 		command_print_named(command, names, &text);
 	json_t *json = detail == ENTRY_BRIEF ? brief_json(command) : json_command(command);
