@@ -80,6 +80,34 @@ static void memory_comes_in_every_unit_of_libvirt_and_is_rounded_up(void **state
 		assert_int_equal(memory_of(cases[i].unit, cases[i].number), cases[i].mib);
 }
 
+/* Every unit, in any case of letters, with numbers of every size. */
+static void memory_is_reckoned_from_any_number_of_any_unit(void **state)
+{
+	static const char *const thousands[] = {"KB", "MB", "GB", "TB", "PB", "EB"};
+	static const char *const binary[] = {
+	    "k", "M", "G", "T", "P", "E", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+	uint32_t random = 1;
+	for (unsigned i = 0; i < 20000; i++) {
+		char unit[8], number[24];
+		random = random * 1664525 + 1013904223;
+		unsigned which = (random >> 8) % 18;
+		unsigned __int128 bytes = 1;
+		for (unsigned k = 0; k <= which % 6; k++)
+			bytes *= which < 6 ? 1000 : 1024;
+		uint64_t count = (random * 0x9e3779b97f4a7c15u) >> (14 + i % 50) | 1;
+		snprintf(
+		    unit, sizeof(unit), "%s", which < 6 ? thousands[which] : binary[which - 6]);
+		for (char *at = unit; *at; at++)
+			*at ^= random >> (at - unit + 3) & 1 ? 'a' ^ 'A' : 0;
+		snprintf(number, sizeof(number), "%llu", (unsigned long long)count);
+		unsigned __int128 mib = (bytes * count + 1048575) / 1048576;
+		bool taken = mib <= DOMAIN_MIB_MAX;
+		if (memory_of(unit, number) != (taken ? (uint64_t)mib : 0))
+			fail_msg("%s %s is %llu MiB", number, unit,
+			    (unsigned long long)memory_of(unit, number));
+	}
+}
+
 static void memory_that_is_none_is_refused(void **state)
 {
 	static const char *const numbers[] = {"", "0", "-1", "+1", "1.5", "0x10", "1 2", "abc",
@@ -180,6 +208,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(what_libvirt_writes_is_read),
 	    cmocka_unit_test(memory_comes_in_every_unit_of_libvirt_and_is_rounded_up),
+	    cmocka_unit_test(memory_is_reckoned_from_any_number_of_any_unit),
 	    cmocka_unit_test(memory_that_is_none_is_refused),
 	    cmocka_unit_test(a_uuid_comes_out_in_one_form),
 	    cmocka_unit_test(a_refusal_names_the_line_and_what_is_wrong),
