@@ -15,6 +15,12 @@ enum item { ITEM_NAME, ITEM_UUID, ITEM_MEMORY, ITEM_VCPU, ITEMS, ITEM_NONE = ITE
 
 static const char *const item_names[] = {"name", "uuid", "memory", "vcpu"};
 
+struct disk { /* a <disk> of <devices> */
+	bool network; /* its type */
+	bool locks; /* as far as it is read: no readonly one */
+	char source[VOLUME_NAME_MAX + 1]; /* of rbd; "": it has none, or another's */
+};
+
 struct reading {
 	XML_Parser parser;
 	struct domain *domain;
@@ -27,6 +33,9 @@ struct reading {
 	size_t text_size;
 	unsigned long root_line;
 	char unit[16];
+	bool devices; /* depth 2 is <devices>... */
+	bool in_disk; /* ...and depth 3 a <disk> */
+	struct disk disk;
 };
 
 static void fail(struct reading *r, const char *format, const char *detail)
@@ -184,6 +193,55 @@ static void item_begin(struct reading *r, const XML_Char *name, const XML_Char *
 		unit_remember(r, attributes);
 }
 
+static const char *attribute_of(const XML_Char **attributes, const char *name)
+{
+	for (; *attributes; attributes += 2) {
+		if (strcmp(attributes[0], name) == 0)
+			return attributes[1];
+	}
+	return "";
+}
+
+static void disk_begin(struct reading *r, const XML_Char **attributes)
+{
+	r->in_disk = true;
+	r->disk = (struct disk){
+	    .network = strcmp(attribute_of(attributes, "type"), "network") == 0,
+	    .locks = strcmp(attribute_of(attributes, "device"), "cdrom") != 0,
+	};
+}
+
+/* What stands within a <disk>; a backing store and a mirror have sources of their own, deeper. */
+static void disk_part(struct reading *r, const XML_Char *name, const XML_Char **attributes)
+{
+	struct disk *disk = &r->disk;
+	if (r->depth == 5 && strcmp(name, "snapshot") == 0)
+		disk->locks = false;
+	if (r->depth != 4)
+		return;
+	if (strcmp(name, "readonly") == 0 || strcmp(name, "shareable") == 0)
+		disk->locks = false;
+	if (strcmp(name, "source") != 0 || strcmp(attribute_of(attributes, "protocol"), "rbd") != 0)
+		return;
+	const char *source = attribute_of(attributes, "name");
+	/* Of two, libvirt takes the first. IMAGE@SNAPSHOT is an older form of <snapshot>. */
+	if (disk->source[0] == '\0')
+		snprintf(disk->source, sizeof(disk->source), "%s", *source ? source : "?");
+	if (strchr(source, '@'))
+		disk->locks = false;
+}
+
+static void disk_end(struct reading *r)
+{
+	struct disk *disk = &r->disk;
+	struct err err;
+	r->in_disk = false;
+	if (!disk->network || !disk->locks || disk->source[0] == '\0')
+		return;
+	if (volumes_add(&r->domain->volumes, disk->source, &err) != 0)
+		fail(r, "rbd: %s", err.text);
+}
+
 static void XMLCALL on_begin(void *data, const XML_Char *name, const XML_Char **attributes)
 {
 	struct reading *r = data;
@@ -194,10 +252,15 @@ static void XMLCALL on_begin(void *data, const XML_Char *name, const XML_Char **
 			fail(r, "<%.100s> where <domain> should be", name);
 	} else if (r->depth == 2) {
 		item_begin(r, name, attributes);
+		r->devices = strcmp(name, "devices") == 0;
 	} else if (r->item != ITEM_NONE) {
 		fail(r, "<%.100s> where there should be text", name);
 	} else if (r->depth > DOMAIN_DEPTH_MAX) {
 		fail(r, "<%.100s> is nested too deep", name);
+	} else if (r->in_disk) {
+		disk_part(r, name, attributes);
+	} else if (r->devices && r->depth == 3 && strcmp(name, "disk") == 0) {
+		disk_begin(r, attributes);
 	}
 }
 
@@ -220,6 +283,8 @@ static void XMLCALL on_end(void *data, const XML_Char *name)
 	    take_name, take_uuid, take_memory, take_vcpu};
 	struct reading *r = data;
 	r->depth--;
+	if (r->in_disk && r->depth == 2 && !r->failed)
+		disk_end(r);
 	if (r->depth != 1 || r->item == ITEM_NONE || r->failed)
 		return;
 	r->text[r->text_size] = '\0';

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "fsm/err.h"
+#include "storage/volume.h"
 
 #define DOMAIN_SIZE_MAX	 (1u << 20) /* bytes of XML */
 #define DOMAIN_DEPTH_MAX 64u /* elements within elements */
@@ -21,6 +22,9 @@ struct domain {
 	char uuid[37]; /* lower case, with hyphens */
 	uint64_t memory_mib; /* <memory>, rounded up */
 	uint32_t vcpus; /* <vcpu>: the most it can have */
+	/* What it may write of the pool: rbd disks, but for those that are readonly, shareable, a
+	 * CD-ROM or a snapshot, which it does not lock. */
+	struct volumes volumes;
 };
 
 /* Any bytes give 0, or -EINVAL with the line in err: "line 3: no uuid ...". */

@@ -187,10 +187,82 @@ static void what_is_too_deep_or_too_large_is_refused(void **state)
 	buffer_close(&b);
 }
 
+/* The volumes of a domain with these devices, with a ' ' behind each. */
+static const char *volumes_of(const char *devices)
+{
+	static char text[VOLUMES_MAX * VOLUME_NAME_MAX];
+	struct domain d;
+	struct buffer b = {0};
+	buffer_print(&b,
+	    "<domain><name>a</name>" UUID "<memory>1024</memory>\n<devices>%s</devices></domain>",
+	    devices);
+	err.text[0] = text[0] = '\0';
+	if (domain_read((char *)b.data, b.size, &d, &err) == 0)
+		for (unsigned i = 0; i < d.volumes.count; i++)
+			snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s ",
+			    d.volumes.names[i]);
+	buffer_close(&b);
+	return text;
+}
+
+#define DISK(attributes, parts) "<disk type='network'" attributes ">" parts "</disk>"
+#define RBD(name)		"<source protocol='rbd' name='" name "'/>"
+
+static void the_volumes_are_the_rbd_disks_that_it_may_write(void **state)
+{
+	assert_string_equal(
+	    volumes_of(DISK(" device='disk'",
+		"<driver name='qemu' type='raw'/><auth username='libvirt'/>"
+		"<source protocol='rbd' name='vms/web1_sda'><host name='10.0.0.1'/>"
+		"</source><target dev='sda' bus='scsi'/>") DISK("", RBD("vms/blue/web1_sdb"))
+		    DISK(" device='lun'", RBD("vms/web1_sda"))),
+	    "vms/web1_sda vms/blue/web1_sdb ");
+	assert_string_equal(
+	    volumes_of("<interface type='network'>" RBD("vms/a") "</interface>"), "");
+	assert_string_equal(volumes_of("<disk type='file'>" RBD("vms/a") "</disk>"), "");
+	assert_string_equal(volumes_of("<disk>" RBD("vms/a") "</disk>"), "");
+	assert_string_equal(
+	    volumes_of(DISK("", "<source protocol='nbd' name='vms/a'/>") DISK("", "")), "");
+	assert_string_equal(volumes_of("<x>" DISK("", RBD("vms/a")) "</x>"), "");
+}
+
+static void a_disk_that_it_does_not_lock_is_no_volume_of_it(void **state)
+{
+	assert_string_equal(
+	    volumes_of(DISK("", RBD("iso/a") "<readonly/>") DISK("", "<shareable/>" RBD("vms/b"))
+		    DISK(" device='cdrom'", RBD("iso/c")) DISK("", RBD("vms/d@monday"))
+			DISK("", "<source protocol='rbd' name='vms/e'>"
+				 "<snapshot name='monday'/></source>") DISK("", RBD("vms/f"))),
+	    "vms/f ");
+	assert_string_equal(
+	    volumes_of(
+		DISK("", "<backingStore type='network'>" RBD("vms/base") "</backingStore>" RBD(
+			     "vms/top") "<mirror>" RBD("vms/copy") "</mirror>")),
+	    "vms/top ");
+}
+
+static void a_volume_that_is_none_is_refused_with_its_line(void **state)
+{
+	assert_string_equal(volumes_of("\n" DISK("", RBD("web1_sda"))), "");
+	assert_string_equal(err.text, "line 3: rbd: 'web1_sda' is no volume: POOL/IMAGE is");
+	volumes_of(DISK("", RBD("")));
+	assert_string_equal(err.text, "line 2: rbd: '?' is no volume: POOL/IMAGE is");
+	volumes_of(DISK("", "<source protocol='rbd'/>"));
+	assert_string_equal(err.text, "line 2: rbd: '?' is no volume: POOL/IMAGE is");
+	struct buffer many = {0};
+	for (unsigned i = 0; i <= VOLUMES_MAX; i++)
+		buffer_print(&many, DISK("", RBD("vms/disk%u")), i);
+	buffer_append_u8(&many, 0);
+	volumes_of((char *)many.data);
+	assert_string_equal(err.text, "line 2: rbd: more than 64 volumes");
+	buffer_close(&many);
+}
+
 static void any_change_of_one_byte_is_read_or_refused_with_a_line(void **state)
 {
 	char xml[] = "<domain type='qemu'><name>web1</name>" UUID
-		     "<memory unit='MiB'>512</memory><vcpu>2</vcpu></domain>";
+		     "<memory unit='MiB'>512</memory><vcpu>2</vcpu><devices><disk type='network'>"
+		     "<source protocol='rbd' name='vms/a'/></disk></devices></domain>";
 	struct domain d;
 	for (size_t at = 0; at < sizeof(xml) - 1; at++) {
 		char was = xml[at];
@@ -214,6 +286,9 @@ int main(void)
 	    cmocka_unit_test(a_refusal_names_the_line_and_what_is_wrong),
 	    cmocka_unit_test(entities_are_never_expanded),
 	    cmocka_unit_test(what_is_too_deep_or_too_large_is_refused),
+	    cmocka_unit_test(the_volumes_are_the_rbd_disks_that_it_may_write),
+	    cmocka_unit_test(a_disk_that_it_does_not_lock_is_no_volume_of_it),
+	    cmocka_unit_test(a_volume_that_is_none_is_refused_with_its_line),
 	    cmocka_unit_test(any_change_of_one_byte_is_read_or_refused_with_a_line),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
