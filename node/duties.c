@@ -12,6 +12,7 @@
 #include "node/health.h"
 #include "node/holdings.h"
 #include "node/host.h"
+#include "node/laps.h"
 #include "node/log.h"
 #include "node/members.h"
 #include "node/pace.h"
@@ -184,6 +185,13 @@ static void log_keepalive(const struct duties *d)
 			 ", index %" PRIu64,
 		    name_of(c, c->primary.node), c->nodes.count, c->vms.count, d->standing.term,
 		    c->index);
+}
+
+static void debug_keepalive(uint64_t due_ms, uint64_t now, const struct laps *laps)
+{
+	char text[LAPS_TEXT_MAX];
+	log_debug("main", "keepalive %" PRIu64 " ms after it was due: %s",
+	    due_ms ? now - due_ms : 0, laps_text(laps, text));
 }
 
 /* What the agent said. */
@@ -378,9 +386,12 @@ uint64_t duties_turn(struct duties *d, uint64_t now)
 	struct replica *replica = ledger_replica(d->options.ledger);
 	struct holding holding;
 	struct agent_turn turn;
+	struct laps laps = laps_begin();
 	if (now >= d->host_ms) {
 		host_read(&d->agent.host);
+		laps_take(&laps, "host");
 		measure_log(d, replica);
+		laps_take(&laps, "log");
 		d->host_ms = now + d->agent.options.keepalive_interval_ms / 2;
 	}
 	if (replica)
@@ -394,8 +405,11 @@ uint64_t duties_turn(struct duties *d, uint64_t now)
 	d->lost = now - d->current_ms >= LEAVE_UNSAID_MS;
 	holdings_status(d->holdings, &holding);
 	uint64_t keepalive_ms = d->agent.keepalive_ms;
+	laps_take(&laps, "holdings");
 	agent_turn(&d->agent, c, &d->standing, &holding, now, &turn);
-	if (keepalive_ms != d->agent.keepalive_ms)
+	laps_take(&laps, "judging");
+	bool told = keepalive_ms != d->agent.keepalive_ms;
+	if (told)
 		log_keepalive(d);
 	/* One that is ended goes on holding until another leads, if there is another. */
 	d->holding = turn.hold && !(d->stopping && alone(c));
@@ -418,6 +432,9 @@ uint64_t duties_turn(struct duties *d, uint64_t now)
 	turn_leave(d, now);
 	log_changes(d, c);
 	log_divergence(d, c);
+	laps_take(&laps, "acting");
+	if (told)
+		debug_keepalive(keepalive_ms, now, &laps);
 	uint64_t next = agent_next_ms(&d->agent, now);
 	uint64_t look = d->execute ? execute_turn(d->execute, now) : UINT64_MAX;
 	/* The moment from which nobody else can hold what a new leader waits for. */

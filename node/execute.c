@@ -92,13 +92,10 @@ static void looked(void *data, const struct hypervisor_listing *listing)
 	struct worker_status worker = hypervisor_client_status(e->client);
 	struct collector_answer answer = {
 	    .status = listing->status, .text = listing->err->text, .kills = worker.kills};
-	if (listing->status) {
+	if (listing->status)
 		agent_saw_nothing(e->options.agent);
-	} else {
-		log_debug("hypervisor worker", "list: %u VMs, took %u ms", listing->n,
-		    worker.answer_took_ms);
+	else
 		saw(e->options.agent, listing);
-	}
 	collector_end(&e->look, &answer, clock_ms());
 	e->options.changed(e->options.data);
 }

@@ -1,10 +1,12 @@
 #include "node/holdings.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "node/log.h"
+#include "raft/clock.h"
 
 struct holdings {
 	struct holdings_options options;
@@ -13,6 +15,7 @@ struct holdings {
 	struct address addresses[GUARD_ADDRESSES_MAX];
 	unsigned address_count, service_count;
 	bool wanted, serving;
+	uint64_t asked_ms; /* when the guard was last asked to hold or to release */
 	enum guard_address_state logged[GUARD_ADDRESSES_MAX];
 	struct service_status services_logged[SERVICES_MAX];
 	unsigned lapses;
@@ -65,6 +68,10 @@ static void guard_changed(void *data)
 			continue;
 		h->logged[i] = status.addresses[i].state;
 		log_address(h, &status.addresses[i]);
+		log_debug("guard", "%s is %s, %" PRIu64 " ms after the guard was asked to %s",
+		    status.addresses[i].address.cidr,
+		    guard_address_state_name(status.addresses[i].state), clock_ms() - h->asked_ms,
+		    h->wanted ? "hold" : "release");
 	}
 	if (status.lapses > h->lapses)
 		log_warning("The guard took the floating addresses off: the lease had run out");
@@ -127,6 +134,7 @@ int holdings_open(
 	struct service_spec specs[SERVICES_MAX];
 	struct holdings *h = must_alloc(sizeof(*h));
 	h->options = *options;
+	h->asked_ms = clock_ms();
 	if (config->functions.enable_networking) {
 		add_address(h, &networks->upstream, &own->upstream);
 		add_address(h, &networks->cluster, &own->cluster);
@@ -172,6 +180,7 @@ void holdings_take(struct holdings *h, uint64_t lease_until_ms)
 	if (h->wanted)
 		return;
 	h->wanted = true;
+	h->asked_ms = clock_ms();
 	if (h->guard)
 		guard_hold(h->guard, h->addresses, h->address_count);
 }
@@ -199,6 +208,7 @@ void holdings_drop(struct holdings *h)
 	struct guard_status status;
 	if (h->wanted) {
 		h->wanted = h->serving = false;
+		h->asked_ms = clock_ms();
 		services_want(h->services, SERVICES_STOPPED);
 		if (h->guard)
 			guard_release(h->guard);

@@ -42,6 +42,7 @@ static int client_ask(
 {
 	struct buffer bytes = {0};
 	hypervisor_call_encode(&bytes, call);
+	request->what = hypervisor_op_name(call->op);
 	request->bytes = bytes.data;
 	request->size = bytes.size;
 	int rc = worker_request(c->worker, request);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "node/json.h"
+#include "node/log.h"
 #include "node/operation_turn.h"
 
 /* The leader heard it so lately: it is on, whoever says otherwise. */
@@ -37,6 +38,10 @@ static void members_came(void *data, int status, json_t *result, const struct er
 {
 	struct operation_turn *turn = data;
 	json_int_t age_ms = INT64_MAX;
+	const struct context *context = turn->context;
+	log_debug("fence", "%s: when the leader heard it was asked: took %" PRIu64 " ms",
+	    node_name(context->cluster, turn->about),
+	    context->now_ms(context->data) - turn->began_ms);
 	size_t i;
 	json_t *row;
 	if (status) {
@@ -72,6 +77,7 @@ void operation_node_fenced(struct operation_turn *turn)
 		return;
 	}
 	turn->about = node->id;
+	turn->began_ms = context->now_ms(context->data);
 	if (r)
 		replica_status(r, &s);
 	if (s.role == REPLICA_LEADER)

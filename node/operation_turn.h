@@ -27,7 +27,7 @@ struct operation_turn {
 	json_t *facts; /* go with the message into a proposal's answer; owned, NULL: none */
 	/* What came of its first half. */
 	int result;
-	uint64_t index, took_us;
+	uint64_t index, took_us, began_ms;
 };
 
 void turn_answer(struct operation_turn *turn, json_t *result); /* takes the reference */

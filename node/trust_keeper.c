@@ -101,7 +101,7 @@ static void duty_failed(struct keeper *k, enum trust_duty duty, const char *why)
 	if (p->attempts == 3 || p->attempts % 60 == 0)
 		log_warning("%s: %s; it is tried again", what, why);
 	else
-		log_debug("trust", "%s: %s", what, why);
+		log_debug("main", "%s: %s", what, why);
 }
 
 static void duty_done(struct keeper *k, enum trust_duty duty)
@@ -157,7 +157,7 @@ static void write_log(const struct keeper *k, enum trust_duty duty)
 		log_info("The CA's key was removed: this node is no coordinator");
 		break;
 	default:
-		log_debug("trust", "duty %d is done", duty);
+		log_debug("main", "duty %d of the certificates is done", duty);
 	}
 }
 

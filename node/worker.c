@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -12,6 +13,7 @@
 
 #include "fsm/buffer.h"
 #include "fsm/err.h"
+#include "node/log.h"
 
 #define CHILD_FD   3 /* of the socket, in the child */
 #define CHUNK_SIZE 65536u /* read at a time */
@@ -40,10 +42,12 @@ struct child {
 
 struct request {
 	struct request *next;
+	const char *what;
 	struct buffer frame;
 	unsigned deadline_ms;
 	uint64_t expires_at_ms; /* from its arrival while it waits, from its turn afterwards */
-	uint64_t began_at_ms;
+	uint64_t asked_at_ms;
+	uint64_t began_at_ms; /* 0: it waits */
 	bool overdue; /* past its deadline; the socket gets one last look */
 	void (*done)(void *data, const struct worker_answer *answer);
 	void *data;
@@ -122,8 +126,20 @@ static void worker_arm(struct worker *w)
 		uv_timer_start(&w->timer, on_timer, due > now ? due - now : 0, 0);
 }
 
-static void request_finish(struct request *r, const struct worker_answer *answer)
+static void debug_finish(
+    const struct worker *w, const struct request *r, const struct worker_answer *answer)
 {
+	char place[32];
+	uint64_t now = worker_now(w), began = r->began_at_ms ? r->began_at_ms : now;
+	snprintf(place, sizeof(place), "%.20s worker", w->role);
+	log_debug(place, "%s: %s, waited %" PRIu64 " ms, took %" PRIu64 " ms", r->what,
+	    answer->status ? answer->text : "done", began - r->asked_at_ms, now - began);
+}
+
+static void request_finish(
+    const struct worker *w, struct request *r, const struct worker_answer *answer)
+{
+	debug_finish(w, r, answer);
 	r->done(r->data, answer);
 	buffer_close(&r->frame);
 	free(r);
@@ -133,7 +149,7 @@ static void current_finish(struct worker *w, const struct worker_answer *answer)
 {
 	struct request *r = w->current;
 	w->current = NULL;
-	request_finish(r, answer);
+	request_finish(w, r, answer);
 }
 
 static struct request *queue_take(struct worker *w)
@@ -420,7 +436,7 @@ static void waiting_expire(struct worker *w, struct request *r)
 	else
 		err_set(&err, 0, "waited %u ms behind another request to the %s worker",
 		    r->deadline_ms, w->role);
-	request_finish(r, &(struct worker_answer){.status = -ETIMEDOUT, .text = err.text});
+	request_finish(w, r, &(struct worker_answer){.status = -ETIMEDOUT, .text = err.text});
 }
 
 /* Takes the first request whose time is over out of the queue; NULL: none. */
@@ -529,6 +545,8 @@ int worker_request(struct worker *w, const struct worker_request *request)
 	uv_update_time(w->options.loop);
 	struct request *r = must_alloc(sizeof(*r));
 	*r = (struct request){
+	    .what = request->what ? request->what : "a request",
+	    .asked_at_ms = worker_now(w),
 	    .deadline_ms = request->deadline_ms,
 	    .expires_at_ms = worker_now(w) + request->deadline_ms,
 	    .done = request->done,
@@ -561,7 +579,7 @@ static void on_timer_closed(uv_handle_t *handle)
 	if (w->current)
 		current_finish(w, &canceled);
 	while ((r = queue_take(w)))
-		request_finish(r, &canceled);
+		request_finish(w, r, &canceled);
 	if (w->closed)
 		w->closed(w->closed_data);
 	free(w->role);

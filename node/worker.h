@@ -46,6 +46,7 @@ struct worker_answer {
 };
 
 struct worker_request {
+	const char *what; /* a literal, for the log with debug; NULL: a request */
 	const void *bytes; /* copied */
 	size_t size;
 	/* How long it may wait for its turn and, from then on, how long the child may
