@@ -420,7 +420,11 @@ pvc:
         dynamic_directory: {node.directory}/run
         log_directory: {node.directory}/log
         console_log_directory: {node.directory}/console
-      logging: {{file_logging: no, stdout_logging: yes, log_keepalives: no}}
+      logging:
+        file_logging: no
+        stdout_logging: yes
+        log_keepalives: {more.get("log_keepalives", "no")}
+        log_keepalive_cluster_details: no
       networking:{more.get("networking", " {}")}
       storage: {more.get("ceph", "{}")}
 """

@@ -5,6 +5,7 @@ its first tick after it came up is its first write."""
 
 import os
 import re
+import signal
 import subprocess
 import uuid
 
@@ -20,7 +21,6 @@ SECRET_XML = f"""\
   <usage type='ceph'><name>client.{USER}</name></usage>
 </secret>
 """
-STUCK_S = 20  # Ceph itself breaks a dead client's lock after 30 s
 
 
 def volume(name):
@@ -72,8 +72,16 @@ class Stray:
     def pid(self):
         return wait_for("a QEMU", lambda: children(self.entered.pid))[0]
 
+    def freeze(self):
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def thaw(self):
+        """What entered the machine has stopped with it."""
+        for pid in (self.pid, self.entered.pid):
+            os.kill(pid, signal.SIGCONT)
+
     def kill(self):
-        os.kill(self.pid, 9)
+        os.kill(self.pid, signal.SIGKILL)
         self.entered.wait()
 
 
