@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "fsm/authority.h"
+#include "fsm/ceph.h"
 #include "fsm/history.h"
 #include "fsm/node.h"
 
@@ -172,6 +173,18 @@ static void judge_authorities(const struct cluster *c, struct health *h)
 	    "the rotation of the CA waits for %s", names);
 }
 
+/* What Ceph calls an error is data that cannot be had. */
+static void judge_ceph(const struct cluster *c, struct health *h)
+{
+	const struct ceph *ceph = &c->ceph;
+	if (!(ceph->known & CEPH_STATUS))
+		return;
+	if (ceph->health == CEPH_WARNING || ceph->health == CEPH_ERROR)
+		say(h, ceph->health == CEPH_ERROR ? HEALTH_CRITICAL : HEALTH_DEGRADED,
+		    "Ceph: %s: %.160s", state_name(ceph_health_names, ceph->health),
+		    ceph->health_message);
+}
+
 static void judge_primary(const struct cluster *c, struct health *h)
 {
 	if (!c->settings.schema)
@@ -195,6 +208,7 @@ void health_judge(
 		judge_log(c, log, now_ms, health);
 	judge_primary(c, health);
 	judge_authorities(c, health);
+	judge_ceph(c, health);
 	cluster_each(c->nodes, struct node, node) judge_node(c, node, health);
 	cluster_each(c->vms, struct vm, vm) judge_vm(c, vm, health);
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fsm/ceph.h"
 #include "fsm/schema.h"
 #include "node/health.h"
 #include "node/json.h"
@@ -79,6 +80,18 @@ static json_t *vms_json(const struct cluster *c)
 	return json;
 }
 
+/* null: nobody has reported Ceph's health yet. */
+static json_t *storage_json(const struct cluster *c)
+{
+	const struct ceph *ceph = &c->ceph;
+	if (!(ceph->known & CEPH_STATUS))
+		return json_null();
+	return json_pack("{s:s, s:o, s:I, s:I, s:I}", "health",
+	    state_name(ceph_health_names, ceph->health), "health_message",
+	    json_text(ceph->health_message), "osds", (json_int_t)ceph->osds, "osds_up",
+	    (json_int_t)ceph->osds_up, "osds_in", (json_int_t)ceph->osds_in);
+}
+
 static json_t *messages_json(const struct health *health)
 {
 	json_t *json = json_array();
@@ -107,6 +120,7 @@ void operation_status(struct operation_turn *turn)
 	json_object_set_new(json, "schema_version", json_integer(c->settings.schema));
 	json_object_set_new(json, "nodes", nodes_json(c));
 	json_object_set_new(json, "vms", vms_json(c));
+	json_object_set_new(json, "storage", storage_json(c));
 	free(health);
 	free(log);
 	turn_answer(turn, json);

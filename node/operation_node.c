@@ -7,7 +7,7 @@
 #include "node/json.h"
 #include "node/operation_turn.h"
 
-static json_t *collectors_json(const struct node *node)
+json_t *collectors_json(const struct node *node)
 {
 	const struct keepalive *k = node_keepalive(node);
 	json_t *json = json_object();

@@ -21,6 +21,8 @@ enum format {
 	FORMAT_STATES_OF,
 	FORMAT_RESULT, /* 0 or above, or a negative errno */
 	FORMAT_BYTES,
+	FORMAT_KIB,
+	FORMAT_PERCENT,
 	FORMAT_MS,
 	FORMAT_US,
 	FORMAT_LINES_OF, /* texts, a line each */
@@ -213,6 +215,12 @@ static void value_text(const json_t *value, enum format format, char text[CELL_M
 	case FORMAT_BYTES:
 		bytes_text(json_integer_value(value), text);
 		return;
+	case FORMAT_KIB:
+		bytes_text(json_integer_value(value) * 1024, text);
+		return;
+	case FORMAT_PERCENT:
+		snprintf(text, CELL_MAX, "%.2f %%", json_number_value(value));
+		return;
 	case FORMAT_MS:
 		snprintf(text, CELL_MAX, "%" JSON_INTEGER_FORMAT " ms", json_integer_value(value));
 		return;
@@ -231,8 +239,8 @@ struct view_output {
 static bool on_the_right(enum format format)
 {
 	return format == FORMAT_COUNT || format == FORMAT_MIB || format == FORMAT_AGE ||
-	       format == FORMAT_LOAD || format == FORMAT_BYTES || format == FORMAT_MS ||
-	       format == FORMAT_US;
+	       format == FORMAT_LOAD || format == FORMAT_BYTES || format == FORMAT_KIB ||
+	       format == FORMAT_PERCENT || format == FORMAT_MS || format == FORMAT_US;
 }
 
 static void print_rows(
@@ -372,6 +380,18 @@ static void status_log(const json_t *status, char text[CELL_MAX])
 	    json_integer_value(json_object_get(log, "failure_tolerance")));
 }
 
+/* "ok, 3 OSDs: 3 up, 3 in" */
+static void status_storage(const json_t *storage, char text[CELL_MAX])
+{
+	const char *health = json_string_value(json_object_get(storage, "health"));
+	snprintf(text, CELL_MAX,
+	    "%s, %" JSON_INTEGER_FORMAT " OSDs: %" JSON_INTEGER_FORMAT " up, %" JSON_INTEGER_FORMAT
+	    " in",
+	    health ? health : "?", json_integer_value(json_object_get(storage, "osds")),
+	    json_integer_value(json_object_get(storage, "osds_up")),
+	    json_integer_value(json_object_get(storage, "osds_in")));
+}
+
 static void print_status(const json_t *status, enum table_colours colours, FILE *out)
 {
 	char text[CELL_MAX];
@@ -399,6 +419,10 @@ static void print_status(const json_t *status, enum table_colours colours, FILE 
 	field_print("nodes", text, colours, out);
 	counts_text(json_object_get(status, "vms"), text);
 	field_print("VMs", text, colours, out);
+	if (json_is_object(json_object_get(status, "storage"))) {
+		status_storage(json_object_get(status, "storage"), text);
+		field_print("storage", text, colours, out);
+	}
 }
 
 static void print_lines(const json_t *lines, FILE *out)
