@@ -143,16 +143,11 @@ static int check_authorities(const struct cluster *c, struct err *err)
 /* What is not given is zero: equal values are equal bytes. */
 static int check_given(const struct record *record, const void *object, struct err *err)
 {
-	struct buffer bytes = {0}, trimmed = {0};
 	char *copy = must_alloc(record->size);
 	memcpy(copy, object, record->size);
 	record_trim(record, copy);
-	record_encode(record, object, &bytes);
-	record_encode(record, copy, &trimmed);
-	bool same = bytes.size == trimmed.size && !memcmp(bytes.data, trimmed.data, bytes.size);
+	bool same = record_same(record, object, copy);
 	free(copy);
-	buffer_close(&bytes);
-	buffer_close(&trimmed);
 	return same ? 0 : err_set(err, -EBADMSG, "a %s has what was never given", record->name);
 }
 

@@ -225,12 +225,18 @@ void record_clear(const struct record *record, void *object)
 	}
 }
 
+/* Of an object that has groups; NULL: its record has none. */
+static uint32_t *known_of(const struct record *record, const void *object)
+{
+	for (uint32_t i = 0; i < record->count; i++)
+		if (!strcmp(record->fields[i].name, "known"))
+			return member(&record->fields[i], object);
+	return NULL;
+}
+
 bool record_has(const struct record *record, const void *object, const struct field *field)
 {
-	for (uint32_t i = 0; i < record->count && field->group; i++)
-		if (!strcmp(record->fields[i].name, "known"))
-			return *(const uint32_t *)member(&record->fields[i], object) & field->group;
-	return true;
+	return !field->group || *known_of(record, object) & field->group;
 }
 
 void record_trim(const struct record *record, void *object)
@@ -240,6 +246,27 @@ void record_trim(const struct record *record, void *object)
 		if (!record_has(record, object, f))
 			memset(member(f, object), 0, field_size(f));
 	}
+}
+
+void record_merge(const struct record *record, void *object, const void *from)
+{
+	for (uint32_t i = 0; i < record->count; i++) {
+		const struct field *f = &record->fields[i];
+		if (f->group && record_has(record, from, f))
+			memcpy(member(f, object), member(f, from), field_size(f));
+	}
+	*known_of(record, object) |= *known_of(record, from);
+}
+
+bool record_same(const struct record *record, const void *a, const void *b)
+{
+	struct buffer one = {0}, other = {0};
+	record_encode(record, a, &one);
+	record_encode(record, b, &other);
+	bool same = one.size == other.size && !memcmp(one.data, other.data, one.size);
+	buffer_close(&one);
+	buffer_close(&other);
+	return same;
 }
 
 static void print_text(const char *text, struct buffer *out)

@@ -84,6 +84,10 @@ void record_clear(const struct record *record, void *object);
 bool record_has(const struct record *record, const void *object, const struct field *field);
 /* Set the fields that are not given to zero, so that what is equal is equal in its bytes. */
 void record_trim(const struct record *record, void *object);
+/* Put the groups that are given in `from` into object, which keeps the others that it has. Only
+ * for records of numbers and texts. */
+void record_merge(const struct record *record, void *object, const void *from);
+bool record_same(const struct record *record, const void *a, const void *b);
 
 /* Append "name=value name=value" for people. Texts with spaces are quoted,
  * blobs shown by size, lists as [..], secrets as "***". Zero fields are shown. */
