@@ -243,7 +243,7 @@ static void the_osds_of_a_machine_are_those_below_its_name(void **state)
 	    {.id = 1, .known = CEPH_OSD_TREE, .host = "hv11"},
 	    {.id = 2, .known = CEPH_OSD_TREE, .host = "box.lan"}, {.id = 3},
 	    {.id = 4, .known = CEPH_OSD_TREE, .host = "h"}};
-	const char *const names[] = {"hv1.example.org", "box.lan", NULL};
+	const char *const names[] = {"hv1.example.org", "box.lan", "", NULL};
 	uint32_t n;
 	look(osds, 5);
 	struct ceph_id *ids = statistics_osds_of(&s, names, &n);
