@@ -159,6 +159,7 @@ static void tell_hello(struct agent *agent, struct agent_turn *turn, uint64_t no
 	memcpy(hello->version, agent->host.version, sizeof(hello->version));
 	memcpy(hello->kernel, agent->host.kernel, sizeof(hello->kernel));
 	memcpy(hello->arch, agent->host.arch, sizeof(hello->arch));
+	memcpy(hello->addresses, agent->host.addresses, sizeof(hello->addresses));
 }
 
 /* A fenced node that is back holds nothing of others before it says `run`. */
@@ -228,6 +229,22 @@ static void tell_interval(struct agent *agent, const struct cluster *c, const st
 	memcpy(command->fact.value.data, text, (size_t)size);
 }
 
+/* Its start was refused: nothing that this node may do will change that. */
+static void tell_fail(struct agent *agent, const struct vm *vm, struct local_vm *local,
+    struct agent_turn *turn, uint64_t now_ms)
+{
+	if (local->told_fail_ms && now_ms - local->told_fail_ms < TELL_AGAIN_MS)
+		return;
+	struct command *command = add_command(turn, COMMAND_vm_fail);
+	if (!command)
+		return;
+	local->told_fail_ms = now_ms;
+	command->vm_fail.node = agent->options.node;
+	command->vm_fail.vm = vm->id;
+	command->vm_fail.generation = vm->generation;
+	memcpy(command->vm_fail.reason, local->reason, sizeof(local->reason));
+}
+
 /* Keepalives bring the same levels; a report brings a change at once. */
 static void tell_vm(
     struct agent *agent, const struct vm *vm, struct agent_turn *turn, uint64_t now_ms)
@@ -236,6 +253,10 @@ static void tell_vm(
 	struct local_vm *local = local_find(&agent->local, vm->uuid);
 	if (!local || observed == OBSERVED_UNKNOWN)
 		return;
+	if (vm->state == VM_START && local->refused_generation == vm->generation) {
+		tell_fail(agent, vm, local, turn, now_ms);
+		return;
+	}
 	/* What failed for an earlier generation failed for a wish that nobody has any more. */
 	const char *reason = local->acted_generation == vm->generation ? local->reason : "";
 	if (vm->observed == observed && vm->observed_generation == vm->generation &&

@@ -28,6 +28,7 @@ struct host {
 	uint64_t memory_total_mib, memory_used_mib, memory_free_mib;
 	uint32_t vcpus_total, load_milli;
 	char kernel[64], arch[16], version[32];
+	char addresses[512]; /* as own_address.h has them, with a blank between them */
 };
 
 struct agent {

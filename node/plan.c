@@ -10,6 +10,8 @@
 /* A start whose worker was killed may still be carried out by a hypervisor that
  * hung: for so long its VM is not said to be off. */
 #define DOUBT_MS 60000
+/* What the pool said of a VM's volumes is good for that long. */
+#define RELEASED_MS 10000
 
 /* The place of the first whose UUID is not less. */
 static unsigned local_place(const struct local *l, const char *uuid)
@@ -126,7 +128,8 @@ static void plan_vm(struct plan *plan, const struct standing *standing,
 		return;
 	}
 	bool off = local->observed == OBSERVED_SHUTOFF || local->observed == OBSERVED_CRASHED;
-	if (off && mine && vm->state == VM_START && standing->current)
+	bool refused = local->refused_generation == vm->generation;
+	if (off && mine && vm->state == VM_START && standing->current && !refused)
 		plan_add(plan, ACTION_START, vm, local);
 }
 
@@ -138,7 +141,7 @@ void plan_make(struct plan *plan, const struct cluster *c, const struct standing
 	if (!local->known)
 		return;
 	for (unsigned i = 0; i < local->count; i++)
-		plan->room -= plan->room && local->vms[i].busy;
+		plan->room -= plan->room && local->vms[i].busy && !local->vms[i].waits;
 	cluster_each(c->vms, struct vm, vm)
 	{
 		struct local_vm *found = local_find(local, vm->uuid);
@@ -183,13 +186,63 @@ bool plan_doubts(const struct local *local, const char *uuid, uint64_t now_ms)
 	return vm && now_ms < vm->doubt_until_ms;
 }
 
+void plan_wait(struct local *local, const struct action *action)
+{
+	struct local_vm *vm = local_find(local, action->uuid);
+	if (vm)
+		vm->waits = true;
+}
+
+/* The VM is not busy any more; NULL: there is none. */
+static struct local_vm *ended(struct local *local, const struct action *action)
+{
+	struct local_vm *vm = local_find(local, action->uuid);
+	if (vm)
+		vm->busy = vm->waits = false;
+	return vm;
+}
+
+void plan_released(struct local *local, const struct action *action, uint64_t now_ms)
+{
+	struct local_vm *vm = ended(local, action);
+	if (!vm)
+		return;
+	vm->released_generation = action->generation;
+	vm->released_until_ms = now_ms + RELEASED_MS;
+}
+
+bool plan_is_released(const struct local *local, const struct action *action, uint64_t now_ms)
+{
+	const struct local_vm *vm = local_find(local, action->uuid);
+	return vm && vm->released_generation == action->generation &&
+	       now_ms < vm->released_until_ms;
+}
+
+void plan_postpone(struct local *local, const struct action *action, uint64_t until_ms)
+{
+	struct local_vm *vm = ended(local, action);
+	if (vm)
+		vm->retry_ms = until_ms;
+}
+
+void plan_refused(struct local *local, const struct action *action, const char *reason)
+{
+	struct local_vm *vm = ended(local, action);
+	if (!vm)
+		return;
+	vm->refused_generation = action->generation;
+	vm->told_fail_ms = 0;
+	snprintf(vm->reason, sizeof(vm->reason), "%s", reason);
+}
+
 void plan_done(struct local *local, const struct action *action, int status, const char *reason,
     uint64_t now_ms)
 {
-	struct local_vm *vm = local_find(local, action->uuid);
+	struct local_vm *vm = ended(local, action);
 	if (!vm)
 		return;
-	vm->busy = false;
+	/* The next start looks at the volumes anew. */
+	vm->released_generation = 0;
 	snprintf(vm->reason, sizeof(vm->reason), "%s", status ? reason : "");
 	if (status) {
 		failed(vm, action, status, now_ms);

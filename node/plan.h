@@ -20,10 +20,15 @@ struct local_vm {
 	uint64_t retry_ms; /* no action for acted_generation before that */
 	unsigned failures; /* actions for acted_generation that failed in a row */
 	char reason[200]; /* of the last one; "": it did not fail */
+	/* Before a start the VM's volumes are freed in the pool (execute.h). */
+	bool waits; /* the action is with the pool, not with the hypervisor: it takes no room */
+	uint64_t released_generation, released_until_ms; /* they are free for this start */
+	uint64_t refused_generation; /* somebody else has one: no start until somebody asks anew */
 	/* What the log was told of it last, and when. */
 	enum vm_observed told;
 	uint64_t told_generation;
 	uint64_t told_ms;
+	uint64_t told_fail_ms;
 };
 
 /* What the hypervisor showed of one VM. A VM that is just being started or stopped, so
@@ -77,7 +82,7 @@ struct plan {
  *     that of our own last action on the VM.
  *  3. Runs here, but another node owns it, or nobody: stop.
  *  4. Not in the value: not ours, left alone.
- *  5. Wanted start, seen off, `current`: start.
+ *  5. Wanted start, seen off, `current`: start, unless that was refused for this generation.
  *  6. Wanted shutdown, runs: ask by ACPI once; past the time-out: stop.
  *  7. Wanted stop, disable or fail, runs: stop. */
 void plan_make(struct plan *plan, const struct cluster *c, const struct standing *standing,
@@ -88,6 +93,17 @@ void plan_close(struct plan *plan);
  * it may still come about, whatever else is seen or done. */
 void plan_doubt(struct local *local, const char *uuid, uint64_t now_ms);
 bool plan_doubts(const struct local *local, const char *uuid, uint64_t now_ms);
+
+/* A start waits for the pool: its VM is busy, but the hypervisor has room for others. In the end
+ * comes one of the following, or plan_done. */
+void plan_wait(struct local *local, const struct action *action);
+/* The volumes are free: it is planned again, if it still is to be, and may then go on at once. */
+void plan_released(struct local *local, const struct action *action, uint64_t now_ms);
+bool plan_is_released(const struct local *local, const struct action *action, uint64_t now_ms);
+/* It must not be done now: it is planned again from then on. */
+void plan_postpone(struct local *local, const struct action *action, uint64_t until_ms);
+/* A person has to do something first: the VM is to fail with that reason. */
+void plan_refused(struct local *local, const struct action *action, const char *reason);
 
 /* An action ended: 0, or -errno with the reason. */
 void plan_done(struct local *local, const struct action *action, int status, const char *reason,
