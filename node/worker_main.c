@@ -11,7 +11,7 @@
 
 #include "node/worker.h"
 
-static const struct worker_role *const worker_roles[] = {&hypervisor_role, NULL};
+static const struct worker_role *const worker_roles[] = {&hypervisor_role, &pool_role, NULL};
 
 static void signal_swallow(int number)
 {

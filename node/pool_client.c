@@ -1,0 +1,100 @@
+#include "node/pool_client.h"
+
+#include <stdlib.h>
+
+#include "node/pool_wire.h"
+
+struct pool_client {
+	struct worker *worker;
+	void (*closed)(void *data);
+	void *closed_data;
+};
+
+struct pending_sight {
+	void (*done)(void *data, struct pool_sight *sight);
+	void *data;
+};
+
+struct pool_client *pool_client_new(const struct pool_client_options *options)
+{
+	struct pool_client *c = must_alloc(sizeof(*c));
+	struct buffer argument = {0};
+	pool_argument_encode(&argument, options->driver, &options->pool);
+	c->worker = worker_new(&(struct worker_options){
+	    .loop = options->loop,
+	    .role = "pool",
+	    .argument = (const char *)argument.data,
+	    .told = options->told,
+	    .data = options->data,
+	});
+	buffer_close(&argument);
+	return c;
+}
+
+static void on_seen(void *data, const struct worker_answer *answer)
+{
+	struct pending_sight *pending = data;
+	struct err err = {""};
+	struct pool_sight sight = {.status = answer->status, .err = &err};
+	if (sight.status == 0) {
+		struct reader r = reader_of(answer->bytes, answer->size);
+		sight.status = pool_view_decode(&r, &sight.view);
+		if (sight.status != 0)
+			err_set(&err, 0, "the pool's worker sent a view that is none");
+	} else {
+		err_set(&err, 0, "%s", answer->text);
+	}
+	pending->done(pending->data, &sight);
+	record_clear(ceph_view_record(), &sight.view);
+	free(pending);
+}
+
+static int sight_ask(
+    struct pool_client *c, enum pool_op op, unsigned deadline_ms, struct pending_sight pending)
+{
+	struct buffer bytes = {0};
+	struct pending_sight *kept = must_alloc(sizeof(*kept));
+	*kept = pending;
+	pool_op_encode(&bytes, op);
+	int rc = worker_request(c->worker, &(struct worker_request){.bytes = bytes.data,
+					       .size = bytes.size,
+					       .deadline_ms = deadline_ms,
+					       .done = on_seen,
+					       .data = kept});
+	buffer_close(&bytes);
+	if (rc != 0)
+		free(kept);
+	return rc;
+}
+
+int pool_look(struct pool_client *c, unsigned deadline_ms,
+    void (*done)(void *data, struct pool_sight *sight), void *data)
+{
+	return sight_ask(c, POOL_look, deadline_ms, (struct pending_sight){done, data});
+}
+
+int pool_measure(struct pool_client *c, unsigned deadline_ms,
+    void (*done)(void *data, struct pool_sight *sight), void *data)
+{
+	return sight_ask(c, POOL_measure, deadline_ms, (struct pending_sight){done, data});
+}
+
+struct worker_status pool_client_status(const struct pool_client *c)
+{
+	return worker_status(c->worker);
+}
+
+static void on_worker_closed(void *data)
+{
+	struct pool_client *c = data;
+	if (c->closed)
+		c->closed(c->closed_data);
+	free(c);
+}
+
+void pool_client_close(struct pool_client *c, void (*closed)(void *data), void *data)
+{
+	c->closed = closed;
+	c->closed_data = data;
+	worker_close(c->worker, on_worker_closed, c);
+}
