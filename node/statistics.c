@@ -106,10 +106,16 @@ static void merge_status(struct ceph_view *mine, const struct ceph_view *view)
 void statistics_looked(struct statistics *s, struct ceph_view *view)
 {
 	const struct kind osd = osds(), pool = pools();
+	/* A monitor may answer one thing and not the next. */
+	if (!view->listed) {
+		statistics_measured(s, view);
+		record_clear(ceph_view_record(), view);
+		return;
+	}
 	merge_status(&s->view, view);
 	s->left_out = replace(&osd, LIST_OF(s->view.osds), LIST_OF(view->osds));
 	s->left_out += replace(&pool, LIST_OF(s->view.pools), LIST_OF(view->pools));
-	s->looked = true;
+	s->listed = true;
 	record_clear(ceph_view_record(), view);
 }
 
@@ -163,7 +169,7 @@ bool statistics_report(
 {
 	const struct kind osd = osds(), pool = pools();
 	*report = (struct command_ceph_report){0};
-	if (!s->looked)
+	if (!s->listed)
 		return false;
 	report_status(&s->view, c, report);
 	report_changed(&osd, LIST_OF(s->view.osds), &c->osds, LIST_OF(report->osds));

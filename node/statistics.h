@@ -1,8 +1,8 @@
 /* Ceph's statistics: what its monitors and its manager said last, as one view, and what of it
  * the cluster's value does not have yet.
  *
- * Answers come apart and are matched by id. What a look at the monitors names is there; what it or
- * the manager did not say this time is as it was said before, and what was never said is absent.
+ * Answers come apart and are matched by id. What the monitors list is there; what they or the
+ * manager did not say this time is as it was said before, and what was never said is absent.
  * Plain values: no I/O. */
 #ifndef NODE_STATISTICS_H
 #define NODE_STATISTICS_H
@@ -12,12 +12,13 @@
 struct statistics {
 	struct ceph_view view; /* its lists in the order of ids */
 	unsigned left_out; /* OSDs and pools of the last look beyond what the value may hold */
-	bool looked; /* the monitors have answered once */
+	bool listed; /* the monitors have said once what there is */
 };
 
 void statistics_clear(struct statistics *s);
 
-/* What pool_port.look gave. The lists of view are taken over. */
+/* What pool_port.look gave; if it lists what there is, the rest is gone. The lists of view are
+ * taken over. */
 void statistics_looked(struct statistics *s, struct ceph_view *view);
 
 /* What pool_port.measure gave, about what the last look named; the rest of it is nothing that

@@ -235,6 +235,7 @@ static bool osd_dump_read(const json_t *root, struct ceph_view *view)
 	json_t *json;
 	json_array_foreach(osds, i, json) osd_dump_osd(view, json);
 	json_array_foreach(pools, i, json) osd_dump_pool(view, json);
+	view->listed = true;
 	return true;
 }
 

@@ -122,7 +122,9 @@ static void disks_are_told_field_by_field(void **state)
 	read_recorded("osd_perf-busy");
 	read_recorded("osd_df-degraded");
 	read_recorded("osd_tree-degraded");
+	assert_false(view.listed);
 	read_recorded("osd_dump-degraded");
+	assert_true(view.listed);
 	assert_int_equal(view.osds.count, 4);
 	const struct ceph_osd *o = osd(2);
 	assert_int_equal(o->known, OSD_ALL);

@@ -36,7 +36,7 @@ static int close_all(void **state)
 /* A view of its own, as a worker's answer is. */
 static struct ceph_view view_of(const struct ceph_osd *osds, uint32_t n)
 {
-	struct ceph_view view = {0};
+	struct ceph_view view = {.listed = true};
 	view.osds.items = must_alloc((n + 1) * sizeof(*osds));
 	view.osds.count = n;
 	if (n)
@@ -180,6 +180,20 @@ static void an_osd_that_is_gone_is_told(void **state)
 	assert_false(tell());
 }
 
+static void a_look_that_lists_nothing_takes_nothing_away(void **state)
+{
+	const struct ceph_osd osds[] = {{.id = 0}, {.id = 1}};
+	const struct ceph_osd partly = {.id = 1, .known = CEPH_OSD_TREE, .host = "hv1"};
+	struct ceph_view view = view_of(&partly, 1);
+	look(osds, 2);
+	assert_true(tell());
+	view.listed = false;
+	statistics_looked(&s, &view);
+	assert_true(tell());
+	assert_int_equal(c.osds.count, 2);
+	assert_string_equal(ceph_osd_find(&c, 1)->host, "hv1");
+}
+
 static void health_is_told_when_it_changes(void **state)
 {
 	look_health(CEPH_OK);
@@ -197,7 +211,7 @@ static void health_is_told_when_it_changes(void **state)
 
 static void pools_are_told_as_osds_are(void **state)
 {
-	struct ceph_view view = {0}, measured = {0};
+	struct ceph_view view = {.listed = true}, measured = {0};
 	struct ceph_pool pool = {.id = 1, .known = CEPH_POOL_IO, .read_ops = 8};
 	view.pools.items = must_alloc(2 * sizeof(*view.pools.items));
 	view.pools.count = 2;
@@ -264,6 +278,7 @@ int main(void)
 	    TEST(nothing_is_told_before_the_monitors_have_answered),
 	    TEST(what_the_value_has_is_not_told_again),
 	    TEST(an_osd_that_is_gone_is_told),
+	    TEST(a_look_that_lists_nothing_takes_nothing_away),
 	    TEST(health_is_told_when_it_changes),
 	    TEST(pools_are_told_as_osds_are),
 	    TEST(an_id_that_comes_twice_counts_once_and_too_many_are_left_out),
