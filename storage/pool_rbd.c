@@ -86,12 +86,7 @@ static int options_set(const struct pool *pool, rados_t cluster, struct err *err
 
 static int cluster_configure(const struct pool *pool, rados_t cluster, struct err *err)
 {
-	int rc = file_check(pool->config_file, err);
-	if (rc == 0 && *pool->keyring)
-		rc = file_check(pool->keyring, err);
-	if (rc != 0)
-		return rc;
-	rc = pool->dl->rados_conf_read_file(cluster, pool->config_file);
+	int rc = pool->dl->rados_conf_read_file(cluster, pool->config_file);
 	if (rc < 0)
 		return err_set(err, rc, "%s: %s", pool->config_file, strerror(-rc));
 	return options_set(pool, cluster, err);
@@ -120,8 +115,13 @@ int pool_connect(struct pool *pool, struct err *err)
 {
 	if (pool->cluster)
 		return 0;
+	int rc = file_check(pool->config_file, err);
+	if (rc == 0 && *pool->keyring)
+		rc = file_check(pool->keyring, err);
+	if (rc != 0)
+		return rc;
 	rados_t cluster;
-	int rc = pool->dl->rados_create(&cluster, CLIENT);
+	rc = pool->dl->rados_create(&cluster, CLIENT);
 	if (rc < 0)
 		return err_set(err, rc, "rados_create: %s", strerror(-rc));
 	rc = cluster_configure(pool, cluster, err);
