@@ -99,11 +99,21 @@ static struct lack lack_of(const struct world *w)
 	return lack;
 }
 
+/* What came to a daemon while it was stopped comes to it when it goes on: until then faults last. */
+static uint64_t last_pause_ends(const struct world *w)
+{
+	uint64_t end_ms = w->now_ms;
+	for (unsigned i = 1; i <= w->node_count; i++)
+		if (w->nodes[i]->paused_until_ms > end_ms)
+			end_ms = w->nodes[i]->paused_until_ms;
+	return end_ms;
+}
+
 static void peace(struct chaos *c)
 {
 	struct world *w = &c->world;
-	uint64_t from_ms = w->now_ms;
 	faults_end(w);
+	uint64_t from_ms = last_pause_ends(w);
 	unsigned within_ms = PRIMARY_IN_MS;
 	if (w->options.unlike) /* the most patient may be needed */
 		within_ms += PATIENT_TIMES * WORLD_ELECTION_MS_MAX;
@@ -123,8 +133,11 @@ static void play(struct chaos *c)
 {
 	struct world *w = &c->world;
 	world_run(w, SETTLE_MS);
+	/* An impatient one loses its lease now and then, for messages are lost from the beginning. */
+	while (!*w->failure && !world_primary(w) && w->now_ms < SETTLE_MS + PRIMARY_IN_MS)
+		world_run(w, w->now_ms + LOOK_EVERY_MS);
 	if (!*w->failure && !world_primary(w))
-		world_fail(w, "no primary %u ms after the start", SETTLE_MS);
+		world_fail(w, "no primary %u ms after the start", SETTLE_MS + PRIMARY_IN_MS);
 	users_begin(w, &c->users, SETTLE_MS + CHAOS_MS);
 	faults_begin(w, SETTLE_MS + CHAOS_MS);
 	world_run(w, SETTLE_MS + CHAOS_MS);

@@ -273,8 +273,6 @@ void faults_end(struct world *w)
 		struct sim_node *n = w->nodes[i];
 		network_cut(w, i, false);
 		n->disk.faults = (struct disk_faults){0};
-		if (n->paused_until_ms > w->now_ms)
-			n->paused_until_ms = w->now_ms;
 		if (n->hypervisor.hung_until_ms > w->now_ms)
 			n->hypervisor.hung_until_ms = w->now_ms;
 		n->fence_pending = false;
