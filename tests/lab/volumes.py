@@ -132,10 +132,10 @@ class Volumes(Lab):
         self.volume_make(name)
         with open(f"{os.path.dirname(GUEST)}/disk.xml", encoding="ascii") as file:
             xml = file.read()
-        for word, value in (("NAME", name), ("UUID", uuid.uuid5(uuid.NAMESPACE_OID, name)), ("VOLUME", volume(name)),
-                            ("USER", USER), ("SECRET", SECRET), ("MONITOR", ADDRESS),
-                            ("PORT", port),
-                            ("LOG", f"{self.directory}/console/{name}.log")):
+        words = {"NAME": name, "UUID": uuid.uuid5(uuid.NAMESPACE_OID, name),
+                 "VOLUME": volume(name), "USER": USER, "SECRET": SECRET, "MONITOR": ADDRESS,
+                 "PORT": port, "LOG": f"{self.directory}/console/{name}.log"}
+        for word, value in words.items():
             xml = xml.replace(f"@{word}@", str(value))
         path = f"{self.directory}/{name}.xml"
         with open(path, "w", encoding="ascii") as file:
