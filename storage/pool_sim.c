@@ -197,6 +197,7 @@ static int sim_look(struct pool *pool, struct ceph_view *view, struct err *err)
 	int rc = sim_read(pool, view, err);
 	if (rc != 0)
 		return rc;
+	view->listed = true;
 	status_sum(view);
 	view_keep(view, CEPH_OSD_DUMP | CEPH_OSD_TREE, CEPH_POOL_DUMP);
 	return 0;

@@ -19,6 +19,8 @@
 #define RECORDED "tests/fuzz/corpus/ceph_answer/"
 #define OSD_ALL	 (CEPH_OSD_DUMP | CEPH_OSD_TREE | CEPH_OSD_DF | CEPH_OSD_PERF | CEPH_OSD_IO)
 
+#define PERF "{\"commit_latency_ms\": -5, \"apply_latency_ms\": 1e99}"
+
 static struct ceph_view view;
 
 static int view_clear(void **state)
@@ -179,10 +181,30 @@ static void what_a_command_did_not_give_is_absent(void **state)
 	assert_string_equal(o->device_class, "");
 	/* Nothing of the manager's. */
 	view_clear(state);
-	read_recorded("osd_dump-busy");
 	read_recorded("osd_tree-busy");
+	assert_false(view.listed);
+	read_recorded("osd_dump-busy");
+	assert_true(view.listed);
 	for (uint32_t id = 0; id < 3; id++)
 		assert_int_equal(osd(id)->known, CEPH_OSD_DUMP | CEPH_OSD_TREE);
+}
+
+static void a_host_is_only_told_of_disks_that_are_there(void **state)
+{
+	assert_int_equal(read_text(CEPH_osd_tree,
+			     "{\"nodes\": [{\"type\": \"host\", \"id\": -2, \"name\": \"hv1\", "
+			     "\"children\": [1, 4, -3, \"x\"]}, "
+			     "{\"type\": \"rack\", \"name\": \"r\", \"children\": [1]}, "
+			     "{\"type\": \"osd\", \"id\": 1, \"crush_weight\": 2}]}"),
+	    0);
+	assert_int_equal(view.osds.count, 1);
+	assert_string_equal(osd(1)->host, "hv1");
+	assert_int_equal(osd(1)->weight_micro, 2000000);
+	/* It was moved out of the host since. */
+	assert_int_equal(read_text(CEPH_osd_tree,
+			     "{\"nodes\": [{\"type\": \"osd\", \"id\": 1, \"crush_weight\": 2}]}"),
+	    0);
+	assert_string_equal(osd(1)->host, "");
 }
 
 static void pools_are_matched_by_id(void **state)
@@ -304,12 +326,13 @@ static void what_makes_no_sense_is_refused_and_changes_nothing(void **state)
 		assert_int_equal(view.status.count + view.osds.count + view.pools.count, 0);
 	}
 	/* One of a list that makes no sense does not spoil the others. */
-	assert_int_equal(read_text(CEPH_osd_perf,
-			     "{\"osd_perf_infos\": [7, {\"id\": -1}, {\"id\": 1e30}, {\"id\": 2}, "
-			     "{\"id\": 3, \"perf_stats\": "
-			     "{\"commit_latency_ms\": -5, \"apply_latency_ms\": 1e99}}]}"),
+	assert_int_equal(read_text(CEPH_osd_perf, "{\"osd_perf_infos\": [7, {\"id\": 2},"
+						  "{\"id\": -1, \"perf_stats\": " PERF "},"
+						  "{\"id\": 1e30, \"perf_stats\": " PERF "},"
+						  "{\"id\": 3, \"perf_stats\": " PERF "}]}"),
 	    0);
 	assert_int_equal(view.osds.count, 1);
+	assert_int_equal(osd(3)->known, CEPH_OSD_PERF);
 	assert_int_equal(osd(3)->commit_ms, 0);
 	assert_int_equal(osd(3)->apply_ms, UINT32_MAX);
 }
@@ -345,6 +368,7 @@ int main(void)
 	    TEST(disks_are_told_field_by_field),
 	    TEST(a_disk_that_is_down_keeps_what_is_known_of_it),
 	    TEST(what_a_command_did_not_give_is_absent),
+	    TEST(a_host_is_only_told_of_disks_that_are_there),
 	    TEST(pools_are_matched_by_id),
 	    TEST(no_disks_at_all_are_a_normal_state),
 	    TEST(rates_are_read_from_json_where_a_release_has_it),

@@ -151,9 +151,11 @@ static void a_pool_without_disks_is_healthy(void **state)
 	assert_int_equal(o.view.status.count, 1);
 	assert_int_equal(o.view.status.items->health, CEPH_OK);
 	assert_int_equal(o.view.osds.count, 0);
+	assert_true(o.view.listed);
 	view_drop(&o);
 	o = measure();
 	assert_int_equal(o.status, 0);
+	assert_false(o.view.listed);
 	assert_int_equal(o.view.osds.count, 0);
 	view_drop(&o);
 }
