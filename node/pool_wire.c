@@ -93,8 +93,7 @@ int pool_view_decode(struct reader *r, struct ceph_view *view)
 {
 	if (record_decode(ceph_view_record(), r, view) != 0)
 		return -EPROTO;
-	if (reader_left(r) == 0 && view->status.count <= 1 &&
-	    list_is_sound(ceph_record(), (struct list *)&view->status, 1) &&
+	if (reader_left(r) == 0 && list_is_sound(ceph_record(), (struct list *)&view->status, 1) &&
 	    list_is_sound(ceph_osd_record(), (struct list *)&view->osds, CEPH_OSDS_MAX) &&
 	    list_is_sound(ceph_pool_record(), (struct list *)&view->pools, CEPH_POOLS_MAX))
 		return 0;

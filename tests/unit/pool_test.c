@@ -294,12 +294,17 @@ static void a_lock_is_broken_after_its_client_was_kept_from_writing(void **state
 	assert_int_equal(access(path_of("locks/1"), F_OK), 0);
 	assert_int_equal(rmdir(path_of("blocklist")), 0);
 
-	assert_int_equal(pool_sim.unlock(pool, "vms/web1", &first, &err), 0);
+	struct pool_locker other = first, hand = first;
+	snprintf(other.entity, sizeof(other.entity), "client.9");
+	snprintf(hand.cookie, sizeof(hand.cookie), "by hand");
+	assert_int_equal(pool_sim.unlock(pool, "vms/web1", &other, &err), 0);
+	assert_int_equal(pool_sim.unlock(pool, "vms/web1", &hand, &err), 0);
+	assert_int_equal(access(path_of("locks/1"), F_OK), 0);
 	assert_int_equal(pool_sim.unlock(pool, "vms/web1", &first, &err), 0);
 	assert_int_equal(access(path_of("locks/1"), F_OK), -1);
 	assert_int_equal(access(path_of("locks/2"), F_OK), 0);
 	assert_int_equal(access(path_of("locks/3"), F_OK), 0);
-	file_expect("blocklist", "v1:10.0.0.1:0/1\nv1:10.0.0.1:0/1\n");
+	file_expect("blocklist", "v1:10.0.0.1:0/1\nv1:10.0.0.1:0/1\nv1:10.0.0.1:0/1\n");
 	pool_sim.close(pool);
 }
 
@@ -393,6 +398,7 @@ static void spoil_count(struct ceph_view *view)
 {
 	view->status.items = must_realloc(view->status.items, 2 * sizeof(*view->status.items));
 	view->status.items[1] = view->status.items[0];
+	view->status.items[1].known |= CEPH_DF;
 	view->status.count = 2;
 }
 
