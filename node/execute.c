@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "node/collector.h"
+#include "node/domain.h"
 #include "node/hypervisor_client.h"
 #include "node/log.h"
 #include "node/starting.h"
@@ -13,12 +14,15 @@
 /* A guest of many GiB takes long to be set up; nothing waits for it meanwhile. */
 #define START_DEADLINE_MS 60000
 #define STOP_DEADLINE_MS  30000
+/* When the pool is asked for as many VMs as can be. */
+#define RELEASE_AGAIN_MS 200
 
 struct execute {
 	struct execute_options options;
 	const char *directory; /* for starting.h */
 	struct hypervisor_client *client;
-	unsigned under_way; /* actions */
+	struct locks *locks; /* NULL: this node has no part in the pool */
+	unsigned under_way; /* actions, without those that wait for the pool */
 	struct collector_watch look;
 	void (*closed)(void *data);
 	void *closed_data;
@@ -64,6 +68,14 @@ int execute_open(struct execute **execute, const struct execute_options *options
 		free(e);
 		return err_set(err, -ENOMEM, "the hypervisor's worker cannot be started");
 	}
+	struct locks_options locks = {
+	    .loop = options->loop,
+	    .config = options->config,
+	    .hypervisor = e->client,
+	    .list_deadline_ms = START_DEADLINE_MS,
+	};
+	if (options->config->functions.enable_storage)
+		e->locks = locks_new(&locks);
 	struct collector_options collector = {
 	    .name = "hypervisor", .agent = options->agent, .every_ms = options->look_every_ms};
 	collector_open(&e->look, &collector);
@@ -136,8 +148,136 @@ static enum hypervisor_op order_of(enum action_type type)
 	return HYPERVISOR_stop;
 }
 
+/* Freeing a VM's volumes. */
+
+static void log_freed(const char *name, const struct release_result *result)
+{
+	for (unsigned i = 0; i < result->count; i++) {
+		const struct release_lock *lock = &result->locks[i];
+		log_info("VM %s: freed %s, which %s at %s had locked", name, lock->volume,
+		    lock->locker.entity, lock->locker.address);
+	}
+}
+
+static bool is_member(const struct cluster *c, const char *address)
+{
+	cluster_each(c->nodes, struct node,
+	    node) if (lock_judge(address, node->addresses, "") == LOCK_OURS) return true;
+	return false;
+}
+
+/* Whose the lock is, and what is to be typed: as much of it as a reason has room for. */
+static void explain_refusal(const struct cluster *c, const char *name,
+    const struct release_result *result, struct err *reason)
+{
+	const struct release_lock *lock = &result->locks[0];
+	char address[VOLUME_CLIENT_MAX];
+	lock_address_print(lock->locker.address, address);
+	err_set(reason, 0,
+	    "volume %.64s is locked by %.45s (%.24s), not by this node: if nobody uses it, "
+	    "pvc vm flush-locks %.40s%s",
+	    lock->volume, address, lock->locker.entity, name,
+	    is_member(c, lock->locker.address) ? "" : " --force");
+}
+
+static void start_released(struct begun *begun, const struct locks_outcome *outcome)
+{
+	struct execute *e = begun->execute;
+	struct local *local = &e->options.agent->local;
+	const struct vm *vm = cluster_vm(e->options.cluster, begun->action.vm);
+	const char *name = vm ? vm->name : begun->action.uuid;
+	uint64_t now = clock_ms();
+	struct err reason;
+	if (outcome->status == -EBUSY) {
+		/* Then it need not be started. */
+		plan_postpone(local, &begun->action, now + RELEASE_AGAIN_MS);
+		collector_hasten(&e->look);
+	} else if (outcome->status) {
+		log_error("VM %s: start: %s", name, outcome->err->text);
+		/* The hypervisor was not asked: nothing can still come about. */
+		agent_action_done(e->options.agent, &begun->action, -EIO, outcome->err->text, now);
+	} else if (outcome->result->refused) {
+		explain_refusal(e->options.cluster, name, outcome->result, &reason);
+		log_error("VM %s: start: %s", name, reason.text);
+		plan_refused(local, &begun->action, reason.text);
+	} else {
+		log_freed(name, outcome->result);
+		plan_released(local, &begun->action, now);
+	}
+}
+
+static void released(void *data, const struct locks_outcome *outcome)
+{
+	struct begun *begun = data;
+	struct execute *e = begun->execute;
+	if (!e->closed) {
+		start_released(begun, outcome);
+		e->options.changed(e->options.data);
+	}
+	free(begun);
+}
+
+/* Addresses of the nodes that had it and are off for certain. */
+static void proven_of(const struct cluster *c, const struct vm *vm, struct buffer *text)
+{
+	for (unsigned i = 0; i < PROVEN_OFF_MAX; i++) {
+		const struct node *node = cluster_node(c, vm->proven_off[i]);
+		if (node)
+			buffer_print(text, "%s ", node->addresses);
+	}
+	buffer_append_u8(text, 0);
+}
+
+static void release_begin(
+    struct execute *e, const struct action *action, const struct volumes *volumes)
+{
+	struct local *local = &e->options.agent->local;
+	const struct vm *vm = cluster_vm(e->options.cluster, action->vm);
+	struct buffer proven = {0};
+	struct begun *begun = must_alloc(sizeof(*begun));
+	*begun = (struct begun){.execute = e, .action = *action};
+	plan_wait(local, action);
+	proven_of(e->options.cluster, vm, &proven);
+	struct locks_order order = {
+	    .uuid = action->uuid,
+	    .volumes = volumes,
+	    .proven = (const char *)proven.data,
+	    .extent = RELEASE_STALE,
+	    .done = released,
+	    .data = begun,
+	};
+	if (locks_release(e->locks, &order)) {
+		plan_postpone(local, action, clock_ms() + RELEASE_AGAIN_MS);
+		free(begun);
+	}
+	buffer_close(&proven);
+}
+
+/* Is this a start that has to wait? Then that is seen to. */
+static bool start_waits(struct execute *e, const struct action *action)
+{
+	struct local *local = &e->options.agent->local;
+	const struct vm *vm = cluster_vm(e->options.cluster, action->vm);
+	const struct local_vm *known = local_find(local, action->uuid);
+	uint64_t now = clock_ms();
+	struct domain domain;
+	if (action->type != ACTION_START || !e->locks || plan_is_released(local, action, now))
+		return false;
+	if (domain_read((const char *)vm->xml.data, vm->xml.size, &domain, NULL) ||
+	    !domain.volumes.count)
+		return false;
+	/* What may still come up must not lose its volumes when it does. */
+	if (plan_doubts(local, action->uuid, now))
+		plan_postpone(local, action, known->doubt_until_ms);
+	else
+		release_begin(e, action, &domain.volumes);
+	return true;
+}
+
 void execute_begin(struct execute *e, const struct action *action)
 {
+	if (start_waits(e, action))
+		return;
 	const struct vm *vm = cluster_vm(e->options.cluster, action->vm);
 	struct begun *begun = must_alloc(sizeof(*begun));
 	begun->execute = e;
@@ -165,6 +305,55 @@ void execute_begin(struct execute *e, const struct action *action)
 		err_set(&err, result, "%s", strerror(-result));
 		acted(begun, result, &err);
 	}
+}
+
+/* Whoever may have had it: the value says that it is off, everywhere. */
+static void members_of(const struct cluster *c, struct buffer *text)
+{
+	cluster_each(c->nodes, struct node, node) buffer_print(text, "%s ", node->addresses);
+	buffer_append_u8(text, 0);
+}
+
+static void flush_fail(const struct execute_flush *flush, int status, const char *text)
+{
+	struct err err;
+	err_set(&err, 0, "%s", text);
+	flush->done(flush->data, &(struct locks_outcome){.status = status, .err = &err});
+}
+
+void execute_flush(struct execute *e, const struct execute_flush *flush)
+{
+	const struct vm *vm = flush->vm;
+	struct domain domain;
+	struct err err;
+	if (!e->locks) {
+		flush_fail(flush, -EOPNOTSUPP, "this node has no part in the disk pool");
+		return;
+	}
+	if (plan_doubts(&e->options.agent->local, vm->uuid, clock_ms())) {
+		flush_fail(
+		    flush, -EBUSY, "a start of it was cut off here, and may still come about");
+		return;
+	}
+	int result = domain_read((const char *)vm->xml.data, vm->xml.size, &domain, &err);
+	if (result) {
+		flush_fail(flush, result, err.text);
+		return;
+	}
+	struct buffer members = {0};
+	members_of(e->options.cluster, &members);
+	struct locks_order order = {
+	    .uuid = vm->uuid,
+	    .volumes = &domain.volumes,
+	    .proven = (const char *)members.data,
+	    .extent = flush->extent,
+	    .done = flush->done,
+	    .data = flush->data,
+	};
+	result = locks_release(e->locks, &order);
+	buffer_close(&members);
+	if (result)
+		flush_fail(flush, result, "the disk pool is asked for too many VMs: try again");
 }
 
 static void look(struct execute *e, uint64_t now)
@@ -196,9 +385,18 @@ static void closed(void *data)
 	free(e);
 }
 
+static void client_closed(void *data)
+{
+	struct execute *e = data;
+	if (e->locks)
+		locks_close(e->locks, closed, e);
+	else
+		closed(e);
+}
+
 void execute_close(struct execute *e, void (*done)(void *data), void *data)
 {
 	e->closed = done;
 	e->closed_data = data;
-	hypervisor_client_close(e->client, closed, e);
+	hypervisor_client_close(e->client, client_closed, e);
 }

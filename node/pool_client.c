@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "node/pool_wire.h"
+#include "node/release_wire.h"
 
 struct pool_client {
 	struct worker *worker;
@@ -77,6 +78,49 @@ int pool_measure(struct pool_client *c, unsigned deadline_ms,
     void (*done)(void *data, struct pool_sight *sight), void *data)
 {
 	return sight_ask(c, POOL_measure, deadline_ms, (struct pending_sight){done, data});
+}
+
+struct pending_release {
+	void (*done)(void *data, const struct pool_released *released);
+	void *data;
+};
+
+static void on_released(void *data, const struct worker_answer *answer)
+{
+	struct pending_release *pending = data;
+	struct err err = {""};
+	struct release_result result = {0};
+	struct pool_released released = {.status = answer->status, .err = &err, .result = &result};
+	if (released.status == 0) {
+		struct reader r = reader_of(answer->bytes, answer->size);
+		released.status = release_result_decode(&r, &result);
+		if (released.status != 0)
+			err_set(&err, 0, "the pool's worker sent a list of locks that is none");
+	} else {
+		err_set(&err, 0, "%s", answer->text);
+	}
+	pending->done(pending->data, &released);
+	release_result_close(&result);
+	free(pending);
+}
+
+int pool_release(struct pool_client *c, const struct release *release, unsigned deadline_ms,
+    void (*done)(void *data, const struct pool_released *released), void *data)
+{
+	struct buffer bytes = {0};
+	struct pending_release *pending = must_alloc(sizeof(*pending));
+	*pending = (struct pending_release){done, data};
+	pool_op_encode(&bytes, POOL_release);
+	release_encode(&bytes, release);
+	int rc = worker_request(c->worker, &(struct worker_request){.bytes = bytes.data,
+					       .size = bytes.size,
+					       .deadline_ms = deadline_ms,
+					       .done = on_released,
+					       .data = pending});
+	buffer_close(&bytes);
+	if (rc != 0)
+		free(pending);
+	return rc;
 }
 
 struct worker_status pool_client_status(const struct pool_client *c)

@@ -11,7 +11,7 @@
 #include "fsm/err.h"
 #include "fsm/record.h"
 #include "node/worker.h"
-#include "storage/pool.h"
+#include "storage/release.h"
 
 struct pool_client;
 
@@ -40,6 +40,17 @@ int pool_look(struct pool_client *c, unsigned deadline_ms,
     void (*done)(void *data, struct pool_sight *sight), void *data);
 int pool_measure(struct pool_client *c, unsigned deadline_ms,
     void (*done)(void *data, struct pool_sight *sight), void *data);
+
+/* What became of a release; result is valid during the call only. */
+struct pool_released {
+	int status;
+	const struct err *err; /* set when status is not 0 */
+	const struct release_result *result; /* set when it is 0 */
+};
+
+/* As pool_look. */
+int pool_release(struct pool_client *c, const struct release *release, unsigned deadline_ms,
+    void (*done)(void *data, const struct pool_released *released), void *data);
 
 struct worker_status pool_client_status(const struct pool_client *c);
 

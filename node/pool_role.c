@@ -5,6 +5,7 @@
 
 #include "fsm/buffer.h"
 #include "node/pool_wire.h"
+#include "node/release_wire.h"
 #include "node/worker_main.h"
 #include "storage/pool.h"
 
@@ -50,6 +51,23 @@ static int serve_view(struct role *role, struct buffer *answer, struct err *err,
 	return 0;
 }
 
+static int serve_release(
+    struct role *role, struct reader *request, struct buffer *answer, struct err *err)
+{
+	struct release release;
+	struct release_result result = {0};
+	int rc = release_decode(request, &release);
+	if (rc == 0)
+		rc = release_locks(role->port, role->pool, &release, &result, err);
+	else
+		err_set(err, rc, "a request that is none");
+	if (rc == 0)
+		release_result_encode(answer, &result);
+	release_result_close(&result);
+	release_clear(&release);
+	return rc;
+}
+
 static int role_serve(void *state, struct reader *request, struct buffer *answer, struct err *err)
 {
 	struct role *role = state;
@@ -58,6 +76,8 @@ static int role_serve(void *state, struct reader *request, struct buffer *answer
 		return serve_view(role, answer, err, role->port->look);
 	case POOL_measure:
 		return serve_view(role, answer, err, role->port->measure);
+	case POOL_release:
+		return serve_release(role, request, answer, err);
 	case POOL_OPS:
 		break;
 	}

@@ -219,4 +219,6 @@ const struct pool_port pool_rbd = {
     .close = rbd_close,
     .look = rbd_look,
     .measure = rbd_measure,
+    .lockers = pool_rbd_lockers,
+    .unlock = pool_rbd_unlock,
 };
