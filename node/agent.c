@@ -37,6 +37,7 @@ void agent_close(struct agent *agent)
 {
 	forget_heard(agent);
 	free(agent->heard);
+	free(agent->osds);
 	local_close(&agent->local);
 	plan_close(&agent->plan);
 }
@@ -89,6 +90,24 @@ void agent_counted(struct agent *agent, const char *collector, uint64_t kills)
 	struct collector *k = find_collector(agent, collector);
 	if (k)
 		k->kills = kills < UINT32_MAX ? (uint32_t)kills : UINT32_MAX;
+}
+
+void agent_forgets(struct agent *agent, const char *collector)
+{
+	for (unsigned i = 0; i < agent->collector_count; i++) {
+		if (strcmp(agent->collectors[i].name, collector) != 0)
+			continue;
+		memmove(&agent->collectors[i], &agent->collectors[i + 1],
+		    (--agent->collector_count - i) * sizeof(agent->collectors[0]));
+		return;
+	}
+}
+
+void agent_has_osds(struct agent *agent, struct ceph_id *ids, uint32_t n)
+{
+	free(agent->osds);
+	agent->osds = ids;
+	agent->osd_count = n;
 }
 
 void agent_action_done(struct agent *agent, const struct action *action, int status,
@@ -321,6 +340,10 @@ static void make_keepalive(
 		uint64_t good_ms = agent->collectors[i].age_ms;
 		k->collectors.items[i].age_ms = good_ms ? now_ms - good_ms : NODE_AGE_NEVER;
 	}
+	k->osds.items = must_alloc(agent->osd_count * sizeof(*k->osds.items));
+	k->osds.count = agent->osd_count;
+	if (agent->osd_count)
+		memcpy(k->osds.items, agent->osds, agent->osd_count * sizeof(*agent->osds));
 }
 
 /* What held this daemon up; to wait for a leader, or to begin, is not to be late. */

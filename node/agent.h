@@ -37,6 +37,8 @@ struct agent {
 	struct local local;
 	struct collector collectors[AGENT_COLLECTORS_MAX]; /* age_ms: when it was last good */
 	unsigned collector_count;
+	struct ceph_id *osds; /* in this machine; owned */
+	uint32_t osd_count;
 	struct coordinator coordinator;
 	struct plan plan;
 	bool hello_done; /* the log knows that this daemon has started */
@@ -76,6 +78,10 @@ void agent_collected(struct agent *agent, const char *collector, enum collector_
     const char *message, uint64_t now_ms);
 /* How often the collector's worker had to be killed, since this daemon started. */
 void agent_counted(struct agent *agent, const char *collector, uint64_t kills);
+/* It is not measured here any more. */
+void agent_forgets(struct agent *agent, const char *collector);
+/* Ceph's disks that are in this machine, by rising ids; ids becomes the agent's. */
+void agent_has_osds(struct agent *agent, struct ceph_id *ids, uint32_t n);
 void agent_action_done(struct agent *agent, const struct action *action, int status,
     const char *reason, uint64_t now_ms);
 /* A keepalive came from another node: bytes as agent_turn made them. */
