@@ -16,6 +16,7 @@
 #include "node/log.h"
 #include "node/members.h"
 #include "node/pace.h"
+#include "node/pool_watch.h"
 
 #define PROPOSE_TIMEOUT_MS 10000
 /* Reports of VMs under way: most of what may be (ledger.h) is left to people. */
@@ -33,6 +34,8 @@ struct duties {
 	struct duties_options options;
 	struct agent agent;
 	struct execute *execute; /* NULL: this node runs no VMs */
+	struct pool_watch *pool; /* NULL: this node uses no disk pool */
+	unsigned parts; /* on closing: what is not closed yet */
 	struct holdings *holdings;
 	int disk_error; /* of the log, as wal_status has it */
 	uint64_t disk_ill_ms; /* when it last was */
@@ -75,17 +78,22 @@ static struct agent_options agent_options(const struct config *config, uint32_t 
 static void closed(void *data)
 {
 	struct duties *d = data;
+	if (--d->parts)
+		return;
 	agent_close(&d->agent);
 	free(d);
 }
 
 void duties_close(struct duties *d)
 {
-	holdings_close(d->holdings);
+	d->parts = 1 + (d->execute != NULL) + (d->pool != NULL);
+	if (d->holdings)
+		holdings_close(d->holdings);
 	if (d->execute)
 		execute_close(d->execute, closed, d);
-	else
-		closed(d);
+	if (d->pool)
+		pool_watch_close(d->pool, closed, d);
+	closed(d);
 }
 
 int duties_open(struct duties **duties, const struct duties_options *options, struct err *err)
@@ -107,14 +115,22 @@ int duties_open(struct duties **duties, const struct duties_options *options, st
 	    .changed = changed,
 	    .data = d,
 	};
+	struct pool_watch_options pool = {
+	    .loop = options->loop,
+	    .config = options->config,
+	    .context = options->context,
+	    .agent = &d->agent,
+	    .changed = changed,
+	    .data = d,
+	};
 	if (!result && agent.hypervisor)
 		result = execute_open(&d->execute, &execute, err);
+	if (!result && options->config->functions.enable_storage)
+		result = pool_watch_open(&d->pool, &pool, err);
 	if (!result)
 		*duties = d;
-	else if (d->holdings)
-		duties_close(d);
 	else
-		closed(d);
+		duties_close(d);
 	return result;
 }
 
@@ -437,9 +453,11 @@ uint64_t duties_turn(struct duties *d, uint64_t now)
 		debug_keepalive(keepalive_ms, now, &laps);
 	uint64_t next = agent_next_ms(&d->agent, now);
 	uint64_t look = d->execute ? execute_turn(d->execute, now) : UINT64_MAX;
+	uint64_t pool = d->pool ? pool_watch_turn(d->pool, now) : UINT64_MAX;
 	/* The moment from which nobody else can hold what a new leader waits for. */
 	uint64_t free_ms = agent_free_ms(&d->agent, &d->standing, now);
 	next = free_ms < next ? free_ms : next;
+	next = pool < next ? pool : next;
 	return look < next ? look : next;
 }
 

@@ -274,7 +274,7 @@ static void status_has_the_members_that_others_rely_on(void **state)
 {
 	json_t *status = result_of(*state, "status");
 	assert_members(status, "cluster health health_messages maintenance primary raft "
-			       "schema_version nodes vms");
+			       "schema_version nodes vms storage");
 	assert_string_equal(text_at(status, "cluster"), "prod");
 	const json_t *primary = json_object_get(status, "primary");
 	assert_members(primary, "node epoch state since_ms step");
