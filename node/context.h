@@ -14,6 +14,7 @@
 #include "raft/replica.h"
 
 struct config;
+struct execute_flush;
 struct journal;
 struct json_t;
 struct operation_call;
@@ -60,6 +61,8 @@ struct context {
 	void (*ask)(void *data, uint32_t node, const struct operation_call *call,
 	    void (*done)(void *data, int status, struct json_t *result, const struct err *err),
 	    void *done_data);
+	/* Free a VM's volumes of locks: execute_flush() of this node. */
+	void (*flush)(void *data, const struct execute_flush *flush);
 };
 
 #endif

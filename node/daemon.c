@@ -137,6 +137,12 @@ static void context_ask(void *data, uint32_t node, const struct operation_call *
 	forward_ask(d->forward, node, call, done, done_data);
 }
 
+static void context_flush(void *data, const struct execute_flush *flush)
+{
+	struct daemon *d = data;
+	duties_flush(d->duties, flush);
+}
+
 /* Between the parts. */
 
 static void stirred(void *data)
@@ -173,6 +179,7 @@ static void make_context(struct daemon *d)
 	    .files = context_files,
 	    .peers = context_peers,
 	    .ask = context_ask,
+	    .flush = context_flush,
 	};
 	struct forward_options forward = {.context = &d->context, .send = send_to, .data = d};
 	d->forward = forward_new(&forward);
@@ -397,12 +404,12 @@ static void close_parts(struct daemon *d)
 		control_close(d->control);
 	if (d->ledger)
 		ledger_close(d->ledger);
+	if (d->duties)
+		duties_close(d->duties);
 	if (d->forward)
 		forward_free(d->forward);
 	if (d->keeper)
 		keeper_close(d->keeper);
-	if (d->duties)
-		duties_close(d->duties);
 	if (d->peers)
 		peers_close(d->peers, peers_closed, d);
 	d->peers = NULL;

@@ -15,6 +15,7 @@
 #include "node/laps.h"
 #include "node/log.h"
 #include "node/members.h"
+#include "node/own_address.h"
 #include "node/pace.h"
 #include "node/pool_watch.h"
 
@@ -103,6 +104,7 @@ int duties_open(struct duties **duties, const struct duties_options *options, st
 	struct agent_options agent = agent_options(options->config, options->context->id);
 	agent_init(&d->agent, &agent);
 	host_read(&d->agent.host);
+	own_addresses(options->config, d->agent.host.addresses);
 	struct holdings_options holdings = {
 	    .loop = options->loop, .config = options->config, .changed = changed, .data = d};
 	int result = holdings_open(&d->holdings, &holdings, err);
@@ -405,6 +407,8 @@ uint64_t duties_turn(struct duties *d, uint64_t now)
 	struct laps laps = laps_begin();
 	if (now >= d->host_ms) {
 		host_read(&d->agent.host);
+		if (!d->agent.hello_done)
+			own_addresses(d->options.config, d->agent.host.addresses);
 		laps_take(&laps, "host");
 		measure_log(d, replica);
 		laps_take(&laps, "log");
@@ -480,6 +484,17 @@ void duties_collected(struct duties *d, const char *collector, enum collector_st
     const char *message, uint64_t now_ms)
 {
 	agent_collected(&d->agent, collector, state, message, now_ms);
+}
+
+void duties_flush(struct duties *d, const struct execute_flush *flush)
+{
+	struct err err;
+	if (d->execute) {
+		execute_flush(d->execute, flush);
+		return;
+	}
+	err_set(&err, 0, "this node runs no VMs: ask one that does");
+	flush->done(flush->data, &(struct locks_outcome){.status = -EOPNOTSUPP, .err = &err});
 }
 
 void duties_stop(struct duties *d)

@@ -10,6 +10,7 @@
 #include "node/ledger.h"
 
 struct duties;
+struct execute_flush;
 
 struct duties_options {
 	uv_loop_t *loop;
@@ -41,6 +42,9 @@ void duties_heard(struct duties *d, const uint8_t *bytes, size_t size);
 /* What else this node knows of its own health, for everybody: as agent_collected(). */
 void duties_collected(struct duties *d, const char *collector, enum collector_state state,
     const char *message, uint64_t now_ms);
+
+/* As execute_flush(); -EOPNOTSUPP when this node runs no VMs. */
+void duties_flush(struct duties *d, const struct execute_flush *flush);
 
 /* An orderly end: start nothing any more, tell the log, give leadership and the role
  * away. VMs go on running. */

@@ -398,5 +398,7 @@ void execute_close(struct execute *e, void (*done)(void *data), void *data)
 {
 	e->closed = done;
 	e->closed_data = data;
+	if (e->locks)
+		locks_cancel(e->locks);
 	hypervisor_client_close(e->client, client_closed, e);
 }

@@ -41,7 +41,8 @@ void execute_flush(struct execute *e, const struct execute_flush *flush);
 
 /* Look at the VMs when it is time; returns when it is time again. */
 uint64_t execute_turn(struct execute *e, uint64_t now_ms);
-/* The agent is told of what is cut off until closed(data) comes, perhaps within the call. */
+/* The agent is told of what is cut off until closed(data) comes, perhaps within the call; whoever
+ * waits for a flush is told at once. */
 void execute_close(struct execute *e, void (*closed)(void *data), void *data);
 
 #endif

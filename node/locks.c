@@ -23,7 +23,7 @@ struct pending { /* one order: what is asked for it at present */
 	char uuid[37];
 	char *proven;
 	struct release release;
-	void (*done)(void *data, const struct locks_outcome *outcome);
+	void (*done)(void *data, const struct locks_outcome *outcome); /* NULL: was called */
 	void *data;
 };
 
@@ -78,7 +78,8 @@ static void pending_end(struct pending *p, const struct locks_outcome *outcome)
 		at = &(*at)->next;
 	*at = p->next;
 	l->count--;
-	p->done(p->data, outcome);
+	if (p->done)
+		p->done(p->data, outcome);
 	free(p->proven);
 	free(p);
 }
@@ -196,6 +197,18 @@ int locks_release(struct locks *l, const struct locks_order *order)
 	l->count++;
 	list_ask(l);
 	return 0;
+}
+
+void locks_cancel(struct locks *l)
+{
+	struct err err;
+	struct locks_outcome canceled = {
+	    .status = err_set(&err, -ECANCELED, "this node's daemon ends"), .err = &err};
+	for (struct pending *p = l->first; p; p = p->next) {
+		if (p->done)
+			p->done(p->data, &canceled);
+		p->done = NULL;
+	}
 }
 
 static void closed(void *data)

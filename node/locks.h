@@ -46,8 +46,10 @@ struct locks *locks_new(const struct locks_options *options);
 /* 0: done is called. -EAGAIN: there are LOCKS_UNDER_WAY_MAX; it is not. */
 int locks_release(struct locks *l, const struct locks_order *order);
 
-/* The hypervisor's client must be closed before: so none of its answers is still to come. Orders
- * that are not done get -ECANCELED. closed comes last, perhaps within the call; then l is freed. */
+/* Everybody who waits is answered -ECANCELED now. */
+void locks_cancel(struct locks *l);
+
+/* The hypervisor's client must be closed before: so none of its answers is still to come. Orders that are not done get -ECANCELED. closed comes last, perhaps within the call; then l is freed. */
 void locks_close(struct locks *l, void (*closed)(void *data), void *data);
 
 #endif
