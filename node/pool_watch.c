@@ -244,10 +244,19 @@ int pool_watch_open(
 	return 0;
 }
 
+/* Asked at the same time, both are told in one report. */
+static void keep_in_step(struct pool_watch *w, uint64_t now)
+{
+	if (now >= collector_due_ms(&w->pool->collector) && w->manager &&
+	    collector_due_ms(&w->manager->collector) < now + w->every_ms / 2)
+		collector_hasten(&w->manager->collector);
+}
+
 uint64_t pool_watch_turn(struct pool_watch *w, uint64_t now)
 {
-	uint64_t next = asker_turn(w->pool, now);
 	follow_role(w);
+	keep_in_step(w, now);
+	uint64_t next = asker_turn(w->pool, now);
 	uint64_t manager = w->manager ? asker_turn(w->manager, now) : UINT64_MAX;
 	uint64_t report = turn_report(w, now);
 	next = manager < next ? manager : next;
