@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "fsm/apply.h"
+#include "fsm/hash.h"
 #include "fsm/node.h"
 #include "fsm/schema.h"
 #include "fsm/text.h"
@@ -172,6 +173,27 @@ int node_may_leave(const struct cluster *c, const struct node *node, struct err 
 	return 0;
 }
 
+uint64_t membership_mark(const struct cluster *c)
+{
+	uint64_t mark = 0;
+	cluster_each(c->nodes, struct node, node)
+	{
+		uint32_t seat[] = {node->id, node->mode};
+		if (node->mode != NODE_HYPERVISOR)
+			mark = hash_bytes(mark, seat, sizeof(seat));
+	}
+	return mark;
+}
+
+static int check_judged(const struct cluster *c, uint64_t judged, struct err *err)
+{
+	if (judged == membership_mark(c))
+		return 0;
+	return err_set(err, -ESTALE,
+	    "the coordinators or witnesses have changed meanwhile: look at pvc cluster member list "
+	    "and ask again");
+}
+
 static void node_gone(struct cluster *c, struct node *node)
 {
 	node_forget(c, node->id);
@@ -184,6 +206,8 @@ int apply_leave(struct cluster *c, struct command_leave *command, struct err *er
 	if (!node)
 		return err_set(err, -ENOENT, "there is no node %" PRIu32, command->node);
 	int result = node_may_leave(c, node, err);
+	if (!result)
+		result = check_judged(c, command->judged, err);
 	if (!result)
 		node_gone(c, node);
 	return result;
@@ -229,6 +253,8 @@ int apply_node_mode(struct cluster *c, struct command_node_mode *command, struct
 		return err_set(err, -ENOENT, "there is no node %" PRIu32, command->node);
 	int result = node_may_become(c, node, command->mode, err);
 	if (!result)
+		result = check_judged(c, command->judged, err);
+	if (!result)
 		set_mode(c, node, command->mode);
 	return result;
 }
@@ -256,6 +282,8 @@ int apply_replace(struct cluster *c, struct command_replace *command, struct err
 		return err_set(err, -ENOENT, "there is no node %" PRIu32,
 		    node ? command->successor : command->node);
 	int result = node_may_be_replaced(c, node, successor, err);
+	if (!result)
+		result = check_judged(c, command->judged, err);
 	if (result)
 		return result;
 	set_mode(c, successor, NODE_COORDINATOR);

@@ -14,4 +14,9 @@ int node_may_become(
 int node_may_be_replaced(const struct cluster *c, const struct node *node,
     const struct node *successor, struct err *err);
 
+/* Who may vote, and as what, in one number: two changes that were judged on the same members, each
+ * well by itself, may be one too many together. It goes with the command, which is refused with
+ * -ESTALE when it is another by then. */
+uint64_t membership_mark(const struct cluster *c);
+
 #endif

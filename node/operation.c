@@ -12,6 +12,7 @@
 #include "node/operation_turn.h"
 
 #define ARGUMENT_TEXT_MAX (1u << 20)
+#define JUDGED_TIMES_MAX  8
 
 #include "node/operation_arguments.def"
 #define OPERATION(identifier, words, method, path, access, help, traits, ...)                      \
@@ -360,6 +361,17 @@ static json_t *said(const struct operation_turn *turn)
 	return json;
 }
 
+/* The value that it was judged on is of the past: carried out once more from its beginning. */
+static bool judged_again(struct operation_turn *turn, int result)
+{
+	if (result != -ESTALE || !turn->judged || turn->judged == JUDGED_TIMES_MAX)
+		return false;
+	json_decref(turn->facts);
+	turn->facts = NULL;
+	turn->operation->handle(turn);
+	return true;
+}
+
 static void proposed(void *data, int result, uint64_t index, const struct err *err)
 {
 	struct operation_turn *turn = data;
@@ -367,6 +379,8 @@ static void proposed(void *data, int result, uint64_t index, const struct err *e
 		turn_answer(turn, turn->finish ? turn->finish(turn, result) : said(turn));
 		return;
 	}
+	if (judged_again(turn, result))
+		return;
 	struct err own;
 	const char *reason = log_reason(result);
 	if (!reason && (!err || !*err->text))

@@ -131,7 +131,8 @@ static bool preflight_passed(
 	return true;
 }
 
-/* The turn's message says what was done; here it says what that does to the quorum, too. */
+/* The turn's message says what was done; here it says what that does to the quorum, too. Judged
+ * anew when the members have changed before it was agreed to (turn->judged). */
 static void propose(
     struct operation_turn *turn, const struct preflight_change *change, struct command *command)
 {
@@ -146,7 +147,13 @@ static void propose(
 	    p.kept		? "; it keeps its vote until a majority is in touch without it"
 	    : comes && !p.votes ? "; it stands by until there is a place among the voters"
 				: "");
+	turn->judged++;
 	turn_propose(turn, command);
+}
+
+static uint64_t mark_of(const struct operation_turn *turn)
+{
+	return membership_mark(turn->context->cluster);
 }
 
 /* The node of the first argument; NULL: the turn is over. */
@@ -215,7 +222,7 @@ void operation_cluster_member_remove(struct operation_turn *turn)
 		return;
 	}
 	const struct preflight_change change = {.kind = PREFLIGHT_REMOVE, .node = node->id};
-	struct command command = {.number = COMMAND_leave, .leave = {.node = node->id}};
+	struct command command = {.number = COMMAND_leave, .leave = {node->id, mark_of(turn)}};
 	turn_say(turn, "%s is no member of the cluster any more", node->name);
 	propose(turn, &change, &command);
 }
@@ -238,7 +245,7 @@ static void change_mode(struct operation_turn *turn, enum node_mode mode)
 	    .node = node->id,
 	};
 	struct command command = {
-	    .number = COMMAND_node_mode, .node_mode = {.node = node->id, .mode = mode}};
+	    .number = COMMAND_node_mode, .node_mode = {node->id, mode, mark_of(turn)}};
 	turn_say(turn, "%s is a %s%s", node->name, state_name(node_mode_names, mode),
 	    node->mode == mode ? " already" : "");
 	propose(turn, &change, &command);
@@ -285,7 +292,7 @@ void operation_cluster_member_replace(struct operation_turn *turn)
 	const struct preflight_change change = {
 	    .kind = PREFLIGHT_REPLACE, .node = node->id, .successor = successor->id};
 	struct command command = {
-	    .number = COMMAND_replace, .replace = {.node = node->id, .successor = successor->id}};
+	    .number = COMMAND_replace, .replace = {node->id, successor->id, mark_of(turn)}};
 	turn_say(turn, "%s takes the place of %s, which is no member of the cluster any more",
 	    successor->name, node->name);
 	propose(turn, &change, &command);

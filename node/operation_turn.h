@@ -25,6 +25,9 @@ struct operation_turn {
 	char message[ERR_TEXT_MAX];
 	uint32_t about; /* for finish: the id of what it is about */
 	json_t *facts; /* go with the message into a proposal's answer; owned, NULL: none */
+	/* So many times what is proposed was judged on the value: -ESTALE, the value has moved on,
+	 * has it judged again. 0: it is not. */
+	unsigned judged;
 	/* What came of its first half. */
 	int result;
 	uint64_t index, took_us, began_ms;

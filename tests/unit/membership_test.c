@@ -10,6 +10,7 @@
 
 #include "fsm/check.h"
 #include "fsm/cluster.h"
+#include "fsm/membership.h"
 #include "fsm/primary.h"
 
 #define HASH_SIZE 65
@@ -188,11 +189,16 @@ static void a_witness_runs_no_vm_and_is_never_the_primary(void **state)
 
 static void a_hypervisor_becomes_a_coordinator_and_one_again(void **state)
 {
-	assert_int_equal(APPLY(node_mode, .node = 3, .mode = NODE_COORDINATOR), 0);
+	assert_int_equal(
+	    APPLY(node_mode, .node = 3, .mode = NODE_COORDINATOR, .judged = membership_mark(&c)),
+	    0);
 	assert_int_equal(mode_of(3), NODE_COORDINATOR);
 	assert_int_equal(cluster_node(&c, 3)->coordinator_state, COORDINATOR_SECONDARY);
-	assert_int_equal(APPLY(node_mode, .node = 3, .mode = NODE_COORDINATOR), 0);
-	assert_int_equal(APPLY(node_mode, .node = 3, .mode = NODE_HYPERVISOR), 0);
+	assert_int_equal(
+	    APPLY(node_mode, .node = 3, .mode = NODE_COORDINATOR, .judged = membership_mark(&c)),
+	    0);
+	assert_int_equal(
+	    APPLY(node_mode, .node = 3, .mode = NODE_HYPERVISOR, .judged = membership_mark(&c)), 0);
 	assert_int_equal(mode_of(3), NODE_HYPERVISOR);
 	assert_int_equal(cluster_node(&c, 3)->coordinator_state, COORDINATOR_CLIENT);
 	assert_int_equal(APPLY(takeover, .node = 3, .epoch = 3), -EINVAL);
@@ -202,26 +208,36 @@ static void a_witness_stays_one_and_nothing_becomes_one(void **state)
 {
 	static const char text[] =
 	    "w4: what joined as a witness stays one, and nothing else becomes one";
-	assert_refused(APPLY(node_mode, .node = 4, .mode = NODE_COORDINATOR), -EINVAL, text);
-	assert_int_equal(APPLY(node_mode, .node = 3, .mode = NODE_WITNESS), -EINVAL);
-	assert_int_equal(APPLY(node_mode, .node = 9, .mode = NODE_COORDINATOR), -ENOENT);
+	assert_refused(
+	    APPLY(node_mode, .node = 4, .mode = NODE_COORDINATOR, .judged = membership_mark(&c)),
+	    -EINVAL, text);
+	assert_int_equal(
+	    APPLY(node_mode, .node = 3, .mode = NODE_WITNESS, .judged = membership_mark(&c)),
+	    -EINVAL);
+	assert_int_equal(
+	    APPLY(node_mode, .node = 9, .mode = NODE_COORDINATOR, .judged = membership_mark(&c)),
+	    -ENOENT);
 }
 
 static void the_primary_keeps_its_part(void **state)
 {
 	static const char text[] = "hv1 is the primary: first pvc node secondary hv1";
-	assert_refused(APPLY(node_mode, .node = 1, .mode = NODE_HYPERVISOR), -EBUSY, text);
-	assert_refused(APPLY(leave, .node = 1), -EBUSY, text);
-	assert_refused(APPLY(replace, .node = 1, .successor = 3), -EBUSY, text);
+	assert_refused(
+	    APPLY(node_mode, .node = 1, .mode = NODE_HYPERVISOR, .judged = membership_mark(&c)),
+	    -EBUSY, text);
+	assert_refused(APPLY(leave, .node = 1, .judged = membership_mark(&c)), -EBUSY, text);
+	assert_refused(
+	    APPLY(replace, .node = 1, .successor = 3, .judged = membership_mark(&c)), -EBUSY, text);
 }
 
 static void the_only_coordinator_stays_one(void **state)
 {
 	assert_int_equal(APPLY(takeover, .node = 2, .epoch = 3), 0);
 	assert_int_equal(APPLY(primary, .node = 2, .epoch = 3), 0);
-	assert_int_equal(APPLY(leave, .node = 1), 0);
-	assert_refused(APPLY(node_mode, .node = 2, .mode = NODE_HYPERVISOR), -EBUSY,
-	    "hv2 is the only coordinator: first pvc cluster member promote NODE");
+	assert_int_equal(APPLY(leave, .node = 1, .judged = membership_mark(&c)), 0);
+	assert_refused(
+	    APPLY(node_mode, .node = 2, .mode = NODE_HYPERVISOR, .judged = membership_mark(&c)),
+	    -EBUSY, "hv2 is the only coordinator: first pvc cluster member promote NODE");
 }
 
 /* Its successor would begin while it still holds an address. */
@@ -231,12 +247,15 @@ static void who_has_not_let_go_of_the_role_does_not_vanish(void **state)
 	    "hv1 has not let go of the primary's role yet: ask again when hv2 "
 	    "is the primary";
 	assert_int_equal(APPLY(takeover, .node = 2, .epoch = 3), 0);
-	assert_refused(APPLY(leave, .node = 1), -EBUSY, text);
-	assert_refused(APPLY(node_mode, .node = 1, .mode = NODE_HYPERVISOR), -EBUSY, text);
-	assert_refused(APPLY(replace, .node = 1, .successor = 3), -EBUSY, text);
+	assert_refused(APPLY(leave, .node = 1, .judged = membership_mark(&c)), -EBUSY, text);
+	assert_refused(
+	    APPLY(node_mode, .node = 1, .mode = NODE_HYPERVISOR, .judged = membership_mark(&c)),
+	    -EBUSY, text);
+	assert_refused(
+	    APPLY(replace, .node = 1, .successor = 3, .judged = membership_mark(&c)), -EBUSY, text);
 	assert_false(primary_may_begin(&c, 2));
 	assert_int_equal(APPLY(primary, .node = 2, .epoch = 3), 0);
-	assert_int_equal(APPLY(leave, .node = 1), 0);
+	assert_int_equal(APPLY(leave, .node = 1, .judged = membership_mark(&c)), 0);
 }
 
 static void who_owns_a_vm_does_not_leave(void **state)
@@ -244,22 +263,23 @@ static void who_owns_a_vm_does_not_leave(void **state)
 	assert_int_equal(run(3), 0);
 	keepalive(3);
 	assert_int_equal(define("web1", 3), 1);
-	assert_refused(APPLY(leave, .node = 3), -EBUSY,
+	assert_refused(APPLY(leave, .node = 3, .judged = membership_mark(&c)), -EBUSY,
 	    "hv3 still owns the VM web1: first pvc vm move web1 NODE");
 	assert_int_equal(APPLY(node_state, .node = 3, .state = DAEMON_STOP), 0);
-	assert_refused(APPLY(leave, .node = 3), -EBUSY,
+	assert_refused(APPLY(leave, .node = 3, .judged = membership_mark(&c)), -EBUSY,
 	    "hv3 still owns the VM web1: first pvc vm move web1 NODE, or, if the machine is off, "
 	    "pvc node fenced hv3 --by-hand");
 	assert_int_equal(APPLY(vm_report, .node = 3, .vm = 1, .observed = OBSERVED_SHUTOFF,
 			     .generation = cluster_vm(&c, 1)->generation),
 	    0);
 	assert_int_equal(APPLY(vm_undefine, .vm = 1), 0);
-	assert_int_equal(APPLY(leave, .node = 3), 0);
+	assert_int_equal(APPLY(leave, .node = 3, .judged = membership_mark(&c)), 0);
 }
 
 static void one_takes_the_place_of_another_in_one_step(void **state)
 {
-	assert_int_equal(APPLY(replace, .node = 2, .successor = 3), 0);
+	assert_int_equal(
+	    APPLY(replace, .node = 2, .successor = 3, .judged = membership_mark(&c)), 0);
 	assert_null(cluster_node(&c, 2));
 	assert_int_equal(mode_of(3), NODE_COORDINATOR);
 	assert_int_equal(cluster_node(&c, 3)->coordinator_state, COORDINATOR_SECONDARY);
@@ -267,17 +287,51 @@ static void one_takes_the_place_of_another_in_one_step(void **state)
 
 static void not_everybody_takes_the_place_of_everybody(void **state)
 {
-	assert_refused(
-	    APPLY(replace, .node = 2, .successor = 2), -EINVAL, "hv2 cannot take its own place");
-	assert_refused(APPLY(replace, .node = 2, .successor = 4), -EINVAL,
-	    "w4 is a witness and cannot be a coordinator");
-	assert_refused(APPLY(replace, .node = 4, .successor = 3), -EINVAL,
-	    "w4 is no coordinator but a witness: pvc cluster member remove w4");
-	assert_refused(APPLY(replace, .node = 2, .successor = 9), -ENOENT, "there is no node 9");
-	assert_refused(APPLY(replace, .node = 8, .successor = 3), -ENOENT, "there is no node 8");
+	assert_refused(APPLY(replace, .node = 2, .successor = 2, .judged = membership_mark(&c)),
+	    -EINVAL, "hv2 cannot take its own place");
+	assert_refused(APPLY(replace, .node = 2, .successor = 4, .judged = membership_mark(&c)),
+	    -EINVAL, "w4 is a witness and cannot be a coordinator");
+	assert_refused(APPLY(replace, .node = 4, .successor = 3, .judged = membership_mark(&c)),
+	    -EINVAL, "w4 is no coordinator but a witness: pvc cluster member remove w4");
+	assert_refused(APPLY(replace, .node = 2, .successor = 9, .judged = membership_mark(&c)),
+	    -ENOENT, "there is no node 9");
+	assert_refused(APPLY(replace, .node = 8, .successor = 3, .judged = membership_mark(&c)),
+	    -ENOENT, "there is no node 8");
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+
+static void assert_stale(int result)
+{
+	assert_refused(result, -ESTALE,
+	    "the coordinators or witnesses have changed meanwhile: look at pvc cluster member list "
+	    "and ask again");
+}
+
+/* Two of four that may vote, each judged while there were four. */
+static void a_change_that_was_judged_on_other_members_is_refused(void **state)
+{
+	uint64_t four = membership_mark(&c);
+	add("hv5", NODE_COORDINATOR);
+	uint64_t five = membership_mark(&c);
+	assert_true(five != four);
+	assert_stale(APPLY(leave, .node = 2, .judged = four));
+	assert_stale(APPLY(leave, .node = 2));
+	assert_int_equal(APPLY(leave, .node = 2, .judged = five), 0);
+	assert_stale(APPLY(leave, .node = 4, .judged = five));
+	assert_stale(APPLY(node_mode, .node = 5, .mode = NODE_HYPERVISOR, .judged = five));
+	assert_stale(APPLY(replace, .node = 5, .successor = 3, .judged = five));
+	assert_int_equal(mode_of(5), NODE_COORDINATOR);
+}
+
+static void a_node_that_never_votes_changes_no_judgement(void **state)
+{
+	uint64_t mark = membership_mark(&c);
+	add("hv5", NODE_HYPERVISOR);
+	assert_int_equal(run(3), 0);
+	assert_true(membership_mark(&c) == mark);
+	assert_int_equal(APPLY(leave, .node = 5, .judged = mark), 0);
+}
 
 int main(void)
 {
@@ -296,6 +350,8 @@ int main(void)
 	    TEST(who_owns_a_vm_does_not_leave),
 	    TEST(one_takes_the_place_of_another_in_one_step),
 	    TEST(not_everybody_takes_the_place_of_everybody),
+	    TEST(a_change_that_was_judged_on_other_members_is_refused),
+	    TEST(a_node_that_never_votes_changes_no_judgement),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

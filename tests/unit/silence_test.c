@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "fsm/membership.h"
 #include "fsm/node.h"
 #include "tests/unit/stage.h"
 
@@ -84,7 +85,8 @@ static void an_interval_that_is_none_counts_as_the_usual_one(void **state)
 static void a_node_that_leaves_takes_its_interval_with_it(void **state)
 {
 	struct stage *s = *state;
-	struct command leave = {.number = COMMAND_leave, .leave.node = 2};
+	struct command leave = {
+	    .number = COMMAND_leave, .leave = {2, membership_mark(&s->cluster)}};
 	say(s, "keepalive_interval/2", "10000");
 	silence(s, 30000);
 	assert_int_equal(stage_apply(s, &leave, NULL), 0);

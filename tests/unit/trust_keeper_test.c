@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "fsm/authority.h"
+#include "fsm/membership.h"
 #include "node/trust_keeper.h"
 #include "node/trust_wire.h"
 #include "tests/unit/authority.h"
@@ -473,7 +474,7 @@ static void a_certificate_is_for_who_asks_and_its_own_key(void **state)
 	snprintf(ask.text, sizeof(ask.text), "nonsense");
 	assert_string_not_equal(asked_of_1(3, &ask).refused, "");
 	/* One that has just been removed. */
-	struct command leave = {.number = COMMAND_leave, .leave = {.node = 3}};
+	struct command leave = {.number = COMMAND_leave, .leave = {3, membership_mark(&value)}};
 	authority_check(apply(&leave, &err), &err);
 	request_of(&ask, &sides[3].files.key);
 	assert_string_equal(asked_of_1(3, &ask).refused, "there is no node 3");

@@ -1,5 +1,6 @@
 #include "tools/sim/fault.h"
 
+#include "fsm/membership.h"
 #include "tools/sim/network.h"
 #include "tools/sim/request.h"
 #include "tools/sim/user.h"
@@ -99,7 +100,8 @@ static void fault_mode(struct world *w, struct sim_node *n)
 	struct command command = {
 	    .number = COMMAND_node_mode,
 	    .node_mode = {.node = 1 + (uint32_t)world_random(w, w->node_count),
-		.mode = world_random(w, 2) ? NODE_COORDINATOR : NODE_HYPERVISOR},
+		.mode = world_random(w, 2) ? NODE_COORDINATOR : NODE_HYPERVISOR,
+		.judged = membership_mark(&n->value)},
 	};
 	if (sim_node_serves(n))
 		request_propose(n, &command, REQUEST_NONE, 0);
