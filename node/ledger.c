@@ -8,6 +8,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "fsm/proposer.h"
 #include "fsm/snapshot.h"
 #include "node/journal.h"
 #include "node/log.h"
@@ -107,6 +108,11 @@ static int port_restore(void *data, uint64_t index, const uint8_t *bytes, size_t
 	return l->restored;
 }
 
+static int port_admit(void *data, uint64_t from, const uint8_t *operation, size_t size)
+{
+	return proposer_check((uint32_t)from, operation, size);
+}
+
 static void port_send(void *data, uint64_t to, const uint8_t *bytes, size_t size)
 {
 	struct ledger *l = data;
@@ -186,7 +192,8 @@ static int make_replica(struct ledger *l, const struct disk_state *state, struct
 	    .machine = {.data = l,
 		.apply = port_apply,
 		.snapshot = port_snapshot,
-		.restore = port_restore},
+		.restore = port_restore,
+		.admit = port_admit},
 	    .data = l,
 	    .send = port_send,
 	    .answered = port_answered,

@@ -16,6 +16,9 @@ struct machine {
 	void (*snapshot)(void *data, struct buffer *out);
 	/* Replace the value. Returns 0, or -EBADMSG and leaves the value as it was. */
 	int (*restore)(void *data, uint64_t index, const uint8_t *bytes, size_t size);
+	/* On the leader, of what another member asks for: 0, or a negative errno that it is
+	 * answered with, and nothing goes into the log. NULL: everything may be asked for. */
+	int (*admit)(void *data, uint64_t from, const uint8_t *operation, size_t size);
 };
 
 #endif

@@ -233,6 +233,30 @@ static bool in_sequence(struct replica *r, struct member *m, const struct messag
 	return p->sequence == m->sequence;
 }
 
+static void reply(struct replica *r, const struct mark *mark, int result, uint64_t index)
+{
+	struct message_answer answer = {mark->serial, index, result};
+	struct member *m = core_member(r, mark->origin);
+	if (mark->origin == r->options.id) {
+		decide(r, &answer);
+	} else if (m) {
+		message_answer_add(&m->answers, &answer);
+		m->n_answers++;
+	}
+}
+
+/* What it may not ask for is answered at once: that needs no entry to be true. */
+static void take(struct replica *r, struct mark mark, const uint8_t *operation, size_t size)
+{
+	const struct machine *machine = &r->ports.machine;
+	int refused =
+	    machine->admit ? machine->admit(machine->data, mark.origin, operation, size) : 0;
+	if (refused)
+		reply(r, &mark, refused, 0);
+	else
+		queue_add(&r->proposals, mark, operation, size);
+}
+
 void proposals_receive(struct replica *r, uint64_t from, const struct message *m)
 {
 	struct member *member = core_member(r, from);
@@ -247,19 +271,7 @@ void proposals_receive(struct replica *r, uint64_t from, const struct message *m
 	member->sequence++;
 	struct mark mark = {from, m->propose.serial};
 	for (; batch_next(&in, &operation, &size); mark.serial++)
-		queue_add(p, mark, operation, size);
-}
-
-static void reply(struct replica *r, const struct mark *mark, int result, uint64_t index)
-{
-	struct message_answer answer = {mark->serial, index, result};
-	struct member *m = core_member(r, mark->origin);
-	if (mark->origin == r->options.id) {
-		decide(r, &answer);
-	} else if (m) {
-		message_answer_add(&m->answers, &answer);
-		m->n_answers++;
-	}
+		take(r, mark, operation, size);
 }
 
 void proposals_apply(struct replica *r, uint64_t index, const struct entry *entry)

@@ -107,7 +107,9 @@ uint64_t replica_timeout(const struct replica *r);
 /* Ask for an operation to be committed, from any member: it is forwarded to the
  * leader and sent again when the leader changes, so operation must carry its
  * own at-most-once mark. Answered once, with request, when it was applied
- * HERE (or refused, or at deadline_ms). The bytes are copied. */
+ * HERE (or refused, or at deadline_ms). The bytes are copied. The leader puts into the log what
+ * any member asks for, unless the machine does not let that one ask for it (machine.h: admit;
+ * fsm/proposer.h says who is trusted with what). */
 void replica_propose(struct replica *r, uint64_t request, const uint8_t *operation, size_t size,
     uint64_t deadline_ms, uint64_t now_ms);
 

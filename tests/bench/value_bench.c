@@ -599,7 +599,10 @@ static void restart(void)
 	    .lease_ms = 200,
 	    .seed = 1};
 	struct replica_ports ports = {.disk = s.disk,
-	    .machine = {&cluster, machine_apply, machine_snapshot, machine_restore},
+	    .machine = {.data = &cluster,
+		.apply = machine_apply,
+		.snapshot = machine_snapshot,
+		.restore = machine_restore},
 	    .send = send_nothing,
 	    .answered = answered,
 	    .changed = changed};

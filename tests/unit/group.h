@@ -79,6 +79,7 @@ struct node {
 	bool fail_next; /* its next write fails, and then every one */
 	unsigned changes, restores, snapshots;
 	size_t snapshot_log_bytes; /* 0: the group's */
+	uint64_t distrusts; /* the member that may ask for nothing, while this one leads; 0: none */
 	unsigned election_ms; /* 0: ELECTION_MS; its lease is four fifths of it */
 	/* The machine. */
 	struct operation *list;
@@ -189,6 +190,11 @@ static inline int machine_restore(void *data, uint64_t index, const uint8_t *byt
 }
 
 /* ---- Disk ---- */
+
+static inline int machine_admit(void *data, uint64_t from, const uint8_t *operation, size_t size)
+{
+	return from == ((struct node *)data)->distrusts ? -EPERM : 0;
+}
 
 static inline void store_truncate(struct store *s, uint64_t from)
 {
@@ -436,7 +442,8 @@ static inline void node_start(struct node *n)
 	    .machine = {.data = n,
 		.apply = machine_apply,
 		.snapshot = machine_snapshot,
-		.restore = machine_restore},
+		.restore = machine_restore,
+		.admit = machine_admit},
 	    .data = n,
 	    .send = port_send,
 	    .answered = port_answered,

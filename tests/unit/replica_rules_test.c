@@ -352,6 +352,28 @@ static void no_change_begins_before_an_entry_of_the_leaders_term_is_committed(vo
 	group_free(g);
 }
 
+static void what_a_member_may_not_ask_for_is_answered_and_not_in_the_log(void **state)
+{
+	struct group *g = started(3);
+	struct node *leader = group_elect(g), *follower = another(g, leader);
+	for (unsigned i = 0; i < 3; i++)
+		g->nodes[i].distrusts = follower->number + 1;
+	write_some(leader, 1, 3);
+	group_run(g, 100);
+	uint64_t last = status_of(leader).last;
+	unsigned number = node_write(follower, next_operation(2), 20000);
+	assert_int_equal(group_wait(g, number)->result, -EPERM);
+	assert_int_equal(status_of(leader).last, last);
+	/* It is the others' word that is not taken: its own counts, once it leads. */
+	assert_int_equal(
+	    replica_transfer(leader->replica, follower->number + 1, clock_of(leader)), 0);
+	while (group_elect(g) != follower)
+		group_run(g, 1);
+	number = node_write(follower, next_operation(2), 20000);
+	assert_true(group_wait(g, number)->result >= 0);
+	group_free(g);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -371,6 +393,7 @@ int main(void)
 	    cmocka_unit_test(a_deposed_leader_answers_no_read_by_round),
 	    cmocka_unit_test(a_member_that_starts_again_gets_no_answers_of_its_earlier_life),
 	    cmocka_unit_test(operations_of_one_proposer_never_overtake_each_other),
+	    cmocka_unit_test(what_a_member_may_not_ask_for_is_answered_and_not_in_the_log),
 	    cmocka_unit_test(no_change_begins_before_an_entry_of_the_leaders_term_is_committed),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
