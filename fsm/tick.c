@@ -20,6 +20,7 @@ int apply_tick(struct cluster *c, struct command_tick *command, struct err *err)
 	}
 	change_settings(c);
 	history_compare(c, command->hash_index, command->hash);
+	history_tick(c);
 	for (uint32_t i = 0; i < command->keepalives.count; i++)
 		node_heard(c, &command->keepalives.items[i]);
 	session_expire(c);

@@ -137,18 +137,30 @@ static void hear(struct agent *agent, struct keepalive *keepalive)
 	agent->heard[agent->heard_count++] = *keepalive;
 }
 
-void agent_heard(struct agent *agent, const uint8_t *bytes, size_t size)
+static void heard_keepalive(struct agent *agent, uint32_t from, struct reader *in)
 {
-	struct reader in = reader_of(bytes, size);
 	struct keepalive keepalive;
-	if (reader_u8(&in) != AGENT_KEEPALIVE_MARK)
+	if (record_decode(keepalive_record(), in, &keepalive))
 		return;
-	if (record_decode(keepalive_record(), &in, &keepalive))
-		return;
-	if (reader_left(&in) == 0)
+	if (reader_left(in) == 0 && keepalive.node == from)
 		hear(agent, &keepalive);
 	else
 		record_clear(keepalive_record(), &keepalive);
+}
+
+void agent_heard(struct agent *agent, uint32_t from, const uint8_t *bytes, size_t size)
+{
+	struct reader in = reader_of(bytes, size);
+	uint8_t mark = reader_u8(&in);
+	if (mark == AGENT_KEEPALIVE_MARK)
+		heard_keepalive(agent, from, &in);
+	if (mark != AGENT_HASH_MARK)
+		return;
+	struct agreement_voice voice = {.node = from};
+	voice.index = reader_u64(&in);
+	voice.hash = reader_u64(&in);
+	if (!in.failed && reader_left(&in) == 0)
+		agreement_heard(&agent->agreement, &voice);
 }
 
 /* What is told. */
@@ -390,9 +402,65 @@ static bool heard_a_newcomer(const struct agent *agent, const struct cluster *c)
 	return false;
 }
 
+/* What the leader judges by (agreement.h). One that is lost does not matter: the next tick brings
+ * another. */
+static void tell_hash(struct agent *agent, const struct cluster *c, const struct node *me,
+    const struct standing *standing, struct agent_turn *turn)
+{
+	uint64_t index, hash;
+	bool asked = standing->leader_id && standing->leader_id != standing->id &&
+		     me->mode != NODE_HYPERVISOR;
+	if (!asked || history_last_tick(c, &index, &hash) || index == agent->told_tick)
+		return;
+	agent->told_tick = index;
+	buffer_append_u8(&turn->hash, AGENT_HASH_MARK);
+	buffer_append_u64(&turn->hash, index);
+	buffer_append_u64(&turn->hash, hash);
+}
+
+static void say_split(struct agent *agent, const struct cluster *c, uint32_t other, uint64_t now_ms)
+{
+	struct err why = {""};
+	const struct node *node = cluster_node(c, other);
+	if (other)
+		err_set(&why, 0,
+		    "the value of %s is another, and too few members answer to say whose is right",
+		    node ? node->name : "another member");
+	if (other || agent->split)
+		agent_collected(agent, HEALTH_REPLICA, other ? COLLECTOR_STUCK : COLLECTOR_OK,
+		    why.text, now_ms);
+	agent->split = other;
+}
+
+/* The hash that a tick can tell. False: this leader is the one that is wrong. */
+static bool agree(
+    struct agent *agent, struct cluster *c, uint64_t now_ms, struct command_tick *tick)
+{
+	struct agreement_voice own = {.node = agent->options.node};
+	uint32_t other;
+	tick->hash_index = c->index;
+	if (history_last_tick(c, &own.index, &own.hash))
+		return true;
+	enum agreement_verdict verdict = agreement_judge(&agent->agreement, c, &own, &other);
+	say_split(agent, c, verdict == AGREEMENT_SPLIT ? other : 0, now_ms);
+	switch (verdict) {
+	case AGREEMENT_WRONG:
+		history_outvoted(c, own.index);
+		return false;
+	case AGREEMENT_RIGHT:
+		tick->hash_index = own.index;
+		tick->hash = own.hash;
+		break;
+	case AGREEMENT_UNKNOWN:
+	case AGREEMENT_SPLIT:
+		break;
+	}
+	return true;
+}
+
 /* One entry for the whole cluster; the first of a term passes no time, because
  * nobody can say how long there was no leader. */
-static void tell_tick(struct agent *agent, const struct cluster *c, const struct standing *standing,
+static void tell_tick(struct agent *agent, struct cluster *c, const struct standing *standing,
     struct agent_turn *turn, uint64_t now_ms)
 {
 	bool first = agent->tick_term != standing->term;
@@ -407,12 +475,12 @@ static void tell_tick(struct agent *agent, const struct cluster *c, const struct
 		wait_ms = TICK_NEWCOMER_MS;
 	if (!first && now_ms - agent->tick_ms < wait_ms)
 		return;
-	struct command *command = add_command(turn, COMMAND_tick);
+	struct command_tick tick = {.elapsed_ms = first ? 0 : now_ms - agent->tick_ms};
+	struct command *command =
+	    agree(agent, c, now_ms, &tick) ? add_command(turn, COMMAND_tick) : NULL;
 	if (!command)
 		return;
-	command->tick.elapsed_ms = first ? 0 : now_ms - agent->tick_ms;
-	command->tick.hash_index = c->index;
-	command->tick.hash = c->hash;
+	command->tick = tick;
 	command->tick.keepalives.items = must_alloc(agent->heard_count * sizeof(*agent->heard));
 	command->tick.keepalives.count = agent->heard_count;
 	if (agent->heard_count)
@@ -463,8 +531,7 @@ static void turn_diverged(struct agent *agent, const struct cluster *c,
     const struct standing *standing, uint64_t now_ms, struct agent_turn *turn)
 {
 	struct err why;
-	err_set(&why, 0,
-	    "its value differs from the leader's since entry %" PRIu64 ": join it anew",
+	err_set(&why, 0, "its value differs from the others' since entry %" PRIu64 ": join it anew",
 	    history_diverged_at(c));
 	agent_collected(agent, HEALTH_REPLICA, COLLECTOR_FAILED, why.text, now_ms);
 	tell_keepalive(agent, c, standing, turn, now_ms);
@@ -482,7 +549,7 @@ void agent_turn(struct agent *agent, struct cluster *c, const struct standing *s
 	turn->actions = NULL;
 	turn->hold = turn->serve = false;
 	turn->transfer_to = 0;
-	turn->keepalive = (struct buffer){0};
+	turn->keepalive = turn->hash = (struct buffer){0};
 	const struct node *me = cluster_node(c, agent->options.node);
 	if (history_diverged_at(c)) {
 		turn_diverged(agent, c, standing, now_ms, turn);
@@ -504,6 +571,7 @@ void agent_turn(struct agent *agent, struct cluster *c, const struct standing *s
 			tell_hello(agent, turn, now_ms);
 		return;
 	}
+	tell_hash(agent, c, me, standing, turn);
 	tell_state(agent, c, me, turn, now_ms);
 	tell_interval(agent, c, me, turn, now_ms);
 	if (!agent->options.hypervisor || agent->stopping)
@@ -524,6 +592,7 @@ void agent_turn_close(struct agent_turn *turn)
 	for (unsigned i = 0; i < turn->count; i++)
 		command_clear(&turn->commands[i]);
 	buffer_close(&turn->keepalive);
+	buffer_close(&turn->hash);
 }
 
 uint64_t agent_next_ms(const struct agent *agent, uint64_t now_ms)

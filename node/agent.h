@@ -8,6 +8,7 @@
 #define NODE_AGENT_H
 
 #include "fsm/cluster.h"
+#include "node/agreement.h"
 #include "node/coordinator.h"
 #include "node/plan.h"
 #include "node/standing.h"
@@ -54,6 +55,9 @@ struct agent {
 	uint32_t left_to; /* ...and to whom */
 	struct keepalive *heard; /* on the leader: the latest of each node, not yet in a tick */
 	unsigned heard_count, heard_capacity;
+	struct agreement agreement; /* on the leader */
+	bool split; /* it has said that others' values differ from its own */
+	uint64_t told_tick; /* the index of the last tick whose hash the leader was told */
 };
 
 struct agent_turn {
@@ -65,6 +69,7 @@ struct agent_turn {
 	bool serve; /* and services */
 	uint32_t transfer_to; /* hand leadership to this node; 0: stay */
 	struct buffer keepalive; /* to be sent to the leader; empty: none is due */
+	struct buffer hash; /* the same, of the value after the last tick */
 };
 
 void agent_init(struct agent *agent, const struct agent_options *options);
@@ -84,8 +89,9 @@ void agent_forgets(struct agent *agent, const char *collector);
 void agent_has_osds(struct agent *agent, struct ceph_id *ids, uint32_t n);
 void agent_action_done(struct agent *agent, const struct action *action, int status,
     const char *reason, uint64_t now_ms);
-/* A keepalive came from another node: bytes as agent_turn made them. */
-void agent_heard(struct agent *agent, const uint8_t *bytes, size_t size);
+/* A keepalive or a hash came from another node: bytes as agent_turn made them, or any. A node
+ * speaks for itself alone. */
+void agent_heard(struct agent *agent, uint32_t from, const uint8_t *bytes, size_t size);
 
 /* Judge. The caller then begins actions, proposes commands (agent_turn_close frees
  * them), holds or lets go, and sends the keepalive. */
@@ -102,7 +108,9 @@ uint64_t agent_next_ms(const struct agent *agent, uint64_t now_ms);
 /* The log knows of an orderly end: this node is `stop` in the value. */
 bool agent_stopped(const struct agent *agent, const struct cluster *c);
 
-/* The first byte of a keepalive between nodes; a replica's frames never begin with it. */
+/* The first byte of a keepalive between nodes, and of a hash; a replica's frames never begin with
+ * them. */
 #define AGENT_KEEPALIVE_MARK 0x4b
+#define AGENT_HASH_MARK	     0x48
 
 #endif

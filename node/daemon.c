@@ -195,8 +195,8 @@ static void peer_received(void *data, uint64_t from, const uint8_t *bytes, size_
 {
 	struct daemon *d = data;
 	struct replica *replica = ledger_replica(d->ledger);
-	if (size && bytes[0] == AGENT_KEEPALIVE_MARK)
-		duties_heard(d->duties, bytes, size);
+	if (size && (bytes[0] == AGENT_KEEPALIVE_MARK || bytes[0] == AGENT_HASH_MARK))
+		duties_heard(d->duties, from, bytes, size);
 	else if (size && (bytes[0] == FORWARD_ASK_MARK || bytes[0] == FORWARD_ANSWER_MARK))
 		forward_received(d->forward, from, bytes, size);
 	else if (size && (bytes[0] == TRUST_ASK_MARK || bytes[0] == TRUST_ANSWER_MARK))

@@ -136,9 +136,9 @@ int duties_open(struct duties **duties, const struct duties_options *options, st
 	return result;
 }
 
-void duties_heard(struct duties *d, const uint8_t *bytes, size_t size)
+void duties_heard(struct duties *d, uint64_t from, const uint8_t *bytes, size_t size)
 {
-	agent_heard(&d->agent, bytes, size);
+	agent_heard(&d->agent, (uint32_t)from, bytes, size);
 }
 
 /* What the log of this daemon tells people about the cluster. */
@@ -177,7 +177,7 @@ static void log_divergence(struct duties *d, const struct cluster *c)
 	if (!index || d->announced_divergence)
 		return;
 	d->announced_divergence = true;
-	log_error("This replica differs from the leader's since index %" PRIu64
+	log_error("This replica differs from the others' since index %" PRIu64
 		  ": it does nothing any more. Remove this node and join it anew.",
 	    index);
 }
@@ -398,6 +398,12 @@ static void watch_disk(struct duties *d, const struct replica *replica, uint64_t
 	d->disk_said = disk != COLLECTOR_OK;
 }
 
+static void tell_leader(struct duties *d, const struct buffer *bytes)
+{
+	if (bytes->size)
+		d->options.send(d->options.data, d->standing.leader_id, bytes->data, bytes->size);
+}
+
 uint64_t duties_turn(struct duties *d, uint64_t now)
 {
 	struct cluster *c = d->options.context->cluster;
@@ -444,9 +450,8 @@ uint64_t duties_turn(struct duties *d, uint64_t now)
 	propose_all(d, &turn);
 	if (turn.transfer_to && replica)
 		replica_transfer(replica, turn.transfer_to, now);
-	if (turn.keepalive.size)
-		d->options.send(d->options.data, d->standing.leader_id, turn.keepalive.data,
-		    turn.keepalive.size);
+	tell_leader(d, &turn.keepalive);
+	tell_leader(d, &turn.hash);
 	agent_turn_close(&turn);
 	turn_members(d, c, now);
 	turn_leave(d, now);

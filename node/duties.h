@@ -37,7 +37,7 @@ uint64_t duties_turn(struct duties *d, uint64_t now_ms);
 uint64_t duties_renew(struct duties *d, uint64_t now_ms);
 
 /* A keepalive from another node. */
-void duties_heard(struct duties *d, const uint8_t *bytes, size_t size);
+void duties_heard(struct duties *d, uint64_t from, const uint8_t *bytes, size_t size);
 
 /* What else this node knows of its own health, for everybody: as agent_collected(). */
 void duties_collected(struct duties *d, const char *collector, enum collector_state state,

@@ -105,7 +105,7 @@ static void judge_log(
 		    (now_ms - s->heard_ms) / 1000);
 	if (history_diverged_at(c))
 		say(h, HEALTH_CRITICAL,
-		    "this node's replica differs from the leader's since index %" PRIu64,
+		    "this node's replica differs from the others' since index %" PRIu64,
 		    history_diverged_at(c));
 	if (s->voters > 1 && health_failure_tolerance(c, log) == 0)
 		say(h, HEALTH_DEGRADED, "no further coordinator may fail");

@@ -178,7 +178,7 @@ static void judge_member(const json_t *row, json_t *reasons)
 	else if (!text_of(row, "leader"))
 		say(reasons, "%s hears no leader", name);
 	if (json_is_integer(json_object_get(row, "diverged_at")))
-		say(reasons, "%s: its value differs from the leader's since entry %lld", name,
+		say(reasons, "%s: its value differs from the others' since entry %lld", name,
 		    (long long)number_of(row, "diverged_at"));
 	judge_disk(row, reasons);
 }

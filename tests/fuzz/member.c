@@ -135,8 +135,10 @@ static void keepalive_try(const uint8_t *data, size_t size)
 	struct agent agent;
 	struct agent_options options = {.node = 1};
 	agent_init(&agent, &options);
-	agent_heard(&agent, data, size);
-	agent_heard(&agent, data, size);
+	for (uint32_t from = 1; from <= 3; from++) {
+		agent_heard(&agent, from, data, size);
+		agent_heard(&agent, from, data, size);
+	}
 	agent_close(&agent);
 }
 
@@ -149,7 +151,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	if (data[0] == FORWARD_ASK_MARK || data[0] == FORWARD_ANSWER_MARK)
 		forward_try(m, data, size);
-	else if (data[0] == AGENT_KEEPALIVE_MARK)
+	else if (data[0] == AGENT_KEEPALIVE_MARK || data[0] == AGENT_HASH_MARK)
 		keepalive_try(data, size);
 	else
 		trust_try(m, data, size);

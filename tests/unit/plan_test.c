@@ -295,7 +295,7 @@ static void a_keepalive_is_not_kept_by_who_does_not_lead(void **state)
 	    .id = 1, .leader = true, .current = true, .term = 6, .leader_id = 1};
 	buffer_append_u8(&bytes, AGENT_KEEPALIVE_MARK);
 	record_encode(keepalive_record(), &keepalive, &bytes);
-	agent_heard(&agent, bytes.data, bytes.size);
+	agent_heard(&agent, 2, bytes.data, bytes.size);
 	buffer_close(&bytes);
 	struct agent_turn t = agent_at(&current, 10000);
 	agent_turn_close(&t);
@@ -471,7 +471,7 @@ static void one_that_has_diverged_says_so_and_nothing_else(void **state)
 	assert_string_equal(k.collectors.items[0].name, "replica");
 	assert_int_equal(k.collectors.items[0].state, COLLECTOR_FAILED);
 	assert_string_equal(k.collectors.items[0].message,
-	    "its value differs from the leader's since entry 40: join it anew");
+	    "its value differs from the others' since entry 40: join it anew");
 	record_clear(keepalive_record(), &k);
 	agent_turn_close(&t);
 }

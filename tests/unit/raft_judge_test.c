@@ -148,7 +148,7 @@ static void each_thing_that_is_wrong_is_a_reason(void **state)
 	assert_health(
 	    WELL, "{'node': 'hv3', 'role': 'candidate'}", "degraded", "hv3 hears no leader");
 	assert_health(WELL, "{'node': 'hv3', 'leader': 'hv1', 'diverged_at': 12}", "degraded",
-	    "hv3: its value differs from the leader's since entry 12");
+	    "hv3: its value differs from the others' since entry 12");
 	assert_health(WELL, "{'node': 'hv3', 'leader': 'hv1', 'free_bytes': 1048576}", "degraded",
 	    "hv3: 1 MiB are free on the log's disk");
 	assert_health(WELL,

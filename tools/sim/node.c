@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "fsm/history.h"
+#include "fsm/proposer.h"
 #include "fsm/snapshot.h"
 #include "node/members.h"
 #include "tools/sim/network.h"
@@ -121,6 +122,11 @@ static int port_restore(void *data, uint64_t index, const uint8_t *bytes, size_t
 	return result;
 }
 
+static int port_admit(void *data, uint64_t from, const uint8_t *operation, size_t size)
+{
+	return proposer_check((uint32_t)from, operation, size);
+}
+
 static void port_changed(void *data)
 {
 }
@@ -174,7 +180,8 @@ static void replica_open(struct sim_node *n)
 	    .machine = {.data = n,
 		.apply = port_apply,
 		.snapshot = port_snapshot,
-		.restore = port_restore},
+		.restore = port_restore,
+		.admit = port_admit},
 	    .data = n,
 	    .send = port_send,
 	    .answered = request_answered,
@@ -347,6 +354,8 @@ static void turn_agent(struct sim_node *n, const struct standing *standing, uint
 	struct sim_node *leader = sim_node_by_raft_id(n->world, standing->leader_id);
 	if (turn.keepalive.size && leader)
 		network_send(n->world, n->id, leader->id, turn.keepalive.data, turn.keepalive.size);
+	if (turn.hash.size && leader)
+		network_send(n->world, n->id, leader->id, turn.hash.data, turn.hash.size);
 	agent_turn_close(&turn);
 }
 
@@ -451,11 +460,11 @@ void sim_node_receive(struct sim_node *n, unsigned from, const uint8_t *bytes, s
 		receive_later(n, from, bytes, size);
 		return;
 	}
-	if (size && bytes[0] == AGENT_KEEPALIVE_MARK)
-		agent_heard(&n->agent, bytes, size);
+	uint32_t raft_id = n->world->nodes[from]->raft_id;
+	if (size && (bytes[0] == AGENT_KEEPALIVE_MARK || bytes[0] == AGENT_HASH_MARK))
+		agent_heard(&n->agent, raft_id, bytes, size);
 	else
-		replica_receive(
-		    n->replica, n->world->nodes[from]->raft_id, bytes, size, sim_node_clock(n));
+		replica_receive(n->replica, raft_id, bytes, size, sim_node_clock(n));
 	sim_node_settle(n);
 }
 
