@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "node/mask.h"
+
 json_t *json_u64(uint64_t value)
 {
 	char digits[24];
@@ -44,6 +46,15 @@ json_t *json_bytes(const uint8_t *bytes, size_t size)
 	return json;
 }
 
+static json_t *blob_to_json(const struct blob *blob)
+{
+	struct buffer shown = {0};
+	mask_passwords(blob->data, blob->size, &shown);
+	json_t *json = json_bytes(shown.data, shown.size);
+	buffer_close(&shown);
+	return json;
+}
+
 static json_t *list_to_json(const struct field *f, const struct list *list)
 {
 	const struct record *element = f->element();
@@ -78,7 +89,7 @@ static json_t *field_to_json(const struct field *f, const void *at)
 	case FIELD_TEXT:
 		return json_text(at);
 	case FIELD_BLOB:
-		return json_bytes(((const struct blob *)at)->data, ((const struct blob *)at)->size);
+		return blob_to_json(at);
 	case FIELD_LIST:
 		return list_to_json(f, at);
 	case FIELD_U32S:

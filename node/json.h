@@ -3,7 +3,7 @@
  *
  * A state is its name; a blob is text, or {"hex": "..."} when it is no UTF-8; an
  * integer above 2^63 - 1, which JSON readers cannot hold, is a text of digits;
- * secrets are null. */
+ * secrets are null, and passwords in a blob *** (mask.h). */
 #ifndef NODE_JSON_H
 #define NODE_JSON_H
 
