@@ -13,6 +13,7 @@
 #include "node/guess.h"
 #include "node/json.h"
 #include "node/operation.h"
+#include "tools/answer.h"
 #include "tools/applet.h"
 #include "tools/client.h"
 #include "tools/help.h"
@@ -101,9 +102,19 @@ int cli_read(struct cli *cli, int argc, char **argv, struct err *err)
 	return 0;
 }
 
-static int complain(enum cli_exit status, const char *message)
+bool cli_wants_json(int argc, char **argv)
+{
+	struct cli cli = {.format = CLI_TABLE};
+	struct err err;
+	for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+		read_format(&cli, argv[i], i + 1 < argc ? argv[i + 1] : NULL, &err);
+	return cli.format == CLI_JSON;
+}
+
+static int complain(enum cli_exit status, int code, const char *message)
 {
 	fprintf(stderr, "pvc: %s\n", message);
+	answer_failed(code, message);
 	return status;
 }
 
@@ -181,6 +192,7 @@ static bool confirmed(const struct operation_call *call)
 static int refused(const struct operation *o, const struct client_answer *answer)
 {
 	bool mistyped = o->access == ACCESS_READ && !strcmp(answer->code, "EINVAL");
+	answer_refused(answer->code, answer->message, answer->hint);
 	fprintf(stderr, "pvc: %s\n", answer->message);
 	if (*answer->hint)
 		fprintf(stderr, "     %s\n", answer->hint);
@@ -189,12 +201,10 @@ static int refused(const struct operation *o, const struct client_answer *answer
 
 static void show(const struct cli *cli, const char *operation, const json_t *result)
 {
-	if (cli->format == CLI_JSON) {
-		json_dumpf(result, stdout, JSON_INDENT(2) | JSON_SHORT | JSON_ENCODE_ANY);
-		fputc('\n', stdout);
-	} else {
+	if (cli->format == CLI_JSON)
+		answer_json(result, JSON_INDENT(2) | JSON_SHORT | JSON_ENCODE_ANY);
+	else
 		view_print(operation, result, table_colours(stdout), stdout);
-	}
 	fflush(stdout);
 }
 
@@ -291,20 +301,21 @@ static int wait_and_say(
     struct client **client, const struct cli *cli, const struct operation_call *call)
 {
 	char text[ERR_TEXT_MAX] = "";
+	struct err late;
 	switch (wait_for(client, cli, call, text)) {
 	case WAITED_DONE:
 		if (cli->format == CLI_TABLE)
 			printf("%s\n", text);
 		return CLI_DONE;
 	case WAITED_FAILED:
-		return complain(CLI_REFUSED, text);
+		return complain(CLI_REFUSED, -ECANCELED, text);
 	case WAITED_LOST:
-		return complain(CLI_UNREACHABLE, text);
+		return complain(CLI_UNREACHABLE, -ECONNRESET, text);
 	case WAITED_PENDING:
 		break;
 	}
-	fprintf(stderr, "pvc: not yet after %u s: %s\n", (unsigned)(call->timeout_ms / 1000), text);
-	return CLI_REFUSED;
+	err_set(&late, 0, "not yet after %u s: %s", (unsigned)(call->timeout_ms / 1000), text);
+	return complain(CLI_REFUSED, -ETIMEDOUT, late.text);
 }
 
 /* The part of an answer that more of can follow: lines, or entries. */
@@ -322,15 +333,12 @@ static void show_more(const struct cli *cli, const char *operation, const json_t
 	if (cli->format == CLI_TABLE)
 		view_print_more(operation, result, stdout);
 	else if (json_object_get(result, "lines"))
-		json_dumpf(result, stdout, JSON_INDENT(2) | JSON_SHORT);
+		answer_json(result, JSON_INDENT(2) | JSON_SHORT);
 	else
 		json_array_foreach(more_of(result), i, one)
 		{
-			json_dumpf(one, stdout, JSON_COMPACT | JSON_SHORT);
-			fputc('\n', stdout);
+			answer_json(one, JSON_COMPACT | JSON_SHORT);
 		}
-	if (cli->format == CLI_JSON && json_object_get(result, "lines"))
-		fputc('\n', stdout);
 	fflush(stdout);
 }
 
@@ -348,7 +356,7 @@ static int follow(struct client *client, const struct cli *cli, struct operation
 		if (!more)
 			poll(NULL, 0, FOLLOW_MS);
 		if (client_ask(client, call, answer, &err))
-			return complain(CLI_UNREACHABLE, err.text);
+			return complain(CLI_UNREACHABLE, -ECONNRESET, err.text);
 		if (!answer->result)
 			return refused(call->operation, answer);
 		if (json_array_size(more_of(answer->result)))
@@ -374,6 +382,18 @@ static void ask_for_people(const struct cli *cli, const struct operation_call *c
 		json_object_set_new(call->arguments, "fold", json_true());
 }
 
+/* For programs it is all one document. */
+static int wait_and_show(struct client **client, const struct cli *cli,
+    const struct operation_call *call, json_t *result)
+{
+	int status = wait_and_say(client, cli, call);
+	json_t *error = answer_error();
+	if (error)
+		json_object_set_new(result, "error", error);
+	show(cli, call->operation->name, result);
+	return status;
+}
+
 static int ask(struct client **client, const struct cli *cli, struct operation_call *call)
 {
 	struct client_answer answer;
@@ -384,7 +404,7 @@ static int ask(struct client **client, const struct cli *cli, struct operation_c
 	if (call->follow)
 		json_object_set_new(call->arguments, "after", json_integer(0));
 	if (client_ask(*client, call, &answer, &err))
-		return complain(CLI_UNREACHABLE, err.text);
+		return complain(CLI_UNREACHABLE, -ECONNRESET, err.text);
 	if (*answer.code) {
 		status = refused(call->operation, &answer);
 	} else {
@@ -393,11 +413,14 @@ static int ask(struct client **client, const struct cli *cli, struct operation_c
 		 * answered would not be said by it. */
 		bool more = json_object_size(answer.result) >
 			    1 + (json_object_get(answer.result, "schema") != NULL);
-		if (call->follow && cli->format == CLI_JSON)
+		bool json = cli->format == CLI_JSON;
+		if (call->follow && json)
 			show_more(cli, call->operation->name, answer.result);
-		else if (!call->wait || more || cli->format == CLI_JSON)
+		else if (!call->wait || (more && !json))
 			show(cli, call->operation->name, answer.result);
-		if (call->wait)
+		if (call->wait && json)
+			status = wait_and_show(client, cli, call, answer.result);
+		else if (call->wait)
 			status = wait_and_say(client, cli, call);
 		else if (call->follow)
 			status = follow(*client, cli, call, &answer);
@@ -407,9 +430,9 @@ static int ask(struct client **client, const struct cli *cli, struct operation_c
 }
 
 /* Some of what the daemon tells is in its files, too. */
-static int unreachable(const struct operation *o, const struct err *err)
+static int unreachable(const struct operation *o, int code, const struct err *err)
 {
-	complain(CLI_UNREACHABLE, err->text);
+	complain(CLI_UNREACHABLE, code, err->text);
 	for (const struct applet *a = applets; a->words; a++)
 		if (a->needs && a->shape != o && !strcmp(a->words, o->name))
 			fprintf(stderr, "     its files can be read: pvc %s --data DIR\n", o->name);
@@ -420,12 +443,14 @@ static int run(const struct cli *cli, struct operation_call *call)
 {
 	struct client *client = NULL;
 	struct err err;
-	if (read_files(call, &err))
-		return complain(CLI_REFUSED, err.text);
+	int result = read_files(call, &err);
+	if (result)
+		return complain(CLI_REFUSED, result, err.text);
 	if (!confirmed(call))
-		return complain(CLI_REFUSED, "not confirmed: nothing was done");
-	if (client_open(&client, cli->socket, &err))
-		return unreachable(call->operation, &err);
+		return complain(CLI_REFUSED, -ECANCELED, "not confirmed: nothing was done");
+	result = client_open(&client, cli->socket, &err);
+	if (result)
+		return unreachable(call->operation, result, &err);
 	int status = ask(&client, cli, call);
 	client_close(client);
 	return status;
@@ -433,7 +458,7 @@ static int run(const struct cli *cli, struct operation_call *call)
 
 static int usage(const struct cli *cli, const char *message)
 {
-	fprintf(stderr, "pvc: %s\n", message);
+	complain(CLI_USAGE, -EINVAL, message);
 	const struct operation *o = NULL;
 	if (operation_match(cli->words, cli->count, &o))
 		help_usage(o, stderr);

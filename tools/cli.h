@@ -3,6 +3,8 @@
 #ifndef TOOLS_CLI_H
 #define TOOLS_CLI_H
 
+#include <stdbool.h>
+
 #include "fsm/err.h"
 
 enum cli_exit {
@@ -24,6 +26,9 @@ struct cli {
 
 /* Take the global options out of argv[1..]. 0 or -EINVAL with err. */
 int cli_read(struct cli *cli, int argc, char **argv, struct err *err);
+
+/* Was JSON asked for, whatever the rest of the words says? */
+bool cli_wants_json(int argc, char **argv);
 
 int cli_main(int argc, char **argv);
 

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "node/operation.h"
+#include "tools/answer.h"
 #include "tools/applet.h"
 #include "tools/cli.h"
 
@@ -70,6 +71,8 @@ int main(int argc, char **argv)
 {
 	standard_files_hold();
 	int status = run(argc, argv);
+	if (status && cli_wants_json(argc, argv))
+		answer_end();
 	if (!fflush(stdout) && !ferror(stdout))
 		return status;
 	fputs("pvc: not all of it could be written to standard output\n", stderr);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "node/json.h"
+#include "tools/answer.h"
 #include "tools/cli.h"
 #include "tools/table.h"
 
@@ -32,9 +33,10 @@ static int usage(const struct newcomer *n, FILE *out, int status)
 	return status;
 }
 
-static int complain(const struct newcomer *n)
+static int complain(const struct newcomer *n, int status)
 {
 	fprintf(stderr, "pvc cluster %s: %s\n", names[n->kind], n->err.text);
+	answer_failed(status, n->err.text);
 	return CLI_REFUSED;
 }
 
@@ -60,7 +62,7 @@ static int read_words(struct newcomer *n, int argc, char **argv)
 {
 	struct cli cli;
 	if (cli_read(&cli, argc, argv, &n->err)) {
-		complain(n);
+		complain(n, -EINVAL);
 		return CLI_USAGE;
 	}
 	if (cli.what == CLI_HELP)
@@ -80,6 +82,10 @@ static int read_config(struct newcomer *n)
 	struct buffer problems = {0};
 	int result = config_load(&n->config, n->config_path, &problems);
 	fprintf(stderr, "%.*s", (int)problems.size, (const char *)problems.data);
+	buffer_append_u8(&problems, 0);
+	problems.data[strcspn((const char *)problems.data, "\n")] = 0;
+	if (result)
+		answer_failed(-EINVAL, (const char *)problems.data);
 	buffer_close(&problems);
 	return result ? CLI_USAGE : -1;
 }
@@ -123,7 +129,7 @@ static int look_around(struct newcomer *n)
 	if (!result)
 		result = founding_look(&n->founding, &n->err);
 	if (result)
-		return complain(n);
+		return complain(n, result);
 	survey_run(&subject, &n->survey);
 	if (!n->json)
 		survey_print(&n->survey, stdout);
@@ -206,15 +212,16 @@ static void show_next(const struct newcomer *n)
 int newcomer_end(struct newcomer *n, int result, const char *headline)
 {
 	if (result < 0)
-		json_object_set_new(n->said, "error", json_text(n->err.text));
+		answer_failed(result, n->err.text);
+	if (result < 0)
+		json_object_set_new(n->said, "error", answer_error());
 	else
 		json_object_set_new(n->said, "done", json_boolean(!n->plan));
 	if (n->founding.log_set_aside)
 		json_object_set_new(n->said, "log_set_aside",
 		    json_sprintf("%s/%s", n->founding.log, n->founding.aside));
 	if (n->json) {
-		json_dumpf(n->said, stdout, JSON_INDENT(2));
-		fputc('\n', stdout);
+		answer_json(n->said, JSON_INDENT(2));
 	} else {
 		if (n->plan)
 			show_plan(n);
@@ -229,5 +236,5 @@ int newcomer_end(struct newcomer *n, int result, const char *headline)
 	fflush(stdout);
 	json_decref(n->said);
 	n->said = NULL;
-	return result < 0 ? complain(n) : CLI_DONE;
+	return result < 0 ? complain(n, result) : CLI_DONE;
 }

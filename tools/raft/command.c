@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "tools/answer.h"
 #include "tools/applet.h"
 #include "tools/cli.h"
 #include "tools/help.h"
@@ -67,6 +68,7 @@ static int run(const struct raft_command *command, int argc, char **argv)
 		result = parse(o, &cli, &parsed, &err);
 	if (result) {
 		fprintf(stderr, "pvc: %s\n", err.text);
+		answer_failed(result, err.text);
 		help_usage(o, stderr);
 		return CLI_USAGE;
 	}
@@ -95,18 +97,17 @@ uint64_t raft_number(const struct raft_call *call, const char *name)
 int raft_fail(const struct raft_call *call, int status, const struct err *err)
 {
 	fprintf(stderr, "pvc %s: %s\n", call->command->operation.name, err->text);
+	answer_failed(status, err->text);
 	return status == -EHOSTDOWN ? CLI_UNREACHABLE : CLI_REFUSED;
 }
 
 static void show(
     const struct raft_call *call, const char *view, const json_t *seen, const json_t *json)
 {
-	if (call->json) {
-		json_dumpf(json, stdout, JSON_INDENT(2));
-		fputc('\n', stdout);
-	} else {
+	if (call->json)
+		answer_json(json, JSON_INDENT(2));
+	else
 		view_print(view, seen, table_colours(stdout), stdout);
-	}
 	fflush(stdout);
 }
 

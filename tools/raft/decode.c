@@ -11,6 +11,7 @@
 #include "raft/batch.h"
 #include "raft/configuration.h"
 #include "raft/segment.h"
+#include "tools/answer.h"
 #include "tools/cli.h"
 #include "tools/raft/decode.h"
 
@@ -189,12 +190,10 @@ int raft_decode(const struct raft_call *call)
 	buffer_close(&text);
 	if (result)
 		return raft_fail(call, result, &err);
-	if (call->json) {
-		json_dumpf(json, stdout, JSON_INDENT(2));
-		putchar('\n');
-	} else {
+	if (call->json)
+		answer_json(json, JSON_INDENT(2));
+	else
 		print(json);
-	}
 	json_decref(json);
 	return CLI_DONE;
 }

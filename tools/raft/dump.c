@@ -5,6 +5,7 @@
 
 #include "node/json.h"
 #include "node/value_json.h"
+#include "tools/answer.h"
 #include "tools/cli.h"
 #include "tools/raft/source.h"
 #include "tools/replay.h"
@@ -27,9 +28,7 @@ static void print(const struct raft_call *call, const struct source *source, con
 	if (alone && json_is_string(value))
 		puts(json_string_value(value));
 	else
-		json_dumpf(alone ? value : json, stdout, JSON_INDENT(2) | JSON_ENCODE_ANY);
-	if (!alone || !json_is_string(value))
-		putchar('\n');
+		answer_json(alone ? value : json, JSON_INDENT(2) | JSON_ENCODE_ANY);
 	fflush(stdout);
 	json_decref(json);
 	if (r->index > committed)

@@ -6,6 +6,7 @@
 
 #include "node/entry_json.h"
 #include "node/json.h"
+#include "tools/answer.h"
 #include "tools/cli.h"
 #include "tools/raft/source.h"
 #include "tools/replay.h"
@@ -64,8 +65,7 @@ static void print_lines(const struct raft_call *call, const json_t *list)
 	{
 		char number[24];
 		if (call->json) {
-			json_dumpf(row, stdout, JSON_COMPACT);
-			fputc('\n', stdout);
+			answer_json(row, JSON_COMPACT);
 			continue;
 		}
 		for (unsigned k = 0; k < 3; k++) {

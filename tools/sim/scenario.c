@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tools/answer.h"
 #include "tools/sim/scenario_step.h"
 
 #define TEXT_MAX     (1u << 20) /* bytes of a file */
@@ -216,8 +217,7 @@ static void print_json(const struct scenario *s)
 	    "failure", w->failure, "seed", (json_int_t)w->options.seed, "primary",
 	    (int)world_primary(w), "fences", (int)w->fences, "index", (json_int_t)c->index,
 	    "expectations", s->expectations, "nodes", nodes_json(c), "vms", vms_json(c));
-	json_dumpf(all, stdout, JSON_INDENT(2));
-	putchar('\n');
+	answer_json(all, JSON_INDENT(2));
 	json_decref(all);
 }
 
