@@ -399,7 +399,7 @@ static void snapshots_judge(struct directory *d)
 		const struct directory_snapshot *s = &d->snapshots[i];
 		bool older = d->has_snapshot && s->index <= d->snapshot.snapshot.index;
 		if (!s->valid && (older || snapshot_covered(d, s)))
-			d->findings[s->finding].kind = FINDING_NOTE;
+			d->findings[s->finding].kind = FINDING_HARMLESS;
 	}
 }
 

@@ -32,6 +32,7 @@ int directory_list(int fd, void (*found)(void *data, const char *name), void *da
 
 enum finding_kind {
 	FINDING_NOTE, /* as a crash may leave it: nothing that was answered is lost */
+	FINDING_HARMLESS, /* damage, of what nothing needs */
 	FINDING_PROBLEM, /* damage */
 };
 

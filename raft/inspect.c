@@ -176,6 +176,7 @@ unsigned inspect_verify(const struct inspect *in,
 		const struct finding *f = &in->directory.findings[i];
 		struct inspect_finding finding = {
 		    .problem = f->kind == FINDING_PROBLEM,
+		    .harmless = f->kind == FINDING_HARMLESS,
 		    .file = f->file,
 		    .offset = f->offset,
 		    .text = f->text,

@@ -65,7 +65,8 @@ int inspect_where(
     const struct inspect *in, uint64_t index, char name[INSPECT_NAME_MAX], uint64_t *offset);
 
 struct inspect_finding {
-	bool problem; /* damage; else a trace that a crash may leave */
+	bool problem; /* damage; else a trace that a crash may leave, or... */
+	bool harmless; /* ...damage of what nothing needs: the log leads past it */
 	const char *file;
 	uint64_t offset;
 	const char *text;

@@ -33,7 +33,7 @@ struct joining {
 static void read_key(const char *path, struct buffer *key)
 {
 	char text[4096];
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	ssize_t n = fd >= 0 ? read(fd, text, sizeof(text)) : -1;
 	if (n > 0)
 		buffer_append(key, text, (size_t)n);

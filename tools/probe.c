@@ -13,7 +13,7 @@
 
 #define REAP_WITHIN_MS 500 /* after its end or its kill */
 #define REAP_EVERY_MS  5
-#define OUTPUT_MAX     (1u << 20)
+#define OUTPUT_MAX     (64u << 20) /* bytes */
 
 uint64_t probe_now_ms(void)
 {
@@ -57,10 +57,11 @@ static int left_ms(uint64_t deadline_ms)
 	return left < INT_MAX ? (int)left : INT_MAX;
 }
 
-/* Until the child has closed its end, or the deadline. */
+/* Until the child has closed its end, or the deadline. -EFBIG: that was more than is kept. */
 static int read_all(int fd, uint64_t deadline_ms, struct buffer *out)
 {
-	char bytes[4096];
+	char bytes[65536];
+	size_t read_bytes = 0;
 	for (;;) {
 		struct pollfd p = {.fd = fd, .events = POLLIN};
 		int ready = poll(&p, 1, left_ms(deadline_ms));
@@ -70,8 +71,9 @@ static int read_all(int fd, uint64_t deadline_ms, struct buffer *out)
 			return -ETIMEDOUT;
 		ssize_t n = read(fd, bytes, sizeof(bytes));
 		if (n <= 0)
-			return 0;
-		if (out->size < OUTPUT_MAX)
+			return read_bytes > OUTPUT_MAX ? -EFBIG : 0;
+		read_bytes += (size_t)n;
+		if (read_bytes <= OUTPUT_MAX)
 			buffer_append(out, bytes, (size_t)n);
 	}
 }
@@ -99,7 +101,7 @@ int probe_finish(struct probe *probe, uint64_t deadline_ms, struct buffer *out)
 		result = reap(probe->pid, probe_now_ms() + REAP_WITHIN_MS);
 	/* Also what it left running behind it. */
 	kill(-probe->pid, SIGKILL);
-	if (result == -ETIMEDOUT)
+	if (result == -ETIMEDOUT || result == -EFBIG)
 		reap(probe->pid, probe_now_ms() + REAP_WITHIN_MS);
 	close(probe->fd);
 	*probe = (struct probe){0};

@@ -20,7 +20,8 @@ struct probe {
 int probe_start(struct probe *probe, int (*run)(void *data, int out), void *data);
 
 /* Wait for it until CLOCK_MONOTONIC is deadline_ms; what it wrote is appended to out, also when it
- * did not end. Returns its exit status; -ETIMEDOUT: it was killed; -EIO: it crashed. */
+ * did not end. Returns its exit status; -ETIMEDOUT: it was killed; -EIO: it crashed; -EFBIG: it
+ * wrote more than 64 MiB, of which out has the first part. */
 int probe_finish(struct probe *probe, uint64_t deadline_ms, struct buffer *out);
 
 uint64_t probe_now_ms(void);

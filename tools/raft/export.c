@@ -24,6 +24,7 @@
 
 #define ITEM_MS	    60000
 #define TAR_MS	    120000
+#define NOT_RUN	    126 /* an exit status that is none of ours */
 #define LAST	    1000
 #define WORDS_MAX   16
 #define FILES_MAX   32
@@ -73,7 +74,7 @@ static struct buffer *add(struct report *r, const char *name, const char *kind)
 
 struct question {
 	const struct report *report;
-	const char *command;
+	const struct item *item;
 };
 
 static const char *word_of(const struct report *r, const char *word)
@@ -85,41 +86,59 @@ static const char *word_of(const struct report *r, const char *word)
 	return strcmp(word, "@LAST") ? word : r->last;
 }
 
-/* In a child: its output goes to out. */
+static bool is_json(const char *file)
+{
+	const char *end = strrchr(file, '.');
+	return end && !strcmp(end, ".json");
+}
+
+/* In a child: its output goes to out. JSON has its errors in it (answer.h), and nothing else. */
 static int ask(void *data, int out)
 {
 	const struct question *q = data;
-	char text[256], *rest = NULL, socket[PATH_SIZE];
-	char *argv[WORDS_MAX + 1] = {"/proc/self/exe"};
-	char *const variables[] = {socket, NULL};
-	struct buffer said = {0};
+	char text[256], *rest = NULL;
+	char *argv[WORDS_MAX + 1] = {"pvc"};
 	unsigned n = 1;
-	snprintf(socket, sizeof(socket), "PVC_SOCKET=%s", q->report->call->socket);
-	snprintf(text, sizeof(text), "%s", q->command);
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	snprintf(text, sizeof(text), "%s", q->item->command);
 	for (char *word = strtok_r(text, " ", &rest); word && n < WORDS_MAX;
 	     word = strtok_r(NULL, " ", &rest))
 		argv[n++] = (char *)(uintptr_t)word_of(q->report, word);
-	probe_program(argv, variables, &said);
-	for (size_t at = 0; at < said.size;) {
-		ssize_t written = write(out, said.data + at, said.size - at);
-		if (written <= 0)
-			return 1;
-		at += (size_t)written;
+	setenv("PVC_SOCKET", q->report->call->socket, 1);
+	dup2(null, STDIN_FILENO);
+	dup2(out, STDOUT_FILENO);
+	dup2(is_json(q->item->file) ? null : out, STDERR_FILENO);
+	execv("/proc/self/exe", argv);
+	return NOT_RUN;
+}
+
+/* In the place of what it would have printed. */
+static void say_failed(const struct item *item, int result, struct buffer *text)
+{
+	const char *why = result == -ETIMEDOUT ? "no answer in time"
+			  : result == -EFBIG   ? "it prints too much: ask for less with --last"
+					       : "it did not end well";
+	if (!is_json(item->file)) {
+		buffer_print(text, "pvc %s: %s\n", item->command, why);
+		return;
 	}
-	return 0;
+	text->size = 0;
+	buffer_print(text,
+	    "{\"schema\": \"error/1\", \"error\": {\"code\": \"%s\", \"message\": "
+	    "\"pvc %s: %s\"}}\n",
+	    result < 0 ? strerrorname_np(-result) : "ENOEXEC", item->command, why);
 }
 
 static void collect_item(struct report *r, const struct item *item)
 {
-	struct question q = {.report = r, .command = item->command};
+	struct question q = {.report = r, .item = item};
 	struct probe probe;
 	struct buffer *text = add(r, item->file, item->kind);
 	int result = probe_start(&probe, ask, &q);
 	if (!result)
 		result = probe_finish(&probe, probe_now_ms() + ITEM_MS, text);
-	if (result)
-		buffer_print(text, "pvc %s: %s\n", item->command,
-		    result == -ETIMEDOUT ? "no answer in time" : "its output is not whole");
+	if (result < 0 || result == NOT_RUN)
+		say_failed(item, result, text);
 }
 
 /* What is said of the machine. */

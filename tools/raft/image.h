@@ -27,7 +27,8 @@ int image_decode(struct image *image, struct buffer *bytes, struct err *err);
 void image_close(struct image *image);
 
 /* Write a saved file: all of it appears at once, and is on the disk when this returns. sha256 gets
- * its seal. -EEXIST: something of that name is there, and was not touched. */
+ * its seal. -EEXIST: something of that name is there, and was not touched. "-": to standard
+ * output. */
 int image_write(const char *path, const struct disk_snapshot *snapshot,
     char sha256[IDENTITY_HEX_SIZE], struct err *err);
 

@@ -1,14 +1,15 @@
 #include "tools/raft/plan_file.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "fsm/states.h"
+#include "node/file.h"
+
+#define PLAN_BYTES_MAX (16u << 20)
 
 static void plan_id(const json_t *plan, char id[PLAN_ID_SIZE])
 {
@@ -32,30 +33,37 @@ void plan_seal(json_t *plan)
 
 int plan_write(const char *path, const json_t *plan, struct err *err)
 {
-	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	if (fd < 0 && errno == EEXIST)
-		return err_set(err, -EEXIST, "%s is there already: name another file", path);
-	if (fd < 0)
-		return err_set(err, -errno, "%s: %s", path, strerror(errno));
-	int result = 0;
-	if (json_dumpfd(plan, fd, JSON_INDENT(2)) || write(fd, "\n", 1) != 1 || fsync(fd))
-		result = err_set(err, -EIO, "%s: it cannot be written", path);
-	close(fd);
-	return result;
+	struct buffer text = {0};
+	char *dump = json_dumps(plan, JSON_INDENT(2));
+	if (!dump)
+		abort();
+	buffer_append(&text, dump, strlen(dump));
+	buffer_append_u8(&text, '\n');
+	int result = file_make(path, text.data, text.size);
+	free(dump);
+	buffer_close(&text);
+	if (result == -EEXIST)
+		return err_set(err, result, "%s is there already: name another file", path);
+	return result ? err_set(err, result, "%s: %s", path, strerror(-result)) : 0;
 }
 
 int plan_read(const char *path, json_t **plan, struct err *err)
 {
 	json_error_t why;
 	char id[PLAN_ID_SIZE];
-	*plan = json_load_file(path, JSON_REJECT_DUPLICATES, &why);
-	if (!*plan && why.line <= 0)
-		return err_set(err, -ENOENT, "%s: it cannot be read", path);
+	struct buffer read = {0};
+	int result = file_read(path, PLAN_BYTES_MAX, &read);
+	*plan = result
+		    ? NULL
+		    : json_loadb((const char *)read.data, read.size, JSON_REJECT_DUPLICATES, &why);
+	buffer_close(&read);
+	if (result)
+		return err_set(err, result, "%s: %s", path,
+		    result == -EINVAL ? "it is no file" : strerror(-result));
 	if (!*plan)
 		return err_set(err, -EBADMSG, "%s: line %d: %s", path, why.line, why.text);
 	const char *schema = json_string_value(json_object_get(*plan, "schema"));
 	const char *its = json_string_value(json_object_get(*plan, "id"));
-	int result = 0;
 	if (!schema || strcmp(schema, PLAN_SCHEMA) != 0) {
 		result = err_set(err, -EBADMSG, "%s is no plan of `pvc raft recover plan`", path);
 	} else {

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "fsm/snapshot.h"
 #include "node/json.h"
@@ -81,13 +82,28 @@ static int save(
 	return result;
 }
 
+/* Standard output has room for one thing. */
+static int check_piped(const struct raft_call *call, struct err *err)
+{
+	if (strcmp(raft_text(call, "file"), "-") != 0)
+		return 0;
+	if (call->json)
+		return err_set(
+		    err, -EINVAL, "- is standard output, and so is -f json: name a file");
+	if (isatty(STDOUT_FILENO))
+		return err_set(err, -EINVAL, "a snapshot is not for a terminal: name a file");
+	return 0;
+}
+
 int raft_snapshot_save(const struct raft_call *call)
 {
 	struct source source;
 	struct err err;
 	json_t *told = NULL;
 	uint64_t at = raft_number(call, "at");
-	int result = source_open(&source, call, &err);
+	int result = check_piped(call, &err);
+	if (!result)
+		result = source_open(&source, call, &err);
 	if (result)
 		return raft_fail(call, result, &err);
 	source_warn(&source, call);
@@ -104,8 +120,9 @@ int raft_snapshot_save(const struct raft_call *call)
 	if (call->json)
 		raft_show(call, "", told);
 	else
-		printf("%s: entry %" JSON_INTEGER_FORMAT ", term %" JSON_INTEGER_FORMAT
-		       ", SHA-256 %s\n",
+		fprintf(strcmp(raft_text(call, "file"), "-") ? stdout : stderr,
+		    "%s: entry %" JSON_INTEGER_FORMAT ", term %" JSON_INTEGER_FORMAT
+		    ", SHA-256 %s\n",
 		    raft_text(call, "file"), json_integer_value(json_object_get(told, "index")),
 		    json_integer_value(json_object_get(told, "term")),
 		    json_string_value(json_object_get(told, "sha256")));

@@ -11,8 +11,24 @@
 static void found(void *data, const struct inspect_finding *f)
 {
 	json_array_append_new(
-	    data, json_pack("{s:o, s:o, s:b, s:o}", "file", json_text(f->file), "offset",
-		      json_u64(f->offset), "problem", (int)f->problem, "text", json_text(f->text)));
+	    data, json_pack("{s:o, s:o, s:b, s:b, s:o}", "file", json_text(f->file), "offset",
+		      json_u64(f->offset), "problem", (int)f->problem, "harmless", (int)f->harmless,
+		      "text", json_text(f->text)));
+}
+
+static bool is_true(const json_t *finding, const char *what)
+{
+	return json_is_true(json_object_get(finding, what));
+}
+
+/* Damage that does no harm is damage: its disk may go on with something that is needed. */
+static unsigned count_harmless(const json_t *findings)
+{
+	unsigned n = 0;
+	size_t i;
+	const json_t *f;
+	json_array_foreach(findings, i, f) n += is_true(f, "harmless");
+	return n;
 }
 
 /* What is said of this file: damaged, with a note, or nothing. */
@@ -25,7 +41,7 @@ static const char *state_of(const json_t *findings, const char *file, const char
 	{
 		if (strcmp(json_string_value(json_object_get(f, "file")), file) != 0)
 			continue;
-		if (json_is_true(json_object_get(f, "problem")))
+		if (is_true(f, "problem") || is_true(f, "harmless"))
 			return "damaged";
 		state = "noted";
 	}
@@ -69,10 +85,16 @@ static void print(const struct inspect *in, const json_t *findings, unsigned pro
 	json_array_foreach(findings, i, f) printf("%s:%" JSON_INTEGER_FORMAT ": %s%s\n",
 	    json_string_value(json_object_get(f, "file")),
 	    json_integer_value(json_object_get(f, "offset")),
-	    json_is_true(json_object_get(f, "problem")) ? "" : "note: ",
+	    is_true(f, "problem")    ? ""
+	    : is_true(f, "harmless") ? "warning: "
+				     : "note: ",
 	    json_string_value(json_object_get(f, "text")));
 	for (unsigned k = 0; !inspect_segment(in, k, &s); k++)
 		batches += s.batches;
+	unsigned harmless = count_harmless(findings);
+	if (harmless)
+		printf("%u %s of what nothing needs; ", harmless,
+		    harmless == 1 ? "damage" : "damages");
 	printf("%u %s; %u %s with %u %s, entries %" PRIu64 " to %" PRIu64 ", snapshot %" PRIu64
 	       "\n",
 	    problems, problems == 1 ? "problem" : "problems", status.segments,
@@ -95,14 +117,15 @@ int raft_verify(const struct raft_call *call)
 	inspect_status(source.in, &status);
 	if (call->json)
 		raft_show(call, "",
-		    json_pack("{s:s, s:i, s:o, s:o, s:o, s:O, s:o}", "schema", "raft-verify/1",
-			"problems", (int)problems, "first_index", json_u64(status.first),
-			"last_index", json_u64(status.last), "snapshot_index",
-			json_u64(status.snapshot ? status.snapshot->index : 0), "findings",
-			findings, "files", files_json(source.in, findings)));
+		    json_pack("{s:s, s:i, s:i, s:o, s:o, s:o, s:O, s:o}", "schema", "raft-verify/1",
+			"problems", (int)problems, "warnings", (int)count_harmless(findings),
+			"first_index", json_u64(status.first), "last_index", json_u64(status.last),
+			"snapshot_index", json_u64(status.snapshot ? status.snapshot->index : 0),
+			"findings", findings, "files", files_json(source.in, findings)));
 	else
 		print(source.in, findings, problems);
+	bool damaged = problems || count_harmless(findings);
 	json_decref(findings);
 	source_close(&source);
-	return problems ? CLI_REFUSED : CLI_DONE;
+	return damaged ? CLI_REFUSED : CLI_DONE;
 }
