@@ -26,6 +26,8 @@ static enum right right_of(enum command_number number)
 	case COMMAND_node_state:
 	case COMMAND_node_trust:
 	case COMMAND_vm_report:
+	case COMMAND_vm_fail:
+	case COMMAND_ceph_report:
 	case COMMAND_probe:
 		return RIGHT_ITSELF;
 	case COMMAND_token:

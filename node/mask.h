@@ -1,4 +1,4 @@
-/* Passwords in XML (passwd='...' of a VM's screen) are shown by no reader of the value or the log. */
+/* Passwords in XML (passwd='...' of a VM's screen) are shown by no reader of value and log. */
 #ifndef NODE_MASK_H
 #define NODE_MASK_H
 

@@ -136,7 +136,10 @@ static void turn_node(struct fleet *f, unsigned i)
 	if (i == 0 || due)
 		*used += lap(&mark);
 	if (turn.keepalive.size)
-		agent_heard(&f->agents[0], turn.keepalive.data, turn.keepalive.size);
+		agent_heard(
+		    &f->agents[0], agent->options.node, turn.keepalive.data, turn.keepalive.size);
+	if (turn.hash.size)
+		agent_heard(&f->agents[0], agent->options.node, turn.hash.data, turn.hash.size);
 	f->costs.leader_ns += turn.keepalive.size ? lap(&mark) : 0;
 	carry_out(f, agent, &turn);
 	agent_turn_close(&turn);

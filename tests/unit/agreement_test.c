@@ -199,7 +199,7 @@ static void a_follower_tells_the_hash_after_each_tick_once(void **state)
 
 static void a_tick_tells_only_what_most_have(void **state)
 {
-	struct command_tick tick;
+	struct command_tick tick = {0};
 	nodes("ccc");
 	tick_at(INDEX);
 	struct agent_turn t = turn_at(&leads, 10000);
@@ -217,7 +217,7 @@ static void a_tick_tells_only_what_most_have(void **state)
 
 static void a_leader_that_most_are_against_is_the_one_that_is_wrong(void **state)
 {
-	struct command_tick tick;
+	struct command_tick tick = {0};
 	nodes("ccc");
 	tick_at(INDEX);
 	says(2, INDEX, c.hash + 1);

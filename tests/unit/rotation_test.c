@@ -10,6 +10,7 @@
 
 #include "fsm/authority.h"
 #include "fsm/check.h"
+#include "fsm/membership.h"
 #include "fsm/snapshot.h"
 
 static struct cluster c;
@@ -153,7 +154,7 @@ static void a_phase_can_be_forced_and_a_node_that_is_removed_is_waited_for_no_mo
 	TRUST(1, 3, .trusts = {1, 3});
 	TRUST(2, 3, .trusts = {1, 3});
 	assert_true(waits_for("hv3"));
-	assert_int_equal(APPLY(leave, .node = 3), 0);
+	assert_int_equal(APPLY(leave, .node = 3, .judged = membership_mark(&c)), 0);
 	assert_true(waits_for(""));
 	assert_int_equal(APPLY(authority_shift, .authority = 1), 0);
 }
