@@ -208,12 +208,22 @@ class Ceph:
         return json.loads(self.command(*words, "-f", "json"))
 
     def tell(self, *lines):
-        """Commands, each a line, by one program: it takes its time to start."""
-        done = subprocess.run(self.machine.inside("ceph", "-c", self.conf), env=ENV, text=True,
-                              check=False, input="".join(f"{line}\n" for line in lines),
-                              capture_output=True)
+        """Commands, each a line, by one program: it takes its time to start. What it printed."""
+        done = subprocess.run(self.machine.inside("ceph", "-c", self.conf, "-f", "json"), env=ENV,
+                              text=True, check=False, capture_output=True,
+                              input="".join(f"{line}\n" for line in lines))
         if done.returncode or "Error" in done.stderr:
             raise Failed(f"ceph: {done.stderr.strip()}")
+        return done.stdout
+
+    def ask(self, *lines):
+        """The answers to commands, each a line."""
+        text, answers = self.tell(*lines).lstrip(), []
+        while text:
+            answer, end = json.JSONDecoder().raw_decode(text)
+            answers.append(answer)
+            text = text[end:].lstrip()
+        return answers
 
     def rbd(self, *words):
         return self.machine.run("rbd", "-c", self.conf, *words)
