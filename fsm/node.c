@@ -21,6 +21,16 @@ uint64_t node_silence_ms(const struct cluster *c, const struct node *node)
 	return node->last.count ? c->settings.time_ms - node->seen_ms : UINT64_MAX;
 }
 
+uint64_t node_collector_age_ms(
+    const struct cluster *c, const struct node *node, const struct collector *collector)
+{
+	uint64_t silence_ms = node_silence_ms(c, node);
+	/* Anything may stand in a keepalive. */
+	if (collector->age_ms > NODE_AGE_NEVER - silence_ms)
+		return NODE_AGE_NEVER;
+	return collector->age_ms + silence_ms;
+}
+
 struct node_interval_key node_interval_key(uint32_t node)
 {
 	struct node_interval_key key;

@@ -13,6 +13,10 @@ const struct keepalive *node_keepalive(const struct node *node);
 /* Cluster time since its last keepalive, in ms; UINT64_MAX when there was none. */
 uint64_t node_silence_ms(const struct cluster *c, const struct node *node);
 
+/* How old by now the values are that one of its collectors had; NODE_AGE_NEVER. */
+uint64_t node_collector_age_ms(
+    const struct cluster *c, const struct node *node, const struct collector *collector);
+
 /* How often it sends one, as it said by a fact: its key, a number in milliseconds. A node that said
  * nothing sends one every NODE_INTERVAL_MS. */
 #define NODE_INTERVAL_MS 1000

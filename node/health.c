@@ -14,6 +14,7 @@ const char *const health_level_names[] = {"healthy", "degraded", "critical", NUL
 
 /* A leader that was not heard for this long: what is shown here may be old. */
 #define OUT_OF_TOUCH_MS	     3000
+#define OLD_VALUES_MS	     1000
 #define ROTATION_PATIENCE_MS 30000
 
 __attribute__((format(printf, 3, 4))) static void say(
@@ -111,15 +112,28 @@ static void judge_log(
 		say(h, HEALTH_DEGRADED, "no further coordinator may fail");
 }
 
-static void judge_collectors(const struct node *node, struct health *h)
+/* Of values that are as fresh as ever nothing is said. */
+static void age_text(const struct cluster *c, const struct node *node,
+    const struct collector *collector, char text[48])
+{
+	uint64_t age_ms = node_collector_age_ms(c, node, collector);
+	*text = 0;
+	if (age_ms >= OLD_VALUES_MS && age_ms != NODE_AGE_NEVER)
+		snprintf(text, 48, "; last values are %" PRIu64 " s old", age_ms / 1000);
+}
+
+static void judge_collectors(const struct cluster *c, const struct node *node, struct health *h)
 {
 	const struct keepalive *k = node_keepalive(node);
 	for (uint32_t i = 0; k && i < k->collectors.count; i++) {
 		const struct collector *collector = &k->collectors.items[i];
-		if (collector->state == COLLECTOR_STUCK || collector->state == COLLECTOR_FAILED)
-			say(h, HEALTH_DEGRADED, "%s: %s is %s%s%.100s", node->name, collector->name,
-			    state_name(collector_state_names, collector->state),
-			    *collector->message ? ": " : "", collector->message);
+		char age[48];
+		if (collector->state != COLLECTOR_STUCK && collector->state != COLLECTOR_FAILED)
+			continue;
+		age_text(c, node, collector, age);
+		say(h, HEALTH_DEGRADED, "%s: %s is %s%s%.100s%s", node->name, collector->name,
+		    state_name(collector_state_names, collector->state),
+		    *collector->message ? ": " : "", collector->message, age);
 	}
 }
 
@@ -143,7 +157,7 @@ static void judge_node(const struct cluster *c, const struct node *node, struct 
 		say(h, HEALTH_DEGRADED, "%s was not heard for %" PRIu64 " s", node->name,
 		    node_silence_ms(c, node) / 1000);
 	else
-		judge_collectors(node, h);
+		judge_collectors(c, node, h);
 }
 
 static void judge_vm(const struct cluster *c, const struct vm *vm, struct health *h)

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "fsm/ceph.h"
+#include "fsm/node.h"
 #include "fsm/schema.h"
 #include "node/health.h"
 #include "node/json.h"
@@ -103,6 +104,27 @@ static json_t *messages_json(const struct health *health)
 	return json;
 }
 
+static bool collectors_well(const struct node *node)
+{
+	const struct keepalive *k = node_keepalive(node);
+	for (uint32_t i = 0; k && i < k->collectors.count; i++)
+		if (k->collectors.items[i].state != COLLECTOR_OK)
+			return false;
+	return true;
+}
+
+/* By node; of those alone that are not well, unless it is asked for in detail. */
+static json_t *all_collectors_json(const struct cluster *c, const json_t *arguments)
+{
+	json_t *json = json_object();
+	cluster_each(c->nodes, struct node, node)
+	{
+		if (argument_given(arguments, "detail") || !collectors_well(node))
+			json_object_set_new(json, node->name, collectors_json(c, node));
+	}
+	return json;
+}
+
 void operation_status(struct operation_turn *turn)
 {
 	const struct context *context = turn->context;
@@ -121,6 +143,7 @@ void operation_status(struct operation_turn *turn)
 	json_object_set_new(json, "nodes", nodes_json(c));
 	json_object_set_new(json, "vms", vms_json(c));
 	json_object_set_new(json, "storage", storage_json(c));
+	json_object_set_new(json, "collectors", all_collectors_json(c, turn->arguments));
 	free(health);
 	free(log);
 	turn_answer(turn, json);

@@ -7,14 +7,17 @@
 #include "node/json.h"
 #include "node/operation_turn.h"
 
-json_t *collectors_json(const struct node *node)
+json_t *collectors_json(const struct cluster *c, const struct node *node)
 {
 	const struct keepalive *k = node_keepalive(node);
 	json_t *json = json_object();
 	for (uint32_t i = 0; k && i < k->collectors.count; i++) {
 		const struct collector *collector = &k->collectors.items[i];
-		json_t *one = json_pack("{s:o, s:s}", "age_ms", json_u64(collector->age_ms),
-		    "state", state_name(collector_state_names, collector->state));
+		uint64_t age_ms = node_collector_age_ms(c, node, collector);
+		json_t *one = json_pack("{s:o, s:s, s:I}", "age_ms",
+		    age_ms == NODE_AGE_NEVER ? json_null() : json_u64(age_ms), "state",
+		    state_name(collector_state_names, collector->state), "kills",
+		    (json_int_t)collector->kills);
 		if (*collector->message)
 			json_object_set_new(one, "message", json_text(collector->message));
 		json_object_set_new(json, collector->name, one);
@@ -41,6 +44,7 @@ static json_t *node_json(const struct cluster *c, const struct node *node)
 	    state_name(domain_state_names, node->domain_state));
 	json_object_set_new(
 	    json, "keepalive_age_ms", k ? json_u64(node_silence_ms(c, node)) : json_null());
+	json_object_set_new(json, "keepalive_late_ms", k ? json_integer(k->late_ms) : json_null());
 	json_object_set_new(json, "load", json_real(k ? k->load_milli / 1000.0 : 0.0));
 	json_object_set_new(json, "vcpus",
 	    json_pack("{s:I, s:I}", "total", (json_int_t)m.vcpus_total, "allocated",
@@ -48,7 +52,7 @@ static json_t *node_json(const struct cluster *c, const struct node *node)
 	json_object_set_new(json, "memory", memory_json(&m));
 	json_object_set_new(json, "vms_running", json_integer(m.vms_running));
 	json_object_set_new(json, "version", json_text(node->version));
-	json_object_set_new(json, "collectors", collectors_json(node));
+	json_object_set_new(json, "collectors", collectors_json(c, node));
 	return json;
 }
 

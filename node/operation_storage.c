@@ -61,7 +61,7 @@ static json_t *askers_json(const struct cluster *c)
 {
 	static const char *const names[] = {"pool", "manager"};
 	const struct node *primary = cluster_node(c, c->primary.node);
-	json_t *all = primary ? collectors_json(primary) : json_object(), *json = json_object();
+	json_t *all = primary ? collectors_json(c, primary) : json_object(), *json = json_object();
 	for (unsigned i = 0; i < sizeof(names) / sizeof(*names); i++)
 		if (json_object_get(all, names[i]))
 			json_object_set(json, names[i], json_object_get(all, names[i]));

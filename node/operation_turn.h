@@ -67,8 +67,8 @@ struct health_log *turn_log(const struct context *context);
 json_t *node_name_json(const struct cluster *c, uint64_t id);
 const char *node_name(const struct cluster *c, uint32_t id); /* "-" for none */
 
-/* What a node said last of what it measures: {"pool": {"age_ms", "state", "message"}}. */
-json_t *collectors_json(const struct node *node);
+/* What a node said last of what it measures: {"pool": {"age_ms", "state", "kills", "message"}}. */
+json_t *collectors_json(const struct cluster *c, const struct node *node);
 
 #define OPERATION(identifier, ...) void operation_##identifier(struct operation_turn *turn);
 #include "node/operation.def"

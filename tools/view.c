@@ -149,7 +149,7 @@ static void list_text(const json_t *list, char text[CELL_MAX])
 	}
 }
 
-/* "hypervisor stuck (12 s), host ok" */
+/* "hypervisor stuck (12 s, 3 kills), host ok (0.3 s)" */
 static void states_text(const json_t *object, char text[CELL_MAX])
 {
 	const char *name;
@@ -158,12 +158,18 @@ static void states_text(const json_t *object, char text[CELL_MAX])
 	*text = 0;
 	json_object_foreach((json_t *)(uintptr_t)object, name, value)
 	{
-		char age[CELL_MAX];
+		char age[CELL_MAX] = "-", killed[CELL_MAX] = "";
+		const json_t *age_ms = json_object_get(value, "age_ms");
 		const char *state = json_string_value(json_object_get(value, "state"));
-		age_text(json_integer_value(json_object_get(value, "age_ms")), age);
+		json_int_t kills = json_integer_value(json_object_get(value, "kills"));
+		if (json_is_integer(age_ms))
+			age_text(json_integer_value(age_ms), age);
+		if (kills)
+			snprintf(killed, CELL_MAX, ", %" JSON_INTEGER_FORMAT " kill%s", kills,
+			    kills == 1 ? "" : "s");
 		if (used + 1 < CELL_MAX)
-			snprintf(text + used, CELL_MAX - used, "%s%s %s (%.16s)", used ? ", " : "",
-			    name, state ? state : "?", age);
+			snprintf(text + used, CELL_MAX - used, "%s%s %s (%.16s%.32s)",
+			    used ? ", " : "", name, state ? state : "?", age, killed);
 		used = strlen(text);
 	}
 }
@@ -392,6 +398,21 @@ static void status_storage(const json_t *storage, char text[CELL_MAX])
 	    json_integer_value(json_object_get(storage, "osds_in")));
 }
 
+/* A line for each node of which there is something to say. */
+static void print_collectors(const json_t *nodes, enum table_colours colours, FILE *out)
+{
+	const char *name, *title = "collectors";
+	json_t *collectors;
+	json_object_foreach((json_t *)(uintptr_t)nodes, name, collectors)
+	{
+		char states[CELL_MAX], text[CELL_MAX];
+		states_text(collectors, states);
+		snprintf(text, CELL_MAX, "%.64s: %.1200s", name, states);
+		field_print(title, text, colours, out);
+		title = "";
+	}
+}
+
 static void print_status(const json_t *status, enum table_colours colours, FILE *out)
 {
 	char text[CELL_MAX];
@@ -423,6 +444,7 @@ static void print_status(const json_t *status, enum table_colours colours, FILE 
 		status_storage(json_object_get(status, "storage"), text);
 		field_print("storage", text, colours, out);
 	}
+	print_collectors(json_object_get(status, "collectors"), colours, out);
 }
 
 static void print_lines(const json_t *lines, FILE *out)

@@ -274,7 +274,7 @@ static void status_has_the_members_that_others_rely_on(void **state)
 {
 	json_t *status = result_of(*state, "status");
 	assert_members(status, "cluster health health_messages maintenance primary raft "
-			       "schema_version nodes vms storage");
+			       "schema_version nodes vms storage collectors");
 	assert_string_equal(text_at(status, "cluster"), "prod");
 	const json_t *primary = json_object_get(status, "primary");
 	assert_members(primary, "node epoch state since_ms step");
@@ -293,8 +293,9 @@ static void node_list_has_the_members_that_others_rely_on(void **state)
 	stage_tick(s, 1, 1000, COLLECTOR_OK);
 	json_t *list = result_of(s, "node list");
 	const json_t *node = json_array_get(list, 0);
-	assert_members(node, "name id mode daemon_state coordinator_state domain_state "
-			     "keepalive_age_ms load vcpus memory vms_running version collectors");
+	assert_members(node,
+	    "name id mode daemon_state coordinator_state domain_state "
+	    "keepalive_age_ms keepalive_late_ms load vcpus memory vms_running version collectors");
 	assert_string_equal(text_at(node, "mode"), "coordinator");
 	assert_string_equal(text_at(node, "version"), "1.2.3");
 	const json_t *memory = json_object_get(node, "memory");
@@ -304,7 +305,7 @@ static void node_list_has_the_members_that_others_rely_on(void **state)
 	assert_members(json_object_get(node, "vcpus"), "total allocated");
 	assert_int_equal(json_integer_value(json_object_get(node, "vms_running")), 1);
 	const json_t *collectors = json_object_get(node, "collectors");
-	assert_members(json_object_get(collectors, "hypervisor"), "age_ms state");
+	assert_members(json_object_get(collectors, "hypervisor"), "age_ms state kills");
 	json_decref(list);
 }
 
@@ -504,6 +505,35 @@ static void health_names_what_is_not_well(void **state)
 		    health_says(s, "VM web1 waits for a place: no node has room for it"));
 }
 
+/* hv1's hypervisor's, as `pvc status` has it; NULL: it says nothing of it. */
+static json_t *collector_in_status(struct stage *s, const char *line)
+{
+	json_t *status = result_of(s, line);
+	const json_t *node = json_object_get(json_object_get(status, "collectors"), "hv1");
+	json_t *collector = json_incref(json_object_get(node, "hypervisor"));
+	json_decref(status);
+	return collector;
+}
+
+static void a_stuck_collector_is_shown_with_the_age_of_its_values(void **state)
+{
+	struct stage *s = *state;
+	assert_null(collector_in_status(s, "status"));
+	json_t *well = collector_in_status(s, "status --detail");
+	assert_string_equal(text_at(well, "state"), "ok");
+	assert_int_equal(json_integer_value(json_object_get(well, "age_ms")), 70);
+	json_decref(well);
+	stage_tick(s, 1, 1000, COLLECTOR_STUCK);
+	stage_tick(s, 0, 2000, COLLECTOR_OK);
+	json_t *stuck = collector_in_status(s, "status");
+	assert_string_equal(text_at(stuck, "state"), "stuck");
+	/* Also while the node says nothing. */
+	assert_int_equal(json_integer_value(json_object_get(stuck, "age_ms")), 2070);
+	assert_int_equal(json_integer_value(json_object_get(stuck, "kills")), 3);
+	assert_true(health_says(s, "hv1: hypervisor is stuck; last values are 2 s old"));
+	json_decref(stuck);
+}
+
 static void facts_are_set_listed_and_removed(void **state)
 {
 	struct stage *s = *state;
@@ -636,6 +666,7 @@ int main(void)
 	    STAGED(a_new_primary_is_waited_for_step_by_step),
 	    STAGED(a_wish_that_was_dropped_is_told),
 	    STAGED(secondary_finds_who_follows),
+	    STAGED(a_stuck_collector_is_shown_with_the_age_of_its_values),
 	    STAGED(health_names_what_is_not_well),
 	    STAGED(facts_are_set_listed_and_removed),
 	    STAGED(a_token_is_made_from_a_secret),

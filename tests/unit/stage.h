@@ -97,6 +97,7 @@ static inline void stage_tick(
 	struct command command = {.number = COMMAND_tick};
 	struct sighting sightings[16];
 	struct collector collector = {.name = "hypervisor", .state = state, .age_ms = 70};
+	collector.kills = state == COLLECTOR_STUCK ? 3 : 0;
 	struct keepalive keepalive = {
 	    .node = node,
 	    .memory_total_mib = 8192,

@@ -105,6 +105,45 @@ static void status_says_it_in_a_screen(void **state)
 	stage_close(&s);
 }
 
+static void status_shows_how_old_values_are(void **state)
+{
+	struct stage s;
+	stage_open(&s);
+	stage_tick(&s, 1, 1000, COLLECTOR_STUCK);
+	stage_tick(&s, 0, 2000, COLLECTOR_OK);
+	assert_view("status", answer_of(&s, "status"), TABLE_PLAIN,
+	    "cluster             prod\n"
+	    "health              critical\n"
+	    "                    this node's log is not open: the disk is full\n"
+	    "                    hv1: hypervisor is stuck; last values are 2 s old\n"
+	    "maintenance         off\n"
+	    "primary             hv1 (primary for 3.0 s, epoch 7)\n"
+	    "log                 not open\n"
+	    "schema              1\n"
+	    "nodes               1: 1 run\n"
+	    "VMs                 0\n"
+	    "collectors          hv1: hypervisor stuck (2.1 s, 3 kills)\n");
+	stage_close(&s);
+}
+
+static void values_that_never_came_have_no_age(void **state)
+{
+	assert_view("status",
+	    json_pack("{s:{s:{s:{s:s, s:n, s:i}, s:{s:s, s:i, s:i}}}}", "collectors", "hv2", "pool",
+		"state", "failed", "age_ms", "kills", 1, "host", "state", "ok", "age_ms", 300,
+		"kills", 0),
+	    TABLE_PLAIN,
+	    "cluster             -\n"
+	    "health              -\n"
+	    "maintenance         off\n"
+	    "primary             - (- for -, epoch -, -)\n"
+	    "log                 not open\n"
+	    "schema              -\n"
+	    "nodes               0\n"
+	    "VMs                 0\n"
+	    "collectors          hv2: pool failed (-, 1 kill), host ok (0.3 s)\n");
+}
+
 /* JSON, with ' for the quotes. */
 static json_t *parsed(const char *text)
 {
@@ -333,6 +372,8 @@ int main(void)
 	    cmocka_unit_test(a_cell_cannot_speak_to_the_terminal),
 	    cmocka_unit_test(numbers_stand_on_the_right_and_states_in_colour),
 	    cmocka_unit_test(status_says_it_in_a_screen),
+	    cmocka_unit_test(status_shows_how_old_values_are),
+	    cmocka_unit_test(values_that_never_came_have_no_age),
 	    cmocka_unit_test(the_state_of_a_replica_is_a_page),
 	    cmocka_unit_test(every_member_is_a_row),
 	    cmocka_unit_test(health_says_why),
