@@ -93,8 +93,7 @@ static void print(const struct inspect *in, const json_t *findings, unsigned pro
 		batches += s.batches;
 	unsigned harmless = count_harmless(findings);
 	if (harmless)
-		printf("%u %s of what nothing needs; ", harmless,
-		    harmless == 1 ? "damage" : "damages");
+		printf("%u %s; ", harmless, harmless == 1 ? "warning" : "warnings");
 	printf("%u %s; %u %s with %u %s, entries %" PRIu64 " to %" PRIu64 ", snapshot %" PRIu64
 	       "\n",
 	    problems, problems == 1 ? "problem" : "problems", status.segments,

@@ -276,8 +276,10 @@ int scenario_play(const char *path, uint64_t seed, bool json)
 		op_close(&s);
 		world_close(&s.world);
 	}
-	if (result)
+	if (result) {
 		fprintf(stderr, "pvc simulate: %s\n", s.problem.text);
+		answer_failed(-EINVAL, s.problem.text);
+	}
 	json_decref(s.expectations);
 	free(s.steps);
 	free(s.text);

@@ -174,7 +174,7 @@ static void found(struct generator *g)
 
 static void live(struct generator *g)
 {
-	static uint8_t xml[] = "<domain><name>web1</name></domain>";
+	static uint8_t xml[] = "<domain><name>web1</name><graphics passwd='geheim'/></domain>";
 	struct command hello = {.number = COMMAND_node_hello,
 	    .node_hello = {.node = 2,
 		.version = "0.1.0",
