@@ -49,7 +49,8 @@ int locks_release(struct locks *l, const struct locks_order *order);
 /* Everybody who waits is answered -ECANCELED now. */
 void locks_cancel(struct locks *l);
 
-/* The hypervisor's client must be closed before: so none of its answers is still to come. Orders that are not done get -ECANCELED. closed comes last, perhaps within the call; then l is freed. */
+/* The hypervisor's client must be closed before: so none of its answers is still to come. Orders
+ * that are not done get -ECANCELED. closed comes last, perhaps within the call; l is freed then. */
 void locks_close(struct locks *l, void (*closed)(void *data), void *data);
 
 #endif
