@@ -1,0 +1,597 @@
+/* A node that starts VMs with volumes in the disk pool: agent, workers and simulated ports. */
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "fsm/change.h"
+#include "node/execute.h"
+#include "node/worker_main.h"
+#include "raft/clock.h"
+
+#define PATIENCE_MS 60000
+#define OWN	    "v1:127.0.0.1:0/77"
+#define OTHER	    "v1:10.0.0.2:0/88"
+#define STRANGER    "v1:10.9.9.9:0/99"
+
+static uv_loop_t loop;
+static uv_timer_t alarm_timer, beat;
+static char directory[] = "/tmp/execute_test.XXXXXX";
+static struct config config;
+static struct cluster c;
+static struct agent agent;
+static struct execute *execute;
+static struct standing standing;
+static unsigned fails_told; /* vm_fail, to the log */
+static bool late; /* waited in vain */
+
+static const char *path_of(const char *name)
+{
+	static char paths[4][256];
+	static unsigned at;
+	char *path = paths[at++ % 4];
+	snprintf(path, sizeof(paths[0]), "%s/%s", directory, name);
+	return path;
+}
+
+static bool is_there(const char *name)
+{
+	return access(path_of(name), F_OK) == 0;
+}
+
+static void file_write(const char *name, const char *text)
+{
+	FILE *file = fopen(path_of(name), "w");
+	assert_non_null(file);
+	fputs(text, file);
+	assert_int_equal(fclose(file), 0);
+}
+
+static const char *file_read(const char *name)
+{
+	static char text[1024];
+	FILE *file = fopen(path_of(name), "r");
+	memset(text, 0, sizeof(text));
+	if (file && fread(text, 1, sizeof(text) - 1, file) > 0)
+		fclose(file);
+	else if (file)
+		fclose(file);
+	return text;
+}
+
+static struct node *add_node(uint32_t id, const char *addresses)
+{
+	struct node *node = must_alloc(sizeof(*node));
+	*node = (struct node){.id = id, .mode = NODE_COORDINATOR, .daemon_state = DAEMON_RUN};
+	snprintf(node->name, sizeof(node->name), "hv%u", id);
+	snprintf(node->addresses, sizeof(node->addresses), "%s", addresses);
+	change_insert(&c, &c.nodes, node);
+	return node;
+}
+
+/* With this volume, or none. */
+static struct vm *add_vm(uint32_t id, const char *volume)
+{
+	struct vm *vm = must_alloc(sizeof(*vm));
+	struct buffer xml = {0};
+	*vm = (struct vm){.id = id, .node = 1, .generation = 3, .state = VM_START};
+	snprintf(vm->name, sizeof(vm->name), "web%u", id);
+	snprintf(vm->uuid, sizeof(vm->uuid), "22222222-0000-4000-8000-%012u", id);
+	buffer_print(&xml,
+	    "<domain><name>%s</name><uuid>%s</uuid><memory>1024</memory><devices>"
+	    "<disk type='network'><source protocol='%s' name='%s'/></disk></devices></domain>",
+	    vm->name, vm->uuid, *volume ? "rbd" : "nbd", volume);
+	vm->xml = (struct blob){xml.data, (uint32_t)xml.size};
+	change_insert(&c, &c.vms, vm);
+	return vm;
+}
+
+/* A lock in the pool, in a file of this name. */
+static void add_lock(const char *name, const char *volume, const char *address)
+{
+	char path[64], text[256];
+	snprintf(path, sizeof(path), "pool/locks/%s", name);
+	snprintf(text, sizeof(text), "%s client.4711 %s auto 1", volume, address);
+	file_write(path, text);
+}
+
+static bool runs(const struct vm *vm)
+{
+	char path[64];
+	snprintf(path, sizeof(path), "vms/%s", vm->uuid);
+	return is_there(path);
+}
+
+static void apply(struct command *command)
+{
+	struct buffer bytes = {0};
+	fails_told += command->number == COMMAND_vm_fail;
+	command_encode(command, &bytes);
+	cluster_apply(&c, c.index + 1, bytes.data, bytes.size, NULL);
+	buffer_close(&bytes);
+}
+
+/* What the daemon does whenever anything may have changed. */
+static void turn(void)
+{
+	struct agent_turn t;
+	struct holding none = {.addresses_gone = true, .services_gone = true};
+	agent_turn(&agent, &c, &standing, &none, clock_ms(), &t);
+	for (unsigned i = 0; i < t.action_count; i++)
+		execute_begin(execute, &t.actions[i]);
+	for (unsigned i = 0; i < t.count; i++)
+		apply(&t.commands[i]);
+	agent_turn_close(&t);
+	execute_turn(execute, clock_ms());
+}
+
+static void on_beat(uv_timer_t *timer)
+{
+	turn();
+}
+
+static void on_alarm(uv_timer_t *timer)
+{
+	late = true;
+}
+
+#define AWAIT(condition)                                                                           \
+	do {                                                                                       \
+		bool met;                                                                          \
+		late = false;                                                                      \
+		uv_timer_start(&alarm_timer, on_alarm, PATIENCE_MS, 0);                            \
+		while (!(met = (condition)) && !late)                                              \
+			uv_run(&loop, UV_RUN_ONCE);                                                \
+		uv_timer_stop(&alarm_timer);                                                       \
+		assert_true(met);                                                                  \
+	} while (0)
+
+static void on_changed(void *data)
+{
+}
+
+static void text_set(char *text, size_t size, const char *value)
+{
+	snprintf(text, size, "%s", value);
+}
+
+static void make_config(void)
+{
+	struct buffer problems = {0};
+	static const char yaml[] = "pvc: {node: hv1, cluster: {name: c, coordinators: [hv1]}}\n";
+	(void)config_parse(&config, "test", yaml, sizeof(yaml) - 1, &problems);
+	buffer_close(&problems);
+	struct config_configuration *own = &config.system.configuration;
+	config.functions.enable_storage = config.functions.enable_hypervisor = true;
+	config.hypervisor.driver = CONFIG_HYPERVISOR_SIM;
+	text_set(config.hypervisor.uri, sizeof(config.hypervisor.uri), path_of("vms"));
+	config.pool.driver = CONFIG_POOL_SIM;
+	text_set(
+	    own->storage.ceph_config_file, sizeof(own->storage.ceph_config_file), path_of("pool"));
+	own->storage.ceph_admin_keyring[0] = '\0';
+	text_set(own->directories.dynamic_directory, sizeof(own->directories.dynamic_directory),
+	    path_of("run"));
+	text_set(config.cluster.networks.storage.network,
+	    sizeof(config.cluster.networks.storage.network), "127.0.0.0/8");
+	text_set(own->networking.storage.address, sizeof(own->networking.storage.address),
+	    "127.0.0.1/8");
+}
+
+static int begin(void **state)
+{
+	assert_int_equal(mkdir(directory, 0700), 0);
+	assert_int_equal(mkdir(path_of("pool"), 0700), 0);
+	assert_int_equal(mkdir(path_of("pool/locks"), 0700), 0);
+	assert_int_equal(mkdir(path_of("run"), 0700), 0);
+	make_config();
+	cluster_init(&c);
+	c.settings.schema = 1;
+	add_node(1, "127.0.0.1");
+	add_node(2, "10.0.0.2 fd00::2");
+	standing = (struct standing){.id = 1, .current = true, .leader_id = 2, .term = 5};
+	struct agent_options options = {.node = 1,
+	    .keepalive_interval_ms = 1000,
+	    .shutdown_timeout_ms = 3000,
+	    .lease_ms = 270,
+	    .hypervisor = true};
+	agent_init(&agent, &options);
+	agent.hello_done = true;
+	fails_told = 0;
+	return 0;
+}
+
+/* After the test has set what it wants to have otherwise. */
+static void node_begin(void)
+{
+	struct err err;
+	struct execute_options options = {.loop = &loop,
+	    .config = &config,
+	    .agent = &agent,
+	    .cluster = &c,
+	    .look_every_ms = 100,
+	    .changed = on_changed};
+	assert_int_equal(execute_open(&execute, &options, &err), 0);
+	uv_timer_start(&beat, on_beat, 0, 10);
+}
+
+static void on_closed(void *data)
+{
+	*(bool *)data = true;
+}
+
+static void node_end(void)
+{
+	bool closed = false;
+	uv_timer_stop(&beat);
+	execute_close(execute, on_closed, &closed);
+	AWAIT(closed);
+}
+
+static int unlink_one(const char *path, const struct stat *stat, int type, struct FTW *ftw)
+{
+	return remove(path);
+}
+
+static int end(void **state)
+{
+	node_end();
+	agent_close(&agent);
+	cluster_close(&c);
+	return nftw(directory, unlink_one, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+static void what_this_machine_had_locked_is_freed_before_its_vm_starts(void **state)
+{
+	struct vm *vm = add_vm(7, "vms/web7");
+	add_lock("a", "vms/web7", OWN);
+	add_lock("b", "vms/another", OWN);
+	node_begin();
+	AWAIT(runs(vm) && vm->observed == OBSERVED_RUNNING);
+	assert_false(is_there("pool/locks/a"));
+	assert_true(is_there("pool/locks/b"));
+	assert_string_equal(file_read("pool/blocklist"), OWN "\n");
+	assert_int_equal(fails_told, 0);
+}
+
+static void a_volume_that_somebody_else_has_locked_fails_the_vm(void **state)
+{
+	struct vm *vm = add_vm(7, "vms/web7");
+	add_lock("a", "vms/web7", OWN);
+	add_lock("b", "vms/web7", OTHER);
+	node_begin();
+	AWAIT(vm->state == VM_FAIL);
+	assert_string_equal(vm->failed_reason,
+	    "volume vms/web7 is locked by 10.0.0.2 (client.4711), not by this node: if nobody uses "
+	    "it, pvc vm flush-locks web7");
+	AWAIT(vm->observed == OBSERVED_SHUTOFF && vm->observed_generation == vm->generation);
+	assert_false(runs(vm));
+	/* Not even its own: all of them or none. */
+	assert_true(is_there("pool/locks/a") && is_there("pool/locks/b"));
+	assert_false(is_there("pool/blocklist"));
+	assert_int_equal(fails_told, 1);
+	/* It was mended, and is asked for anew. */
+	assert_int_equal(unlink(path_of("pool/locks/b")), 0);
+	struct command start = {
+	    .number = COMMAND_vm_state, .vm_state = {.vm = 7, .state = VM_START}};
+	apply(&start);
+	AWAIT(runs(vm) && vm->observed == OBSERVED_RUNNING);
+}
+
+static void what_is_to_be_typed_says_when_it_is_no_node(void **state)
+{
+	struct vm *vm = add_vm(7, "vms/web7");
+	add_lock("a", "vms/web7", STRANGER);
+	node_begin();
+	AWAIT(vm->state == VM_FAIL);
+	assert_non_null(strstr(vm->failed_reason, "pvc vm flush-locks web7 --force"));
+}
+
+static void what_a_node_that_is_proven_off_had_locked_is_freed(void **state)
+{
+	struct vm *vm = add_vm(7, "vms/web7");
+	vm->proven_off[0] = 2;
+	add_lock("a", "vms/web7", OTHER);
+	node_begin();
+	AWAIT(runs(vm));
+	assert_string_equal(file_read("pool/blocklist"), OTHER "\n");
+}
+
+/* Its only client is the one that waits, in vain, until the FIFO is gone. */
+static void pool_hang(const char *name)
+{
+	assert_int_equal(mkfifo(path_of(name), 0600), 0);
+}
+
+static bool pool_asked(const char *name, int *fd)
+{
+	*fd = open(path_of(name), O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+	return *fd >= 0;
+}
+
+static void a_pool_that_hangs_holds_up_no_other_vm_and_no_look(void **state)
+{
+	struct vm *vm = add_vm(7, "vms/web7");
+	int fd;
+	pool_hang("pool/locks/hung");
+	node_begin();
+	AWAIT(pool_asked("pool/locks/hung", &fd));
+	assert_true(local_find(&agent.local, vm->uuid)->busy);
+	struct vm *local = add_vm(8, "");
+	AWAIT(runs(local) && local->observed == OBSERVED_RUNNING);
+	uint64_t seen_ms = clock_ms();
+	AWAIT(agent.collectors[0].age_ms > seen_ms);
+	assert_string_equal(agent.collectors[0].name, "hypervisor");
+	assert_int_equal(local_observed(&agent.local, vm->uuid, clock_ms()), OBSERVED_UNKNOWN);
+	assert_false(runs(vm));
+	unlink(path_of("pool/locks/hung"));
+	close(fd);
+	AWAIT(runs(vm));
+}
+
+static void a_vm_that_changed_while_its_volumes_were_freed_does_not_start(void **state)
+{
+	struct vm *vm = add_vm(7, "vms/web7");
+	int fd;
+	pool_hang("pool/locks/hung");
+	node_begin();
+	AWAIT(pool_asked("pool/locks/hung", &fd));
+	struct command stop = {.number = COMMAND_vm_state, .vm_state = {.vm = 7, .state = VM_STOP}};
+	apply(&stop);
+	unlink(path_of("pool/locks/hung"));
+	close(fd);
+	AWAIT(!local_find(&agent.local, vm->uuid)->busy);
+	AWAIT(vm->observed == OBSERVED_SHUTOFF && vm->observed_generation == vm->generation);
+	assert_false(runs(vm));
+}
+
+/* It may have been given to another node by then. */
+static void a_node_that_lost_touch_while_it_waited_does_not_start(void **state)
+{
+	struct vm *vm = add_vm(7, "vms/web7");
+	int fd;
+	pool_hang("pool/locks/hung");
+	node_begin();
+	AWAIT(pool_asked("pool/locks/hung", &fd));
+	standing.current = false;
+	unlink(path_of("pool/locks/hung"));
+	close(fd);
+	AWAIT(!local_find(&agent.local, vm->uuid)->busy);
+	uint64_t seen_ms = clock_ms();
+	AWAIT(agent.collectors[0].age_ms > seen_ms);
+	assert_false(runs(vm));
+	standing.current = true;
+	AWAIT(runs(vm));
+}
+
+static void a_pool_that_cannot_be_asked_is_a_start_that_failed(void **state)
+{
+	struct vm *vm = add_vm(7, "vms/web7");
+	text_set(config.system.configuration.storage.ceph_config_file, 9, "nowhere");
+	node_begin();
+	AWAIT(*vm->failed_reason);
+	assert_non_null(strstr(vm->failed_reason, "the disk pool: "));
+	assert_int_equal(vm->state, VM_START);
+	assert_int_equal(vm->observed, OBSERVED_SHUTOFF);
+	assert_false(plan_doubts(&agent.local, vm->uuid, clock_ms()));
+	AWAIT(local_find(&agent.local, vm->uuid)->failures > 1);
+	assert_false(runs(vm));
+}
+
+/* Somebody started it by hand, or the look was old. */
+static void what_turns_out_to_run_here_keeps_its_lock(void **state)
+{
+	struct vm *vm = add_vm(7, "vms/web7");
+	char path[64];
+	add_lock("a", "vms/web7", OWN);
+	node_begin();
+	uv_timer_stop(&beat);
+	agent_saw_vms(&agent, NULL, 0);
+	snprintf(path, sizeof(path), "vms/%s", vm->uuid);
+	assert_true(mkdir(path_of("vms"), 0700) == 0 || errno == EEXIST);
+	file_write(path, (const char *)vm->xml.data);
+	struct action action = {.type = ACTION_START, .vm = 7, .generation = vm->generation};
+	memcpy(action.uuid, vm->uuid, sizeof(action.uuid));
+	local_add(&agent.local, vm->uuid)->busy = true;
+	execute_begin(execute, &action);
+	AWAIT(!local_find(&agent.local, vm->uuid)->busy);
+	assert_true(is_there("pool/locks/a"));
+	assert_false(is_there("pool/blocklist"));
+	assert_false(plan_is_released(&agent.local, &action, clock_ms()));
+}
+
+static void without_an_answer_of_the_hypervisor_nothing_is_freed(void **state)
+{
+	struct vm *vm = add_vm(7, "vms/web7");
+	add_lock("a", "vms/web7", OWN);
+	text_set(config.hypervisor.uri, sizeof(config.hypervisor.uri), "nowhere");
+	node_begin();
+	uv_timer_stop(&beat);
+	agent_saw_vms(&agent, NULL, 0);
+	turn();
+	AWAIT(local_find(&agent.local, vm->uuid)->failures);
+	assert_true(is_there("pool/locks/a"));
+	assert_false(is_there("pool/blocklist"));
+}
+
+static void what_may_still_come_up_keeps_its_lock(void **state)
+{
+	struct vm *vm = add_vm(7, "vms/web7");
+	add_lock("a", "vms/web7", OWN);
+	node_begin();
+	plan_doubt(&agent.local, vm->uuid, clock_ms());
+	struct vm *local = add_vm(8, "");
+	AWAIT(runs(local));
+	uint64_t seen_ms = clock_ms();
+	AWAIT(agent.collectors[0].age_ms > seen_ms);
+	assert_false(local_find(&agent.local, vm->uuid)->busy);
+	assert_true(is_there("pool/locks/a"));
+	local_find(&agent.local, vm->uuid)->doubt_until_ms = 0;
+	local_find(&agent.local, vm->uuid)->retry_ms = 0;
+	AWAIT(runs(vm));
+	assert_false(is_there("pool/locks/a"));
+}
+
+static void a_node_without_a_part_in_the_pool_frees_nothing(void **state)
+{
+	struct vm *vm = add_vm(7, "vms/web7");
+	add_lock("a", "vms/web7", OTHER);
+	config.functions.enable_storage = false;
+	node_begin();
+	AWAIT(runs(vm));
+	assert_true(is_there("pool/locks/a"));
+}
+
+/* A cold start: more than can be asked for at a time. */
+static void a_hundred_vms_with_stale_locks_all_start(void **state)
+{
+	struct vm *vms[100];
+	for (uint32_t i = 0; i < 100; i++) {
+		char volume[32], name[32];
+		snprintf(volume, sizeof(volume), "vms/web%u", i + 1);
+		snprintf(name, sizeof(name), "%u", i);
+		vms[i] = add_vm(i + 1, volume);
+		add_lock(name, volume, OWN);
+	}
+	node_begin();
+	for (uint32_t i = 0; i < 100; i++) {
+		char name[32];
+		snprintf(name, sizeof(name), "pool/locks/%u", i);
+		AWAIT(runs(vms[i]));
+		assert_false(is_there(name));
+		assert_int_equal(local_find(&agent.local, vms[i]->uuid)->failures, 0);
+	}
+	assert_int_equal(fails_told, 0);
+}
+
+/* Flushing. */
+
+struct outcome {
+	bool answered;
+	int status;
+	bool refused;
+	unsigned count;
+};
+
+static void on_flushed(void *data, const struct locks_outcome *outcome)
+{
+	struct outcome *o = data;
+	*o = (struct outcome){.answered = true, .status = outcome->status};
+	assert_true(outcome->status == 0 || *outcome->err->text);
+	if (outcome->status)
+		return;
+	o->refused = outcome->result->refused;
+	o->count = outcome->result->count;
+}
+
+static void flush(const struct vm *vm, enum release_extent extent, struct outcome *o)
+{
+	*o = (struct outcome){.answered = false};
+	execute_flush(execute,
+	    &(struct execute_flush){.vm = vm, .extent = extent, .done = on_flushed, .data = o});
+}
+
+static void a_person_frees_what_nodes_have_locked_and_by_force_everything(void **state)
+{
+	struct vm *vm = add_vm(7, "vms/web7");
+	struct outcome o;
+	vm->state = VM_STOP;
+	add_lock("a", "vms/web7", OWN);
+	add_lock("b", "vms/web7", OTHER);
+	add_lock("c", "vms/web7", STRANGER);
+	node_begin();
+	flush(vm, RELEASE_STALE, &o);
+	AWAIT(o.answered);
+	assert_true(o.status == 0 && o.refused && o.count == 1);
+	assert_true(is_there("pool/locks/a"));
+	assert_int_equal(unlink(path_of("pool/locks/c")), 0);
+	flush(vm, RELEASE_STALE, &o);
+	AWAIT(o.answered);
+	assert_true(o.status == 0 && !o.refused && o.count == 2);
+	assert_false(is_there("pool/locks/a") || is_there("pool/locks/b"));
+	add_lock("c", "vms/web7", STRANGER);
+	flush(vm, RELEASE_ALL, &o);
+	AWAIT(o.answered);
+	assert_true(o.status == 0 && !o.refused && o.count == 1);
+	assert_false(is_there("pool/locks/c"));
+	assert_non_null(strstr(file_read("pool/blocklist"), STRANGER "\n"));
+}
+
+static void what_runs_here_is_not_flushed(void **state)
+{
+	struct vm *vm = add_vm(7, "vms/web7");
+	struct outcome o;
+	node_begin();
+	AWAIT(runs(vm));
+	add_lock("a", "vms/web7", OWN);
+	flush(vm, RELEASE_ALL, &o);
+	AWAIT(o.answered);
+	assert_int_equal(o.status, -EBUSY);
+	plan_doubt(&agent.local, vm->uuid, clock_ms());
+	flush(vm, RELEASE_ALL, &o);
+	assert_true(o.answered && o.status == -EBUSY);
+	assert_true(is_there("pool/locks/a"));
+}
+
+static void whoever_waits_is_told_when_the_daemon_ends(void **state)
+{
+	struct vm *vm = add_vm(7, "vms/web7");
+	static struct outcome o;
+	int fd;
+	vm->state = VM_STOP;
+	pool_hang("pool/locks/hung");
+	node_begin();
+	flush(vm, RELEASE_STALE, &o);
+	AWAIT(pool_asked("pool/locks/hung", &fd));
+	assert_false(o.answered);
+	node_end();
+	assert_true(o.answered);
+	assert_int_equal(o.status, -ECANCELED);
+	close(fd);
+	node_begin();
+	flush(vm, RELEASE_STALE, &o); /* not even begun */
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+
+int main(int argc, char **argv)
+{
+	if (argc > 1 && strcmp(argv[1], "worker") == 0)
+		return worker_main(argc - 1, argv + 1);
+	if (!mkdtemp(directory) || rmdir(directory))
+		return 1;
+	/* A FIFO whose reader was killed. */
+	signal(SIGPIPE, SIG_IGN);
+	uv_loop_init(&loop);
+	uv_timer_init(&loop, &alarm_timer);
+	uv_timer_init(&loop, &beat);
+	const struct CMUnitTest tests[] = {
+	    TEST(what_this_machine_had_locked_is_freed_before_its_vm_starts),
+	    TEST(a_volume_that_somebody_else_has_locked_fails_the_vm),
+	    TEST(what_is_to_be_typed_says_when_it_is_no_node),
+	    TEST(what_a_node_that_is_proven_off_had_locked_is_freed),
+	    TEST(a_pool_that_hangs_holds_up_no_other_vm_and_no_look),
+	    TEST(a_vm_that_changed_while_its_volumes_were_freed_does_not_start),
+	    TEST(a_node_that_lost_touch_while_it_waited_does_not_start),
+	    TEST(a_pool_that_cannot_be_asked_is_a_start_that_failed),
+	    TEST(what_turns_out_to_run_here_keeps_its_lock),
+	    TEST(without_an_answer_of_the_hypervisor_nothing_is_freed),
+	    TEST(what_may_still_come_up_keeps_its_lock),
+	    TEST(a_node_without_a_part_in_the_pool_frees_nothing),
+	    TEST(a_hundred_vms_with_stale_locks_all_start),
+	    TEST(a_person_frees_what_nodes_have_locked_and_by_force_everything),
+	    TEST(what_runs_here_is_not_flushed),
+	    TEST(whoever_waits_is_told_when_the_daemon_ends),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
