@@ -181,6 +181,8 @@ class Lab:
         if what == "kill":
             node.machine.run("sh", "-c", "pid=$(cat /run/libvirtd.pid); kill -KILL $pid; "
                              "while [ -d /proc/$pid ]; do sleep 0.05; done; rm /run/libvirtd.pid")
+        elif what in ("stop", "cont"):
+            node.machine.run("sh", "-c", f"kill -{what.upper()} $(cat /run/libvirtd.pid)")
         else:
             node.machine.run(*LIBVIRTD.split())
 
