@@ -106,7 +106,10 @@ class Machine:
     def power_on(self):
         if not self.kinds:
             return
-        script = f"set -e\n{self.setup}\nset +e\nwhile :; do sleep 3600 & wait $!; done"
+        # A first process reaps orphans. Where it is none, a child of it would outlive it.
+        idle = "while :; do sleep 3600 & wait $!; done" if "--pid" in self.kinds \
+            else "exec sleep infinity"
+        script = f"set -e\n{self.setup}\nset +e\n{idle}"
         command = ["unshare", *self.kinds, "--propagation", "private"]
         if "--pid" in self.kinds:
             command += ["--fork", "--kill-child", "--mount-proc"]
@@ -135,7 +138,7 @@ class Machine:
     def is_set_up(self):
         """The last thing that the shell does is to sleep."""
         return any(open(f"/proc/{c}/comm", encoding="ascii").read() == "sleep\n"
-                   for c in children(self.init))
+                   for c in [self.init, *children(self.init)])
 
     def power_off(self):
         """Everything of it is gone when this returns."""
