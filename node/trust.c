@@ -187,7 +187,7 @@ static bool key_may_come(const struct trust_view *v, const struct authority *a)
 	cluster_each(v->c->nodes, struct node, node)
 	{
 		if (node->id != v->self && authority_held(node, a->id) &&
-		    node_silence_ms(v->c, node) <= HEALTH_SILENCE_MS)
+		    node_silence_ms(v->c, node) <= node_patience_ms(v->c, node, HEALTH_SILENCE_MS))
 			return true;
 	}
 	return false;

@@ -257,6 +257,27 @@ static void a_key_of_a_silent_node_is_not_waited_for(void **state)
 	cluster_close(&c);
 }
 
+/* One whose keepalives are far apart is not silent between them. */
+static void a_key_of_a_node_that_speaks_seldom_is_waited_for(void **state)
+{
+	struct keepalive heard = {.node = 1};
+	struct node_interval_key key = node_interval_key(1);
+	struct command interval = {
+	    .number = COMMAND_fact, .fact = {.value = {.data = (uint8_t *)"30000", .size = 5}}};
+	value_make(KEYLESS);
+	struct trust_held held = held_of("a.sk b", YEAR_S);
+	struct trust_view v = {.c = &c, .self = 2, .held = &held, .now_s = NOW_S};
+	memcpy(interval.fact.key, key.text, sizeof(key.text));
+	apply(interval);
+	APPLY(node_trust, .node = 1, .signer = 1, .trusts = {1, 3}, .keys = {1, 3});
+	APPLY(tick, .elapsed_ms = 1000, .keepalives = {.items = &heard, .count = 1});
+	time_passes(59000);
+	assert_int_equal(trust_lead(&v).duty, TRUST_NOTHING);
+	time_passes(2000);
+	assert_int_equal(trust_lead(&v).duty, TRUST_MAKE);
+	cluster_close(&c);
+}
+
 static void a_node_says_what_it_holds_until_the_value_says_so(void **state)
 {
 	struct command command = {.number = COMMAND_node_trust};
@@ -320,6 +341,7 @@ int main(void)
 	    cmocka_unit_test(the_ca_of_our_own_certificate_is_never_forgotten),
 	    cmocka_unit_test(the_last_that_has_the_key_keeps_it_whatever_it_is),
 	    cmocka_unit_test(a_key_of_a_silent_node_is_not_waited_for),
+	    cmocka_unit_test(a_key_of_a_node_that_speaks_seldom_is_waited_for),
 	    cmocka_unit_test(a_node_says_what_it_holds_until_the_value_says_so),
 	    cmocka_unit_test(the_leader_is_asked_first_and_only_who_has_the_key),
 	    cmocka_unit_test(what_is_about_to_expire_is_said),
