@@ -22,6 +22,9 @@ static void first_line(const struct buffer *said, char line[128])
 	line[strcspn(line, "\r\n")] = '\0';
 }
 
+/* What IPMI is for here is not there yet. */
+#define TO_COME "fencing, which is to come, will need it"
+
 static void judge_bmc(const struct survey_report *report, const struct config_ipmi *ipmi)
 {
 	char variable[160], line[128];
@@ -37,11 +40,10 @@ static void judge_bmc(const struct survey_report *report, const struct config_ip
 	explicit_bzero(variable, sizeof(variable));
 	buffer_close(&said);
 	if (result == -ENOENT)
-		survey_say(report, SURVEY_WARNING, "apt install ipmitool",
-		    "ipmitool is not installed: this node cannot fence another one");
+		survey_say(report, SURVEY_WARNING, "apt install ipmitool: " TO_COME,
+		    "ipmitool is not installed");
 	else if (result)
-		survey_say(report, SURVEY_WARNING,
-		    "see pvc.system.fencing.ipmi: the others fence this node by it",
+		survey_say(report, SURVEY_WARNING, "see pvc.system.fencing.ipmi: " TO_COME,
 		    "%s does not answer: %s", ipmi->host,
 		    *line ? line : "ipmitool failed and does not say why");
 	else
@@ -54,11 +56,12 @@ void survey_ipmi(const struct survey_report *report)
 	if (report->subject->config->mode == MODE_WITNESS)
 		return;
 	if (!*ipmi->host)
-		survey_say(report, SURVEY_WARNING, "set pvc.system.fencing.ipmi if it has a BMC",
-		    "none is configured: when this node is lost, a person must vouch that it is "
+		survey_say(report, SURVEY_WARNING,
+		    "set pvc.system.fencing.ipmi if it has a BMC: " TO_COME,
+		    "none is configured; when this node is lost, a person must vouch that it is "
 		    "off");
 	else if (!config_secret_known(ipmi->pass))
-		survey_say(report, SURVEY_WARNING, "set pvc.system.fencing.ipmi.pass",
+		survey_say(report, SURVEY_WARNING, "set pvc.system.fencing.ipmi.pass: " TO_COME,
 		    "%s: its password is not known", ipmi->host);
 	else
 		judge_bmc(report, ipmi);
