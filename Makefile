@@ -130,5 +130,6 @@ clean: ## remove build/
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@echo; echo "make lab T=AREA:"; tests/lab/run --list
 
 -include $(shell find build -name '*.d' 2>/dev/null)
