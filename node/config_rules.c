@@ -31,6 +31,11 @@ static void check_raft(const struct config_raft *raft, struct config_problems *p
 		    "'lease_ms' (%u) must be less than 'election_ms' (%u): a leader must let go "
 		    "before another can be elected",
 		    raft->lease_ms, raft->election_ms);
+	else if (!refused(p, &raft->lease_ms) && !refused(p, &raft->heartbeat_ms) &&
+		 raft->lease_ms && raft->lease_ms <= raft->heartbeat_ms)
+		config_problem_at(p, &raft->lease_ms,
+		    "'lease_ms' (%u) must be more than 'heartbeat_ms' (%u), which renews it",
+		    raft->lease_ms, raft->heartbeat_ms);
 }
 
 static void check_hypervisor(const struct config_hypervisor_port *port, struct config_problems *p)

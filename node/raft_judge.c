@@ -214,6 +214,42 @@ static void judge_tolerance(const json_t *leader, json_t *reasons)
 		    (int)could, (int)now);
 }
 
+/* As far as the leader, if there is one, says who does not. */
+static bool may_vote(const json_t *leader, const json_t *row)
+{
+	size_t i;
+	const json_t *member;
+	json_array_foreach(json_object_get(leader, "members"), i, member)
+	{
+		const char *role = text_of(member, "role");
+		if (!strcmp(name_of(member), name_of(row)))
+			return !role || !strcmp(role, "voter");
+	}
+	return true;
+}
+
+/* A voter promises its vote for seven eighths of its time-out (raft/reads.c): a leader that it
+ * hears less often has no lease in between, and so is no primary for long. */
+static void judge_rhythm(
+    const json_t *row, const json_t *leader, const json_t *rows, json_t *reasons)
+{
+	json_int_t heartbeat_ms = number_of(row, "heartbeat_ms");
+	size_t i;
+	const json_t *other;
+	json_array_foreach(rows, i, other)
+	{
+		json_int_t election_ms = number_of(other, "election_ms");
+		bool heard = !election_ms || heartbeat_ms * 8 <= election_ms * 7;
+		if (heard || !may_vote(leader, row) || !may_vote(leader, other))
+			continue;
+		say(reasons,
+		    "%s: raft.heartbeat_ms %d is too long for %s, whose raft.election_ms is %d: as "
+		    "leader it has no lease",
+		    name_of(row), (int)heartbeat_ms, name_of(other), (int)election_ms);
+		return;
+	}
+}
+
 json_t *raft_health_judge(const struct raft_probe *probe, json_t *rows)
 {
 	static const char *const names[] = {"healthy", "degraded", "no quorum"};
@@ -229,7 +265,11 @@ json_t *raft_health_judge(const struct raft_probe *probe, json_t *rows)
 	} else {
 		say(reasons, "no member that answers leads");
 	}
-	json_array_foreach(rows, i, row) judge_member(row, reasons);
+	json_array_foreach(rows, i, row)
+	{
+		judge_member(row, reasons);
+		judge_rhythm(row, leader, rows, reasons);
+	}
 	int verdict = json_array_size(reasons) ? EXIT_DEGRADED : EXIT_HEALTHY;
 	if (probe->status)
 		verdict = EXIT_NO_QUORUM;

@@ -156,6 +156,25 @@ static void each_thing_that_is_wrong_is_a_reason(void **state)
 	    "hv3: the log's disk has not answered for 240 ms");
 }
 
+static void whose_heartbeats_are_too_seldom_for_a_voter_is_named(void **state)
+{
+	assert_health(WELL,
+	    "{'node': 'hv3', 'leader': 'hv1', 'heartbeat_ms': 263, 'election_ms': 900}", "degraded",
+	    "hv3: raft.heartbeat_ms 263 is too long for hv1, whose raft.election_ms is 300: as "
+	    "leader it has no lease");
+	assert_health(WELL,
+	    "{'node': 'hv3', 'leader': 'hv1', 'heartbeat_ms': 262, 'election_ms': 900}", "healthy",
+	    "");
+	assert_health(WELL,
+	    "{'node': 'hv3', 'leader': 'hv1', 'heartbeat_ms': 10, 'election_ms': 50}", "degraded",
+	    "hv1: raft.heartbeat_ms 50 is too long for hv3, whose raft.election_ms is 50: as "
+	    "leader it has no lease");
+	/* A stand-by promises nothing, and does not lead. */
+	assert_health("{'node': 'hv2', 'role': 'standby', 'heard_age_ms': 20, 'lag': 1}",
+	    "{'node': 'hv2', 'leader': 'hv1', 'heartbeat_ms': 400, 'election_ms': 20}", "healthy",
+	    "");
+}
+
 static void voters_that_have_failed_already_are_counted(void **state)
 {
 	struct raft_probe probe = {.why = ""};
@@ -198,6 +217,7 @@ int main(void)
 	    cmocka_unit_test(who_differs_from_most_is_named),
 	    cmocka_unit_test(of_a_few_members_nothing_follows_for_all),
 	    cmocka_unit_test(each_thing_that_is_wrong_is_a_reason),
+	    cmocka_unit_test(whose_heartbeats_are_too_seldom_for_a_voter_is_named),
 	    cmocka_unit_test(voters_that_have_failed_already_are_counted),
 	    cmocka_unit_test(the_newer_of_two_leaders_leads),
 	    cmocka_unit_test(what_is_not_committed_is_no_quorum),
