@@ -1,16 +1,7 @@
 /* The cluster as a value: what each command does, and what it refuses. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "fsm/check.h"
-#include "fsm/cluster.h"
 #include "fsm/hash.h"
 #include "fsm/history.h"
 #include "fsm/membership.h"
@@ -20,24 +11,7 @@
 #include "fsm/session.h"
 #include "fsm/snapshot.h"
 #include "fsm/vm.h"
-
-static struct cluster c;
-static struct err err;
-
-/* Apply, and see that whatever came of it every rule of check.h holds. */
-static int apply(struct command command)
-{
-	struct buffer bytes = {0};
-	struct err wrong = {{0}};
-	command_encode(&command, &bytes);
-	int result = cluster_apply(&c, c.index + 1, bytes.data, bytes.size, &err);
-	buffer_close(&bytes);
-	if (check_cluster(&c, &wrong))
-		fail_msg("%s", wrong.text);
-	return result;
-}
-
-#define APPLY(name, ...) apply((struct command){.number = COMMAND_##name, .name = {__VA_ARGS__}})
+#include "tests/unit/value.h"
 
 static void keepalive(uint32_t node, struct sighting *sightings, uint32_t count)
 {
@@ -75,25 +49,11 @@ static int join(const char *name, const char *incarnation, const char *hash)
 
 static int three_nodes(void **state)
 {
-	cluster_init(&c);
-	assert_int_equal(APPLY(found, .name = "lab", .uuid = "u", .node = "hv1",
-			     .address = "hv1:7000", .incarnation = "i1", .schema = 1),
-	    1);
-	for (unsigned i = 2; i <= 3; i++) {
-		char name[8], incarnation[8];
-		snprintf(name, sizeof(name), "hv%u", i);
-		snprintf(incarnation, sizeof(incarnation), "i%u", i);
-		assert_true(APPLY(token, .hash = HASH_A, .valid_ms = 60000) > 0);
-		assert_int_equal(join(name, incarnation, HASH_A), i);
-	}
+	value_found();
+	value_join(2, NODE_COORDINATOR);
+	value_join(3, NODE_COORDINATOR);
 	for (uint32_t i = 1; i <= 3; i++)
 		node_up(i);
-	return 0;
-}
-
-static int close_cluster(void **state)
-{
-	cluster_close(&c);
 	return 0;
 }
 
@@ -675,7 +635,7 @@ static void facts_and_xml_together_are_bounded(void **state)
 	free(megabyte);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, three_nodes, close_cluster)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, three_nodes, value_close)
 
 int main(void)
 {

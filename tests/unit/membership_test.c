@@ -1,41 +1,11 @@
 /* Who is in the cluster and what as: the value's rules of joining, promotion and leaving. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
 #include <errno.h>
-#include <stdio.h>
-#include <string.h>
 
-#include "fsm/check.h"
-#include "fsm/cluster.h"
 #include "fsm/membership.h"
 #include "fsm/primary.h"
+#include "tests/unit/value.h"
 
 #define HASH_SIZE 65
-
-static struct cluster c;
-static struct err err;
-
-/* As client 0: what is refused must not even leave a session behind. */
-static int apply(struct command command)
-{
-	struct buffer bytes = {0};
-	struct err wrong = {{0}};
-	err = wrong;
-	uint64_t hash = c.hash;
-	command_encode(&command, &bytes);
-	int result = cluster_apply(&c, c.index + 1, bytes.data, bytes.size, &err);
-	buffer_close(&bytes);
-	if (check_cluster(&c, &wrong))
-		fail_msg("%s", wrong.text);
-	if (result < 0 && c.hash != hash)
-		fail_msg("refused (%s), and the value has changed", err.text);
-	return result;
-}
-
-#define APPLY(name, ...) apply((struct command){.number = COMMAND_##name, .name = {__VA_ARGS__}})
 
 static void assert_refused(int result, int expected, const char *text)
 {

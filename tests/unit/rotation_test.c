@@ -1,34 +1,10 @@
 /* The CAs in the cluster's value: a rotation goes from phase to phase, and waits for every node. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
 #include <errno.h>
-#include <stdio.h>
-#include <string.h>
 
 #include "fsm/authority.h"
-#include "fsm/check.h"
 #include "fsm/membership.h"
 #include "fsm/snapshot.h"
-
-static struct cluster c;
-static struct err err;
-
-static int apply(struct command command)
-{
-	struct buffer bytes = {0};
-	struct err wrong = {{0}};
-	command_encode(&command, &bytes);
-	int result = cluster_apply(&c, c.index + 1, bytes.data, bytes.size, &err);
-	buffer_close(&bytes);
-	if (check_cluster(&c, &wrong))
-		fail_msg("%s", wrong.text);
-	return result;
-}
-
-#define APPLY(name, ...) apply((struct command){.number = COMMAND_##name, .name = {__VA_ARGS__}})
+#include "tests/unit/value.h"
 
 static int made(uint32_t authority, char digit)
 {
@@ -52,31 +28,12 @@ static bool waits_for(const char *names)
 /* Two coordinators and a node that is none, with CA 1. */
 static int three_nodes(void **state)
 {
-	const char *hash = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
-	cluster_init(&c);
-	APPLY(found, .name = "lab", .uuid = "u", .node = "hv1", .address = "hv1:1",
-	    .incarnation = "i1", .schema = 1);
-	for (unsigned i = 2; i <= 3; i++) {
-		struct command token = {.number = COMMAND_token, .token = {.valid_ms = 1000}};
-		struct command join = {.number = COMMAND_join,
-		    .join = {.mode = i == 2 ? NODE_COORDINATOR : NODE_HYPERVISOR}};
-		memcpy(token.token.hash, hash, 65);
-		memcpy(join.join.hash, hash, 65);
-		snprintf(join.join.name, sizeof(join.join.name), "hv%u", i);
-		snprintf(join.join.address, sizeof(join.join.address), "hv%u:1", i);
-		snprintf(join.join.incarnation, sizeof(join.join.incarnation), "i%u", i);
-		apply(token);
-		assert_int_equal(apply(join), i);
-	}
+	value_found();
+	value_join(2, NODE_COORDINATOR);
+	value_join(3, NODE_HYPERVISOR);
 	assert_int_equal(made(0, 'a'), 1);
 	for (uint32_t i = 1; i <= 3; i++)
 		assert_int_equal(TRUST(i, 1, .trusts = {1}, .keys = {i < 3 ? 1 : 0}), 0);
-	return 0;
-}
-
-static int close_cluster(void **state)
-{
-	cluster_close(&c);
 	return 0;
 }
 
@@ -193,7 +150,7 @@ static void a_rotation_is_in_the_snapshot(void **state)
 	buffer_close(&bytes);
 }
 
-#define IN_CLUSTER(test) cmocka_unit_test_setup_teardown(test, three_nodes, close_cluster)
+#define IN_CLUSTER(test) cmocka_unit_test_setup_teardown(test, three_nodes, value_close)
 
 int main(void)
 {
