@@ -392,15 +392,22 @@ static void bytes_that_are_no_request_close_that_client_alone(void **state)
 	leave(&good);
 }
 
-/* As `socat` does, and a shell's pipe. */
-static void one_that_says_no_more_is_told_the_answer(void **state)
+/* One with a read and an operation under way, which are kept waiting. */
+static struct visitor visit_asking(struct server *s)
 {
-	struct server *s = *state;
 	struct visitor v = visit(s);
 	struct control_frame read = {.type = CONTROL_READ, .request = 1};
 	s->stage.hold = true;
 	say(s, &v, &read);
 	say_json(s, &v, "{\"id\": 2, \"op\": \"maintenance on\"}");
+	return v;
+}
+
+/* As `socat` does, and a shell's pipe. */
+static void one_that_says_no_more_is_told_the_answer(void **state)
+{
+	struct server *s = *state;
+	struct visitor v = visit_asking(s);
 	assert_int_equal(shutdown(v.fd, SHUT_WR), 0);
 	until(s, s->asked_count == 1 && s->stage.held);
 	for (int i = 0; i < 20; i++)
@@ -439,11 +446,7 @@ static void a_load_has_as_many_digits_as_it_was_measured_with(void **state)
 static void an_answer_for_one_that_has_left_finds_nobody(void **state)
 {
 	struct server *s = *state;
-	struct visitor v = visit(s);
-	struct control_frame read = {.type = CONTROL_READ, .request = 1};
-	s->stage.hold = true;
-	say(s, &v, &read);
-	say_json(s, &v, "{\"id\": 1, \"op\": \"maintenance on\"}");
+	struct visitor v = visit_asking(s);
 	until(s, s->asked_count == 1 && s->stage.held);
 	leave(&v);
 	until(s, control_connections(s->control) == 0);
@@ -605,11 +608,7 @@ static void one_client_too_many_is_told_so(void **state)
 static void closing_waits_for_what_is_under_way(void **state)
 {
 	struct server *s = *state;
-	struct visitor v = visit(s);
-	struct control_frame read = {.type = CONTROL_READ, .request = 1};
-	s->stage.hold = true;
-	say(s, &v, &read);
-	say_json(s, &v, "{\"id\": 1, \"op\": \"maintenance on\"}");
+	struct visitor v = visit_asking(s);
 	until(s, s->asked_count == 1 && s->stage.held);
 	control_close(s->control);
 	uv_run(&s->loop, UV_RUN_DEFAULT);

@@ -2,27 +2,20 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "node/execute.h"
 #include "node/hypervisor_client.h"
 #include "node/starting.h"
 #include "node/worker_main.h"
+#include "tests/unit/patience.h"
 
-#define PATIENCE_MS 60000
-#define UUID	    "22222222-0000-4000-8000-0000000000d1"
+#define UUID "22222222-0000-4000-8000-0000000000d1"
 #define XML                                                                                        \
 	"<domain><name>web1</name><uuid>" UUID "</uuid>"                                           \
 	"<memory unit='MiB'>512</memory><vcpu>2</vcpu></domain>"
@@ -35,23 +28,8 @@ struct outcome {
 	unsigned n;
 };
 
-static uv_loop_t loop;
-static uv_timer_t alarm_timer;
 static struct hypervisor_client *client;
 static char directory[] = "/tmp/hypervisor_test.XXXXXX";
-
-static void on_alarm(uv_timer_t *timer)
-{
-	fail_msg("waited in vain");
-}
-
-static void await(const bool *condition)
-{
-	uv_timer_start(&alarm_timer, on_alarm, PATIENCE_MS, 0);
-	while (!*condition)
-		uv_run(&loop, UV_RUN_ONCE);
-	uv_timer_stop(&alarm_timer);
-}
 
 static void on_ordered(void *data, int status, const struct err *err)
 {
@@ -271,8 +249,7 @@ int main(int argc, char **argv)
 		return worker_main(argc - 1, argv + 1);
 	if (!mkdtemp(directory))
 		return 1;
-	uv_loop_init(&loop);
-	uv_timer_init(&loop, &alarm_timer);
+	patience_begin();
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 	    TEST(a_vm_starts_is_listed_and_stops),

@@ -9,21 +9,7 @@
 #include <string.h>
 
 #include "node/raft_judge.h"
-
-/* JSON, with ' for the quotes. */
-static json_t *parsed(const char *text)
-{
-	char quoted[4096];
-	json_error_t where;
-	snprintf(quoted, sizeof(quoted), "%s", text);
-	for (char *at = quoted; *at; at++)
-		if (*at == '\'')
-			*at = '"';
-	json_t *json = json_loads(quoted, 0, &where);
-	if (!json)
-		fail_msg("%s", where.text);
-	return json;
-}
+#include "tests/unit/parsed.h"
 
 static void assert_common(const char *text, uint64_t wanted)
 {

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/unit/parsed.h"
 #include "tests/unit/stage.h"
 #include "tools/view.h"
 
@@ -142,21 +143,6 @@ static void values_that_never_came_have_no_age(void **state)
 	    "nodes               0\n"
 	    "VMs                 0\n"
 	    "collectors          hv2: pool failed (-, 1 kill), host ok (0.3 s)\n");
-}
-
-/* JSON, with ' for the quotes. */
-static json_t *parsed(const char *text)
-{
-	char quoted[4096];
-	json_error_t where;
-	snprintf(quoted, sizeof(quoted), "%s", text);
-	for (char *at = quoted; *at; at++)
-		if (*at == '\'')
-			*at = '"';
-	json_t *json = json_loads(quoted, 0, &where);
-	if (!json)
-		fail_msg("%s", where.text);
-	return json;
 }
 
 static const char a_status[] =

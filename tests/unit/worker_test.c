@@ -3,12 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,15 +11,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "node/worker.h"
 #include "node/worker_main.h"
+#include "tests/unit/patience.h"
 
-#define PATIENCE_MS 60000 /* for what must happen, on however busy a machine */
-#define BIG	    (2u << 20)
-#define FRAME_FD    3
-#define SLOW_MS	    1500
+#define BIG	 (2u << 20)
+#define FRAME_FD 3
+#define SLOW_MS	 1500
 
 /* The child */
 
@@ -120,8 +113,6 @@ struct events {
 	char text[4][ERR_TEXT_MAX];
 };
 
-static uv_loop_t loop;
-static uv_timer_t alarm_timer;
 static struct worker *w;
 static struct events events;
 static unsigned answers;
@@ -144,25 +135,9 @@ static void on_done(void *data, const struct worker_answer *answer)
 	buffer_append(&o->bytes, answer->bytes, answer->size);
 }
 
-static void on_alarm(uv_timer_t *timer)
-{
-	fail_msg("waited in vain");
-}
-
-static void await(const bool *condition)
-{
-	uv_timer_start(&alarm_timer, on_alarm, PATIENCE_MS, 0);
-	while (!*condition)
-		uv_run(&loop, UV_RUN_ONCE);
-	uv_timer_stop(&alarm_timer);
-}
-
 static void await_event(enum worker_event event, unsigned count)
 {
-	uv_timer_start(&alarm_timer, on_alarm, PATIENCE_MS, 0);
-	while (events.count[event] < count)
-		uv_run(&loop, UV_RUN_ONCE);
-	uv_timer_stop(&alarm_timer);
+	AWAIT(events.count[event] >= count);
 }
 
 static void ask_bytes(struct outcome *o, const void *bytes, size_t size, unsigned deadline_ms)
@@ -538,8 +513,7 @@ static void an_answer_may_lead_to_the_end(void **state)
 /* A process that has a worker at work, tells its pid and waits for the end. */
 static void parent_run(int out)
 {
-	uv_loop_init(&loop);
-	uv_timer_init(&loop, &alarm_timer);
+	patience_begin();
 	worker_begin("test", "");
 	struct outcome o;
 	ask(&o, "echo", PATIENCE_MS);
@@ -579,8 +553,7 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	if (argc > 1 && strcmp(argv[1], "worker") == 0)
 		return worker_serve(roles, argc - 1, argv + 1);
-	uv_loop_init(&loop);
-	uv_timer_init(&loop, &alarm_timer);
+	patience_begin();
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 	    TEST(a_request_is_answered),
