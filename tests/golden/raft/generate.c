@@ -17,8 +17,8 @@
 #include "fsm/snapshot.h"
 #include "raft/batch.h"
 #include "raft/configuration.h"
-#include "raft/identity.h"
 #include "raft/wal.h"
+#include "tests/golden/certificate.h"
 
 #define SEGMENT_BYTES 4096
 #define SECRET_HASH   "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
@@ -228,36 +228,6 @@ static void snapshot(struct generator *g)
 	buffer_close(&members);
 }
 
-static void sign(const char *directory)
-{
-	struct identity_files files = {0};
-	struct buffer request = {0};
-	struct identity_signing signing = {.ca_certificate = &files.ca_certificate,
-	    .ca_key = &files.ca_key,
-	    .identity = {.id = 1, .cluster = "11111111-2222-3333-4444-555555555555", .name = "hv1"},
-	    .days = IDENTITY_NODE_DAYS};
-	struct err err = {{0}};
-	char path[4096];
-	if (identity_ca_make(
-		signing.identity.cluster, &files.ca_certificate, &files.ca_key, &err) ||
-	    identity_key_make(&files.key, &err) ||
-	    identity_request_make(&files.key, "hv1", &request, &err) ||
-	    identity_sign(&signing, (char *)request.data, request.size, &files.certificate, &err)) {
-		fprintf(stderr, "%s\n", err.text);
-		exit(1);
-	}
-	/* The certificate alone: no key is kept anywhere. */
-	snprintf(path, sizeof(path), "%s/identity", directory);
-	mkdir(path, 0755);
-	snprintf(path, sizeof(path), "%s/identity/node.crt", directory);
-	FILE *file = fopen(path, "we");
-	if (!file || fwrite(files.certificate.data, 1, files.certificate.size, file) == 0 ||
-	    fclose(file))
-		exit(1);
-	buffer_close(&request);
-	identity_files_close(&files);
-}
-
 int main(int argc, char **argv)
 {
 	struct generator g = {0};
@@ -291,6 +261,8 @@ int main(int argc, char **argv)
 	tick(&g, 1000);
 	wal_close(g.wal);
 	cluster_close(&g.cluster);
-	sign(argv[1]);
+	certificate_write(argv[1],
+	    &(struct identity){
+		.id = 1, .cluster = "11111111-2222-3333-4444-555555555555", .name = "hv1"});
 	return 0;
 }

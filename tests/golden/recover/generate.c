@@ -20,9 +20,9 @@
 #include "fsm/snapshot.h"
 #include "raft/batch.h"
 #include "raft/configuration.h"
-#include "raft/identity.h"
 #include "raft/wal.h"
 #include "raft/writer.h"
+#include "tests/golden/certificate.h"
 
 #define SEGMENT_BYTES 4096
 #define ENTRIES_MAX   16
@@ -217,32 +217,11 @@ static void write_log(
 	close(options.fd);
 }
 
-/* The certificate alone: no key is kept anywhere, but for an empty file where the CA's would be. */
 static void sign(const char *directory, uint64_t id)
 {
-	struct identity_files files = {0};
-	struct buffer request = {0};
-	struct identity_signing signing = {.ca_certificate = &files.ca_certificate,
-	    .ca_key = &files.ca_key,
-	    .identity = {.id = id, .cluster = CLUSTER},
-	    .days = IDENTITY_NODE_DAYS};
-	struct err err = {{0}};
-	char path[4096];
-	snprintf(signing.identity.name, sizeof(signing.identity.name), "hv%u", (unsigned)id);
-	check(identity_ca_make(CLUSTER, &files.ca_certificate, &files.ca_key, &err), err.text);
-	check(identity_key_make(&files.key, &err), err.text);
-	check(identity_request_make(&files.key, signing.identity.name, &request, &err), err.text);
-	check(identity_sign(&signing, (char *)request.data, request.size, &files.certificate, &err),
-	    err.text);
-	snprintf(path, sizeof(path), "%s/identity", directory);
-	mkdir(path, 0755);
-	snprintf(path, sizeof(path), "%s/identity/node.crt", directory);
-	FILE *file = fopen(path, "we");
-	if (!file || fwrite(files.certificate.data, 1, files.certificate.size, file) == 0 ||
-	    fclose(file))
-		exit(1);
-	buffer_close(&request);
-	identity_files_close(&files);
+	struct identity who = {.id = id, .cluster = CLUSTER};
+	snprintf(who.name, sizeof(who.name), "hv%u", (unsigned)id);
+	certificate_write(directory, &who);
 }
 
 static void make(const char *place, unsigned id, const struct history *h, uint64_t vote)
