@@ -178,7 +178,7 @@ json_t *entry_operation(const uint8_t *operation, size_t size, enum entry_detail
 	return json;
 }
 
-static json_t *members_json(const struct configuration *c)
+json_t *entry_members(const struct configuration *c)
 {
 	json_t *list = json_array();
 	for (unsigned i = 0; i < c->n; i++)
@@ -199,7 +199,7 @@ static json_t *change_json(const struct disk_entry *entry)
 	for (unsigned i = 0; i < c.n; i++)
 		buffer_print(&text, "%s %" PRIu64 "=%s %s", i ? "," : "", c.members[i].id,
 		    c.members[i].address, state_name(member_role_names, c.members[i].role));
-	return json_pack("{s:s, s:o, s:o}", "command", "change", "members", members_json(&c),
+	return json_pack("{s:s, s:o, s:o}", "command", "change", "members", entry_members(&c),
 	    "text", text_json(&text));
 }
 

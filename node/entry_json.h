@@ -57,6 +57,10 @@ int entry_query_name(struct entry_query *query, const struct cluster *c, const c
 json_t *entry_list(
     const struct entry_source *source, const struct entry_query *query, uint64_t *searched_from);
 
+/* [{"id", "address", "role"}] */
+struct configuration;
+json_t *entry_members(const struct configuration *c);
+
 /* One operation as it stands in an entry: {"command", ..., "client", "sequence", "text"}. names
  * may be NULL. */
 json_t *entry_operation(const uint8_t *operation, size_t size, enum entry_detail detail,

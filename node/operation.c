@@ -318,6 +318,16 @@ void turn_refuse(struct operation_turn *turn, int status, const struct err *err)
 	turn_end(turn, status, NULL, err);
 }
 
+void turn_deny(struct operation_turn *turn, int status, const char *format, ...)
+{
+	struct err err;
+	va_list args;
+	va_start(args, format);
+	vsnprintf(err.text, sizeof(err.text), format, args);
+	va_end(args);
+	turn_refuse(turn, status, &err);
+}
+
 void turn_forwarded(void *data, int status, json_t *result, const struct err *err)
 {
 	struct operation_turn *turn = data;
@@ -457,6 +467,35 @@ struct vm *argument_vm(const struct context *context, const json_t *arguments, s
 	if (err)
 		guess_append(&guess, err->text, sizeof(err->text));
 	return NULL;
+}
+
+const struct node *turn_node(struct operation_turn *turn, const char *argument)
+{
+	struct err err;
+	const struct node *node = argument_node_of(turn->context, turn->arguments, argument, &err);
+	if (!node)
+		turn_refuse(turn, -ENOENT, &err);
+	return node;
+}
+
+const struct vm *turn_vm(struct operation_turn *turn)
+{
+	struct err err;
+	const struct vm *vm = argument_vm(turn->context, turn->arguments, &err);
+	if (!vm)
+		turn_refuse(turn, -ENOENT, &err);
+	return vm;
+}
+
+void turn_ask(struct operation_turn *turn, const struct node *node, json_t *arguments)
+{
+	const struct context *context = turn->context;
+	struct operation_call call = {.operation = turn->operation, .arguments = arguments};
+	if (context->ask)
+		context->ask(context->data, node->id, &call, turn_forwarded, turn);
+	else
+		turn_deny(
+		    turn, -EREMOTE, "the log of %s is on %s: ask there", node->name, node->name);
 }
 
 void progress_set(struct operation_progress *p, int state, const char *format, ...)

@@ -204,12 +204,10 @@ void operation_fact_set(struct operation_turn *turn)
 
 static const struct fact *fact_or_refuse(struct operation_turn *turn)
 {
-	struct err err;
 	const char *key = argument_text(turn->arguments, "key");
 	const struct fact *fact = cluster_fact(turn->context->cluster, key);
 	if (!fact) {
-		err_set(&err, -ENOENT, "there is no fact %.128s", key);
-		turn_refuse(turn, -ENOENT, &err);
+		turn_deny(turn, -ENOENT, "there is no fact %.128s", key);
 	}
 	return fact;
 }

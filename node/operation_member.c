@@ -156,16 +156,6 @@ static uint64_t mark_of(const struct operation_turn *turn)
 	return membership_mark(turn->context->cluster);
 }
 
-/* The node of the first argument; NULL: the turn is over. */
-static const struct node *node_or_refuse(struct operation_turn *turn, const char *argument)
-{
-	struct err err;
-	const struct node *node = argument_node_of(turn->context, turn->arguments, argument, &err);
-	if (!node)
-		turn_refuse(turn, -ENOENT, &err);
-	return node;
-}
-
 /* The primary leads; for a moment somebody may lead that is not it yet, or any more. */
 static int check_follows(
     const struct operation_turn *turn, const struct node *node, struct err *err)
@@ -188,12 +178,10 @@ void operation_cluster_member_add(struct operation_turn *turn)
 	char token[1024], effect[PREFLIGHT_TEXT_MAX];
 	struct preflight p;
 	struct command command;
-	struct err err;
 	if (cluster_node_named(turn->context->cluster, name)) {
-		err_set(&err, -EEXIST,
+		turn_deny(turn, -EEXIST,
 		    "there is a node %s already: if that one is lost, pvc cluster member remove %s",
 		    name, name);
-		turn_refuse(turn, -EEXIST, &err);
 		return;
 	}
 	if (!preflight_passed(turn, &change, &p) || !token_make(turn, name, &command, token))
@@ -211,7 +199,7 @@ void operation_cluster_member_add(struct operation_turn *turn)
 void operation_cluster_member_remove(struct operation_turn *turn)
 {
 	struct err err;
-	const struct node *node = node_or_refuse(turn, "node");
+	const struct node *node = turn_node(turn, "node");
 	if (!node)
 		return;
 	int status = node_may_leave(turn->context->cluster, node, &err);
@@ -230,7 +218,7 @@ void operation_cluster_member_remove(struct operation_turn *turn)
 static void change_mode(struct operation_turn *turn, enum node_mode mode)
 {
 	struct err err;
-	const struct node *node = node_or_refuse(turn, "node");
+	const struct node *node = turn_node(turn, "node");
 	if (!node)
 		return;
 	int status = node_may_become(turn->context->cluster, node, mode, &err);
@@ -280,8 +268,8 @@ static int check_replace(const struct operation_turn *turn, const struct node *n
 void operation_cluster_member_replace(struct operation_turn *turn)
 {
 	struct err err;
-	const struct node *node = node_or_refuse(turn, "node");
-	const struct node *successor = node ? node_or_refuse(turn, "successor") : NULL;
+	const struct node *node = turn_node(turn, "node");
+	const struct node *successor = node ? turn_node(turn, "successor") : NULL;
 	if (!successor)
 		return;
 	int status = check_replace(turn, node, successor, &err);

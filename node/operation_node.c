@@ -73,12 +73,9 @@ void operation_node_list(struct operation_turn *turn)
 void operation_node_info(struct operation_turn *turn)
 {
 	const struct cluster *c = turn->context->cluster;
-	struct err err;
-	const struct node *node = argument_node(turn->context, turn->arguments, &err);
-	if (!node) {
-		turn_refuse(turn, -ENOENT, &err);
+	const struct node *node = turn_node(turn, "node");
+	if (!node)
 		return;
-	}
 	json_t *json = node_json(c, node);
 	json_object_set_new(json, "address", json_text(node->address));
 	json_object_set_new(json, "kernel", json_text(node->kernel));
@@ -114,19 +111,15 @@ static bool stands_by(const struct context *context, const struct node *node)
 
 void operation_node_primary(struct operation_turn *turn)
 {
-	struct err err;
 	const struct cluster *c = turn->context->cluster;
-	const struct node *node = argument_node(turn->context, turn->arguments, &err);
-	if (!node) {
-		turn_refuse(turn, -ENOENT, &err);
+	const struct node *node = turn_node(turn, "node");
+	if (!node)
 		return;
-	}
 	if (stands_by(turn->context, node)) {
-		err_set(&err, -EBUSY,
+		turn_deny(turn, -EBUSY,
 		    "%s stands by and cannot lead: there are voters enough. pvc cluster member "
 		    "replace NODE %s gives it the place of one",
 		    node->name, node->name);
-		turn_refuse(turn, -EBUSY, &err);
 		return;
 	}
 	if (c->primary.node == node->id && c->primary.state == COORDINATOR_PRIMARY)
@@ -154,23 +147,18 @@ static const struct node *successor(const struct context *context, const struct 
 
 void operation_node_secondary(struct operation_turn *turn)
 {
-	struct err err;
 	const struct cluster *c = turn->context->cluster;
-	const struct node *node = argument_node(turn->context, turn->arguments, &err);
-	if (!node) {
-		turn_refuse(turn, -ENOENT, &err);
+	const struct node *node = turn_node(turn, "node");
+	if (!node)
 		return;
-	}
 	if (c->primary.node != node->id) {
-		err_set(&err, -EINVAL, "%s is not the primary: %s is", node->name,
+		turn_deny(turn, -EINVAL, "%s is not the primary: %s is", node->name,
 		    node_name(c, c->primary.node));
-		turn_refuse(turn, -EINVAL, &err);
 		return;
 	}
 	const struct node *next = successor(turn->context, node);
 	if (!next) {
-		err_set(&err, -EHOSTDOWN, "no other coordinator runs");
-		turn_refuse(turn, -EHOSTDOWN, &err);
+		turn_deny(turn, -EHOSTDOWN, "no other coordinator runs");
 		return;
 	}
 	turn_say(turn, "%s is to be the primary instead of %s", next->name, node->name);
@@ -196,33 +184,18 @@ static json_t *lines_json(const struct buffer *text)
 }
 
 /* Only the node itself has its lines. */
-static void ask_for_log(struct operation_turn *turn, const struct node *node)
-{
-	const struct context *context = turn->context;
-	struct operation_call call = {.operation = turn->operation, .arguments = turn->arguments};
-	struct err err;
-	if (context->ask) {
-		context->ask(context->data, node->id, &call, turn_forwarded, turn);
-		return;
-	}
-	err_set(&err, -EREMOTE, "the log of %s is on %s: ask there", node->name, node->name);
-	turn_refuse(turn, -EREMOTE, &err);
-}
-
 void operation_node_log(struct operation_turn *turn)
 {
 	const struct context *context = turn->context;
-	struct err err;
-	const struct node *node = argument_node(context, turn->arguments, &err);
-	int status = node ? 0 : -ENOENT;
-	if (node && node->id != context->id) {
-		ask_for_log(turn, node);
+	const struct node *node = turn_node(turn, "node");
+	if (!node)
+		return;
+	if (node->id != context->id) {
+		turn_ask(turn, node, turn->arguments);
 		return;
 	}
-	if (node && !context->lines)
-		status = err_set(&err, -ENODATA, "%s keeps no log here", node->name);
-	if (status) {
-		turn_refuse(turn, status, &err);
+	if (!context->lines) {
+		turn_deny(turn, -ENODATA, "%s keeps no log here", node->name);
 		return;
 	}
 	struct buffer text = {0};

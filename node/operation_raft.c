@@ -29,36 +29,20 @@ static const char *role_text(enum replica_role role)
 	return "?";
 }
 
-static void ask_elsewhere(struct operation_turn *turn, const struct node *node)
-{
-	const struct context *context = turn->context;
-	struct operation_call call = {.operation = turn->operation};
-	struct err err;
-	if (!context->ask) {
-		err_set(
-		    &err, -EREMOTE, "the log of %s is on %s: ask there", node->name, node->name);
-		turn_refuse(turn, -EREMOTE, &err);
-		return;
-	}
-	call.arguments = json_copy(turn->arguments);
-	json_object_del(call.arguments, "member");
-	context->ask(context->data, node->id, &call, turn_forwarded, turn);
-	json_decref(call.arguments);
-}
-
 bool raft_asked_elsewhere(struct operation_turn *turn)
 {
 	const struct context *context = turn->context;
-	struct err err;
 	if (!argument_given(turn->arguments, "member"))
 		return false;
-	const struct node *node = argument_node_of(context, turn->arguments, "member", &err);
-	if (node && node->id == context->id)
+	const struct node *node = turn_node(turn, "member");
+	if (!node)
+		return true;
+	if (node->id == context->id)
 		return false;
-	if (node)
-		ask_elsewhere(turn, node);
-	else
-		turn_refuse(turn, -ENOENT, &err);
+	json_t *arguments = json_copy(turn->arguments);
+	json_object_del(arguments, "member");
+	turn_ask(turn, node, arguments);
+	json_decref(arguments);
 	return true;
 }
 
@@ -275,21 +259,17 @@ static void transfer_elsewhere(
 {
 	const struct context *context = turn->context;
 	struct operation_call call = {.operation = turn->operation, .arguments = turn->arguments};
-	struct err err;
 	if (s->leader == to->id)
 		transfer_answer(turn, json_sprintf("%s leads already", to->name));
 	else if (!s->leader)
-		turn_refuse(
-		    turn, err_set(&err, -ENOTCONN, "there is no leader to take it from"), &err);
+		turn_deny(turn, -ENOTCONN, "there is no leader to take it from");
 	/* One that a member asked does not ask on: nobody may have heard of the newest leader. */
 	else if (context->ask && s->leader != context->id && strncmp(turn->caller, "node ", 5))
 		context->ask(context->data, (uint32_t)s->leader, &call, turn_forwarded, turn);
 	else
-		turn_refuse(turn,
-		    err_set(&err, -EREMOTE, "%s is not the leader: ask %s",
-			node_name(context->cluster, context->id),
-			node_name(context->cluster, (uint32_t)s->leader)),
-		    &err);
+		turn_deny(turn, -EREMOTE, "%s is not the leader: ask %s",
+		    node_name(context->cluster, context->id),
+		    node_name(context->cluster, (uint32_t)s->leader));
 }
 
 static int transfer_here(

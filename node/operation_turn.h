@@ -35,6 +35,9 @@ struct operation_turn {
 
 void turn_answer(struct operation_turn *turn, json_t *result); /* takes the reference */
 void turn_refuse(struct operation_turn *turn, int status, const struct err *err);
+/* The same in words, without a result of their own to keep. */
+void turn_deny(struct operation_turn *turn, int status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 /* An operation_done: what another node answered is the turn's answer. */
 void turn_forwarded(void *turn, int status, json_t *result, const struct err *err);
 /* The command's blobs and lists stay the caller's. */
@@ -53,6 +56,14 @@ struct node *argument_node(const struct context *context, const json_t *argument
 struct node *argument_node_of(
     const struct context *context, const json_t *arguments, const char *argument, struct err *err);
 struct vm *argument_vm(const struct context *context, const json_t *arguments, struct err *err);
+
+/* What the argument names; NULL: there is none, and the turn was refused. */
+const struct node *turn_node(struct operation_turn *turn, const char *argument);
+const struct vm *turn_vm(struct operation_turn *turn);
+
+/* Have the node whose log it is about carry out this very operation, with these arguments: its
+ * answer is the turn's. Refused where nobody can be asked. */
+void turn_ask(struct operation_turn *turn, const struct node *node, json_t *arguments);
 
 void progress_set(struct operation_progress *p, int state, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

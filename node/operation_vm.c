@@ -39,12 +39,9 @@ void operation_vm_list(struct operation_turn *turn)
 	const struct cluster *c = turn->context->cluster;
 	uint32_t node_id = 0;
 	if (argument_given(turn->arguments, "node")) {
-		struct err err;
-		const struct node *node = argument_node(turn->context, turn->arguments, &err);
-		if (!node) {
-			turn_refuse(turn, -ENOENT, &err);
+		const struct node *node = turn_node(turn, "node");
+		if (!node)
 			return;
-		}
 		node_id = node->id;
 	}
 	json_t *list = json_array();
@@ -53,20 +50,10 @@ void operation_vm_list(struct operation_turn *turn)
 	turn_answer(turn, list);
 }
 
-/* The VM that the operation is about; NULL when it was refused. */
-static const struct vm *vm_or_refuse(struct operation_turn *turn)
-{
-	struct err err;
-	const struct vm *vm = argument_vm(turn->context, turn->arguments, &err);
-	if (!vm)
-		turn_refuse(turn, -ENOENT, &err);
-	return vm;
-}
-
 void operation_vm_info(struct operation_turn *turn)
 {
 	const struct cluster *c = turn->context->cluster;
-	const struct vm *vm = vm_or_refuse(turn);
+	const struct vm *vm = turn_vm(turn);
 	if (!vm)
 		return;
 	json_t *json = vm_json(c, vm);
@@ -81,7 +68,7 @@ void operation_vm_info(struct operation_turn *turn)
 
 void operation_vm_dump(struct operation_turn *turn)
 {
-	const struct vm *vm = vm_or_refuse(turn);
+	const struct vm *vm = turn_vm(turn);
 	if (vm)
 		turn_answer(turn, json_pack("{s:o, s:o}", "name", json_text(vm->name), "xml",
 				      json_bytes(vm->xml.data, vm->xml.size)));
@@ -139,7 +126,7 @@ void operation_vm_define(struct operation_turn *turn)
 
 void operation_vm_undefine(struct operation_turn *turn)
 {
-	const struct vm *vm = vm_or_refuse(turn);
+	const struct vm *vm = turn_vm(turn);
 	if (!vm)
 		return;
 	struct command command = {.number = COMMAND_vm_undefine};
@@ -166,7 +153,7 @@ static json_t *changed(struct operation_turn *turn, int result)
 
 static void want_state(struct operation_turn *turn, enum vm_state state)
 {
-	const struct vm *vm = vm_or_refuse(turn);
+	const struct vm *vm = turn_vm(turn);
 	if (!vm)
 		return;
 	struct command command = {.number = COMMAND_vm_state};
@@ -199,15 +186,10 @@ void operation_vm_disable(struct operation_turn *turn)
 
 void operation_vm_move(struct operation_turn *turn)
 {
-	struct err err;
-	const struct vm *vm = vm_or_refuse(turn);
-	if (!vm)
+	const struct vm *vm = turn_vm(turn);
+	const struct node *node = vm ? turn_node(turn, "node") : NULL;
+	if (!node)
 		return;
-	const struct node *node = argument_node(turn->context, turn->arguments, &err);
-	if (!node) {
-		turn_refuse(turn, -ENOENT, &err);
-		return;
-	}
 	struct command command = {.number = COMMAND_vm_place};
 	command.vm_place.vm = vm->id;
 	command.vm_place.node = node->id;

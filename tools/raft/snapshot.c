@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "fsm/snapshot.h"
+#include "node/entry_json.h"
 #include "node/json.h"
 #include "node/value_json.h"
 #include "tools/cli.h"
@@ -235,7 +236,7 @@ static json_t *image_json(const struct image *image, const char *path)
 	json_object_set_new(json, "hash", json_sprintf("%016" PRIx64, c->hash));
 	json_object_set_new(json, "hash_index", json_u64(c->index));
 	json_object_set_new(json, "configuration_index", json_u64(s->configuration_index));
-	json_object_set_new(json, "members", source_members(&image->configuration));
+	json_object_set_new(json, "members", entry_members(&image->configuration));
 	json_object_set_new(json, "members_text", members_text(image));
 	json_object_set_new(json, "bytes", json_u64(s->size));
 	json_object_set_new(json, "file_bytes", json_u64(image->bytes.size));

@@ -157,17 +157,6 @@ uint64_t source_configuration(const struct source *s, uint64_t index, struct con
 	return 0;
 }
 
-json_t *source_members(const struct configuration *c)
-{
-	json_t *list = json_array();
-	for (unsigned i = 0; i < c->n; i++)
-		json_array_append_new(
-		    list, json_pack("{s:o, s:o, s:s}", "id", json_u64(c->members[i].id), "address",
-			      json_text(c->members[i].address), "role",
-			      state_name(member_role_names, c->members[i].role)));
-	return list;
-}
-
 int source_identity(const struct source *s, struct identity *who, struct err *err)
 {
 	char pem[16384];

@@ -34,8 +34,6 @@ uint64_t source_committed(const struct source *s);
 /* The newest configuration at index: of an entry, or of the snapshot. Returns the index at which
  * it was made, 0 when there is none. */
 uint64_t source_configuration(const struct source *s, uint64_t index, struct configuration *c);
-/* [{"id", "address", "role"}] */
-json_t *source_members(const struct configuration *c);
 /* Whose directory it is, as its certificate says, which is not verified. 0 or -errno with err. */
 int source_identity(const struct source *s, struct identity *who, struct err *err);
 

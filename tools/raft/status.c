@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "node/entry_json.h"
 #include "node/json.h"
 #include "raft/identity.h"
 #include "tools/cli.h"
@@ -70,7 +71,7 @@ int raft_status(const struct raft_call *call)
 	    "in_use", (int)s.in_use, "term", json_u64(s.term), "vote",
 	    s.vote ? json_u64(s.vote) : json_null(), "first_index", json_u64(s.first), "last_index",
 	    json_u64(s.last), "committed_index", json_u64(source_committed(&source)), "snapshot",
-	    snapshot_json(&s), "members", source_members(&c), "segments_count", (int)s.segments,
+	    snapshot_json(&s), "members", entry_members(&c), "segments_count", (int)s.segments,
 	    "segments", segments_json(in), "torn", torn_json(&s), "problems", (int)s.problems,
 	    "notes", (int)s.notes);
 	json_object_update(json, log);
