@@ -512,7 +512,7 @@ static void a_leader_puts_what_it_hears_into_one_tick(void **state)
 	unsigned before = said.count[COMMAND_tick];
 	buffer_append_u8(&bytes, AGENT_KEEPALIVE_MARK);
 	record_encode(keepalive_record(), &k, &bytes);
-	duties_heard(duties, bytes.data, bytes.size);
+	duties_heard(duties, 2, bytes.data, bytes.size);
 	duties_collected(duties, "bmc", COLLECTOR_STUCK, "it does not answer", now);
 	now += 1000;
 	turn();
