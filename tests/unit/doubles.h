@@ -46,7 +46,7 @@ static struct {
 static struct { /* the hypervisor */
 	struct agent *agent;
 	struct action actions[DOUBLES_ACTIONS_MAX];
-	unsigned n_actions;
+	unsigned n_actions, n_flushes;
 } execute;
 
 /* The log. */
@@ -164,6 +164,11 @@ void execute_begin(struct execute *e, const struct action *action)
 {
 	assert_true(execute.n_actions < DOUBLES_ACTIONS_MAX);
 	execute.actions[execute.n_actions++] = *action;
+}
+
+void execute_flush(struct execute *e, const struct execute_flush *flush)
+{
+	execute.n_flushes++;
 }
 
 uint64_t execute_turn(struct execute *e, uint64_t now_ms)

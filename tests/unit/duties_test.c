@@ -11,6 +11,7 @@
 
 static struct stage stage; /* of hv1, hv2 and hv3; hv1 is this node */
 static struct config config;
+static bool config_runs_vms = true;
 static uv_loop_t loop;
 static struct duties *duties;
 static uint64_t now;
@@ -119,7 +120,7 @@ static void open_with(unsigned nodes)
 	ledger.status.election_ms = 300;
 	holdings.holding = (struct holding){.addresses_wanted = 1, .addresses_held = 1};
 	leads(1, 7);
-	config = (struct config){.functions.enable_hypervisor = true,
+	config = (struct config){.functions.enable_hypervisor = config_runs_vms,
 	    .system.intervals = {.keepalive_interval = 1, .vm_shutdown_timeout = 180},
 	    .raft = {.heartbeat_ms = 50, .election_ms = 300, .replace_after = 600}};
 	struct duties_options options = {.loop = &loop,
@@ -129,7 +130,8 @@ static void open_with(unsigned nodes)
 	    .rtt_us = rtt_us,
 	    .stirred = stirred};
 	assert_int_equal(duties_open(&duties, &options, &err), 0);
-	agent_saw_vms(execute.agent, NULL, 0);
+	if (config_runs_vms)
+		agent_saw_vms(execute.agent, NULL, 0);
 }
 
 static int open_three(void **state)
@@ -595,6 +597,31 @@ static void who_is_ended_starts_nothing(void **state)
 	assert_int_equal(execute.n_actions, 0);
 }
 
+static void a_flush_of_locks_goes_to_the_one_who_has_the_volumes(void **state)
+{
+	struct execute_flush flush = {.vm = NULL};
+	duties_flush(duties, &flush);
+	assert_int_equal(execute.n_flushes, 1);
+}
+
+static void flushed(void *data, const struct locks_outcome *outcome)
+{
+	*(int *)data = outcome->status;
+}
+
+static void where_no_vm_runs_no_lock_is_flushed(void **state)
+{
+	int status = 0;
+	struct execute_flush flush = {.done = flushed, .data = &status};
+	close_all(state);
+	config_runs_vms = false;
+	open_with(3);
+	config_runs_vms = true;
+	duties_flush(duties, &flush);
+	assert_int_equal(status, -EOPNOTSUPP);
+	assert_int_equal(execute.n_flushes, 0);
+}
+
 static void of_many_vms_some_are_reported_at_a_time(void **state)
 {
 	define(VMS);
@@ -640,6 +667,8 @@ int main(void)
 	    WITH_THREE(what_cannot_be_held_goes_to_everybody),
 	    WITH_THREE(a_vm_is_started_here_only_while_in_touch),
 	    WITH_THREE(who_is_ended_starts_nothing),
+	    WITH_THREE(a_flush_of_locks_goes_to_the_one_who_has_the_volumes),
+	    WITH_THREE(where_no_vm_runs_no_lock_is_flushed),
 	    WITH_THREE(of_many_vms_some_are_reported_at_a_time),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
