@@ -25,7 +25,7 @@ static struct {
 	unsigned unanswered;
 } said;
 
-static struct {
+static struct { /* keepalives */
 	uint64_t to;
 	unsigned count;
 	struct buffer bytes;
@@ -61,6 +61,8 @@ static void answer_all(int result)
 
 static void send_bytes(void *data, uint64_t to, const uint8_t *bytes, size_t size)
 {
+	if (bytes[0] != AGENT_KEEPALIVE_MARK)
+		return;
 	sent.to = to;
 	sent.count++;
 	sent.bytes.size = 0;
@@ -502,7 +504,6 @@ static void who_follows_sends_a_keepalive_each_interval_to_the_leader(void **sta
 	turns_for(3000);
 	assert_int_equal(sent.count, 3);
 	assert_int_equal(sent.to, 2);
-	assert_int_equal(sent.bytes.data[0], AGENT_KEEPALIVE_MARK);
 	assert_int_equal(said.count[COMMAND_tick], 0);
 }
 
