@@ -191,10 +191,9 @@ static void reported(void *data, int result, uint64_t index, const struct err *e
 {
 	struct pool_watch *w = data;
 	w->reporting = false;
-	w->news = w->news || result < 0;
 	if (w->closed && !w->askers)
 		watch_gone(w);
-	/* ESTALE: another is the primary by now. */
+	/* The next look tells it again. ESTALE: another is the primary by now. */
 	else if (result < 0 && result != -ESTALE && result != -ENOTCONN && result != -ETIMEDOUT)
 		log_warning("The log refused what Ceph says: %s", err->text);
 }

@@ -287,6 +287,22 @@ static void who_is_no_longer_the_primary_leaves_the_manager_alone(void **state)
 	assert_int_equal(told.report.epoch, 7);
 }
 
+static void there_are_no_two_reports_within_an_interval(void **state)
+{
+	struct ceph_id gone = {3};
+	struct command other = {.number = COMMAND_ceph_report,
+	    .ceph_report = {.node = 2, .epoch = 6, .osds_gone = {&gone, 1}}};
+	take_role(1, 5);
+	AWAIT(c.osds.count == 3);
+	/* Another primary came and went, and saw it otherwise. */
+	take_role(2, 6);
+	apply(&other);
+	turn();
+	take_role(1, 7);
+	AWAIT(c.osds.count == 3);
+	assert_in_range(told.shortest_ms, EVERY_MS - 50, UINT64_MAX);
+}
+
 static void who_hangs_is_killed_and_what_it_said_stays(void **state)
 {
 	char path[256];
@@ -319,6 +335,7 @@ int main(int argc, char **argv)
 	    TEST(what_both_say_goes_together),
 	    TEST(a_report_that_is_lost_is_told_again),
 	    TEST(who_is_no_longer_the_primary_leaves_the_manager_alone),
+	    TEST(there_are_no_two_reports_within_an_interval),
 	    TEST(who_hangs_is_killed_and_what_it_said_stays),
 	};
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
