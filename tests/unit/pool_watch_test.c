@@ -252,7 +252,8 @@ static void what_both_say_goes_together(void **state)
 	bool whole = false;
 	/* On a busy machine one of the two may take its time, or the file change between them. */
 	for (unsigned i = 1; i <= 12 && !whole; i++) {
-		run_for(2 * EVERY_MS);
+		/* Long enough for the report before to be no reason for anything. */
+		run_for(4 * EVERY_MS);
 		snprintf(line, sizeof(line), "%u hv1 up in 1000 %u\n", i, 100 + i);
 		file_write("osds", line);
 		unsigned before = told.count;
