@@ -99,7 +99,7 @@ static struct lack lack_of(const struct world *w)
 	return lack;
 }
 
-/* What came to a daemon while it was stopped comes to it when it goes on: until then faults last. */
+/* What came to a daemon while it was stopped comes to it when it goes on: so long faults last. */
 static uint64_t last_pause_ends(const struct world *w)
 {
 	uint64_t end_ms = w->now_ms;
@@ -133,7 +133,7 @@ static void play(struct chaos *c)
 {
 	struct world *w = &c->world;
 	world_run(w, SETTLE_MS);
-	/* An impatient one loses its lease now and then, for messages are lost from the beginning. */
+	/* An impatient one loses its lease now and then: messages are lost from the beginning. */
 	while (!*w->failure && !world_primary(w) && w->now_ms < SETTLE_MS + PRIMARY_IN_MS)
 		world_run(w, w->now_ms + LOOK_EVERY_MS);
 	if (!*w->failure && !world_primary(w))
