@@ -44,4 +44,17 @@ static inline void mend_snapshot(uint8_t *bytes, size_t size)
 	put(bytes + 84, checksum(0, bytes, SNAPSHOT_HEADER_SIZE - 4), 4);
 }
 
+/* Look at the bytes as they came, and once they are mended. */
+static inline int mend_and_look(const uint8_t *data, size_t size,
+    void (*mend)(uint8_t *bytes, size_t size), void (*look)(const uint8_t *data, size_t size))
+{
+	struct buffer mended = {0};
+	look(data, size);
+	buffer_append(&mended, data, size);
+	mend(mended.data, size);
+	look(mended.data, size);
+	buffer_close(&mended);
+	return 0;
+}
+
 #endif

@@ -56,11 +56,5 @@ static void look(const uint8_t *data, size_t size)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	look(data, size);
-	struct buffer mended = {0};
-	buffer_append(&mended, data, size);
-	mend_segment(mended.data, size);
-	look(mended.data, size);
-	buffer_close(&mended);
-	return 0;
+	return mend_and_look(data, size, mend_segment, look);
 }

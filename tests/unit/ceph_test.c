@@ -1,42 +1,14 @@
 /* Ceph in the value, and what a VM's owner says when a disk of it is locked. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "fsm/ceph.h"
-#include "fsm/check.h"
 #include "fsm/snapshot.h"
 #include "fsm/vm.h"
+#include "tests/unit/value.h"
 
 #define EPOCH 5
 #define NODES 12
-
-static struct cluster c;
-static struct err err;
-
-/* Apply, and see that whatever came of it every rule of check.h holds. */
-static int apply(struct command command)
-{
-	struct buffer bytes = {0};
-	struct err wrong = {{0}};
-	uint64_t hash = c.hash;
-	command_encode(&command, &bytes);
-	int result = cluster_apply(&c, c.index + 1, bytes.data, bytes.size, &err);
-	buffer_close(&bytes);
-	if (check_cluster(&c, &wrong))
-		fail_msg("%s", wrong.text);
-	if (result < 0)
-		assert_true(c.hash == hash);
-	return result;
-}
-
-#define APPLY(name, ...) apply((struct command){.number = COMMAND_##name, .name = {__VA_ARGS__}})
 
 static void keepalive(uint32_t node, struct sighting *sightings, uint32_t count)
 {
@@ -53,38 +25,16 @@ static void node_up(uint32_t node)
 	keepalive(node, NULL, 0);
 }
 
-static void join(uint32_t id)
-{
-	struct command token = {.number = COMMAND_token, .token = {.valid_ms = 60000}};
-	struct command command = {.number = COMMAND_join, .join = {.mode = NODE_HYPERVISOR}};
-	memset(token.token.hash, 'a', 64);
-	memset(command.join.hash, 'a', 64);
-	snprintf(command.join.name, sizeof(command.join.name), "hv%u", id);
-	snprintf(command.join.address, sizeof(command.join.address), "hv%u:7000", id);
-	snprintf(command.join.incarnation, sizeof(command.join.incarnation), "i%u", id);
-	assert_true(apply(token) > 0);
-	assert_int_equal(apply(command), id);
-}
-
 /* The first of them is the primary. */
 static int open_cluster(void **state)
 {
-	cluster_init(&c);
-	assert_int_equal(APPLY(found, .name = "lab", .uuid = "u", .node = "hv1",
-			     .address = "hv1:7000", .incarnation = "i1", .schema = 1),
-	    1);
+	value_found();
 	for (uint32_t id = 2; id <= NODES; id++)
-		join(id);
+		value_join(id, NODE_HYPERVISOR);
 	for (uint32_t id = 1; id <= NODES; id++)
 		node_up(id);
 	assert_int_equal(APPLY(takeover, .node = 1, .epoch = EPOCH), 0);
 	assert_int_equal(APPLY(primary, .node = 1, .epoch = EPOCH), 0);
-	return 0;
-}
-
-static int close_cluster(void **state)
-{
-	cluster_close(&c);
 	return 0;
 }
 
@@ -313,7 +263,7 @@ static void of_many_that_were_proven_off_the_oldest_are_forgotten(void **state)
 		assert_int_equal(vm->proven_off[i], off[i + 2]);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, open_cluster, close_cluster)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, open_cluster, value_close)
 
 int main(void)
 {

@@ -2,28 +2,21 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "fsm/ceph.h"
 #include "node/pool_client.h"
 #include "node/pool_wire.h"
 #include "node/worker_main.h"
 #include "storage/ceph_view.h"
+#include "tests/unit/patience.h"
 
-#define PATIENCE_MS 60000
-#define SOON_MS	    300
+#define SOON_MS 300
 
 struct outcome {
 	bool answered;
@@ -32,23 +25,8 @@ struct outcome {
 	struct ceph_view view; /* taken; view_drop */
 };
 
-static uv_loop_t loop;
-static uv_timer_t alarm_timer;
 static struct pool_client *client;
 static char directory[] = "/tmp/pool_test.XXXXXX";
-
-static void on_alarm(uv_timer_t *timer)
-{
-	fail_msg("waited in vain");
-}
-
-static void await(const bool *condition)
-{
-	uv_timer_start(&alarm_timer, on_alarm, PATIENCE_MS, 0);
-	while (!*condition)
-		uv_run(&loop, UV_RUN_ONCE);
-	uv_timer_stop(&alarm_timer);
-}
 
 static void on_seen(void *data, struct pool_sight *sight)
 {
@@ -208,7 +186,7 @@ static void a_look_that_hangs_is_cut_off_and_the_next_one_answers(void **state)
 /* The worker has begun to read the FIFO; what keeps it waiting is returned. */
 static int reader_await(const char *name)
 {
-	uv_timer_start(&alarm_timer, on_alarm, PATIENCE_MS, 0);
+	uv_timer_start(&alarm_timer, patience_ends, PATIENCE_MS, 0);
 	int fd;
 	while ((fd = open(path_of(name), O_WRONLY | O_NONBLOCK | O_CLOEXEC)) < 0)
 		uv_run(&loop, UV_RUN_NOWAIT);
@@ -423,8 +401,7 @@ int main(int argc, char **argv)
 	if (!mkdtemp(directory))
 		return 1;
 	signal(SIGPIPE, SIG_IGN); /* as the daemon does */
-	uv_loop_init(&loop);
-	uv_timer_init(&loop, &alarm_timer);
+	patience_begin();
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 	    TEST(a_pool_without_disks_is_healthy),
