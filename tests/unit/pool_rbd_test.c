@@ -80,8 +80,8 @@ static char *answer_of(const char *words)
 		const char *words, *answer;
 	} answers[] = {
 	    {"status", "{\"health\": {\"status\": \"HEALTH_OK\"}, \"osdmap\": {}, \"pgmap\": {}}"},
-	    {"osd dump",
-		"{\"pools\": [], \"osds\": [{\"osd\": 4, \"weight\": 1, \"primary_affinity\": 1}]}"},
+	    {"osd dump", "{\"pools\": [], \"osds\": ["
+			 "{\"osd\": 4, \"weight\": 1, \"primary_affinity\": 1}]}"},
 	    {"osd tree", "{\"nodes\": [{\"type\": \"osd\", \"id\": 4, \"crush_weight\": 1}]}"},
 	    {"df", "{\"stats\": {\"total_bytes\": 1024, \"total_used_raw_bytes\": 0, "
 		   "\"total_avail_bytes\": 1024}, \"pools\": []}"},
