@@ -117,6 +117,21 @@ static void checks_are_cut_at_a_whole_one_and_muted_ones_left_out(void **state)
 	    view.status.items->health_message, "a short one; and one of thirty-two characters");
 }
 
+static void one_check_that_has_no_room_is_told_in_part(void **state)
+{
+	char text[1024], long_one[600];
+	memset(long_one, 'a', sizeof(long_one) - 1);
+	long_one[sizeof(long_one) - 1] = '\0';
+	snprintf(text, sizeof(text),
+	    "{\"health\": {\"status\": \"HEALTH_ERR\", \"checks\": {"
+	    "\"A\": {\"summary\": {\"message\": \"%s\"}}}},"
+	    "\"osdmap\": {}, \"pgmap\": {}}",
+	    long_one);
+	assert_int_equal(read_text(CEPH_status, text), 0);
+	const struct ceph *c = view.status.items;
+	assert_int_equal(strspn(c->health_message, "a"), sizeof(c->health_message) - 1);
+}
+
 static void disks_are_told_field_by_field(void **state)
 {
 	/* The manager's first: answers come in any order. */
@@ -365,6 +380,7 @@ int main(void)
 	    TEST(a_healthy_cluster_is_told_in_whole),
 	    TEST(what_is_wrong_is_told_shortest_first),
 	    TEST(checks_are_cut_at_a_whole_one_and_muted_ones_left_out),
+	    TEST(one_check_that_has_no_room_is_told_in_part),
 	    TEST(disks_are_told_field_by_field),
 	    TEST(a_disk_that_is_down_keeps_what_is_known_of_it),
 	    TEST(what_a_command_did_not_give_is_absent),
