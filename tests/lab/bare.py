@@ -9,18 +9,18 @@ import shutil
 import tempfile
 
 from cluster import Cluster, Failed, Machine, Node, now_ms, run, settings, wait_for
-from real import Wires
+from real import Wired
 
 KINDS = ("--mount", "--uts", "--pid", "--net")
 REPLACE_AFTER_S = 10  # of silence, until a voter is gone for good
 
 
-class Bare:
+class Bare(Wired):
     """Machines, and of them the nodes of a cluster: it has none at first."""
 
     def __init__(self):
         self.directory = tempfile.mkdtemp(prefix="pvc-bare.")
-        self.wires = Wires()
+        super().__init__()
         self.cluster = Cluster([])
         self.made = []  # every machine that ever was
 
@@ -40,14 +40,6 @@ class Bare:
 
     def number(self, node):
         return self.made.index(node) + 1
-
-    def power_on(self, node):
-        node.machine.power_on()
-        self.wires.connect(node.machine, self.number(node))
-
-    def power_off(self, node):
-        self.wires.disconnect(self.number(node))
-        node.power_off()
 
     def join(self, node, through):
         """What people type: on a member, and on the machine."""

@@ -105,7 +105,23 @@ class Wires:
         self.swallow(machine, ["eth0", "eth1"])
 
 
-class Lab:
+class Wired:
+    """Nodes on both bridges, each by its number: who inherits this says which that is."""
+
+    def __init__(self):
+        self.wires = Wires()
+
+    def power_on(self, node):
+        node.machine.power_on()
+        self.wires.connect(node.machine, self.number(node))
+
+    def power_off(self, node):
+        """The cables and all processes at once; nothing of it is left on this machine."""
+        self.wires.disconnect(self.number(node))
+        node.power_off()
+
+
+class Lab(Wired):
     """Three real nodes of a cluster that is up, a client, and observers of the upstream address."""
 
     def __init__(self, shutdown_s=3):
@@ -113,7 +129,7 @@ class Lab:
         self.shutdown_s = shutdown_s
         os.makedirs(f"{self.directory}/console")
         run(GUEST, "image", f"{self.directory}/guest.img")
-        self.wires = Wires()
+        super().__init__()
         self.client = Machine("ip link set lo up", kinds=("--net",))
         self.client.power_on()
         self.wires.connect(self.client, CLIENT)
@@ -149,15 +165,6 @@ class Lab:
 
     def number(self, node):
         return NAMES.index(node.name) + 1
-
-    def power_on(self, node):
-        node.machine.power_on()
-        self.wires.connect(node.machine, self.number(node))
-
-    def power_off(self, node):
-        """The cables and all processes at once; nothing of it is left on this machine."""
-        self.wires.disconnect(self.number(node))
-        node.power_off()
 
     def observe(self):
         """Begin to watch the upstream address: who has it, and when it answers the client."""
