@@ -332,6 +332,34 @@ static void a_row_says_what_came_of_it_and_whether_it_is_committed(void **state)
 	json_decref(rows);
 }
 
+static void a_report_on_ceph_is_told_by_its_ids(void **state)
+{
+	struct shelf *s = *state;
+	struct ceph_osd osds[9] = {{.id = 7}};
+	struct ceph_id gone[] = {{10}, {11}};
+	struct ceph status = {.health = CEPH_WARNING};
+	struct command report = {.number = COMMAND_ceph_report,
+	    .ceph_report = {.node = 2,
+		.epoch = 5,
+		.status = {&status, 1},
+		.osds = {osds, 9},
+		.osds_gone = {gone, 2}}};
+	for (uint32_t i = 1; i < 9; i++)
+		osds[i].id = 7 + i;
+	put_command(s, &report);
+	json_t *whole = entry_list(&s->source, &s->query, &s->searched_from);
+	s->query.detail = ENTRY_BRIEF;
+	json_t *brief = entry_list(&s->source, &s->query, &s->searched_from);
+	assert_string_equal(json_string_value(row_at(brief, 0, "text")),
+	    "ceph_report node=2 epoch=5 health=warning osds=[7 8 9 10 11 12 13 14 15] "
+	    "osds_gone=[10 11]");
+	assert_int_equal(json_array_size(row_at(whole, 0, "osds")), 9);
+	assert_int_equal(json_integer_value(json_object_get(row_at(brief, 0, "osds"), "items")), 9);
+	assert_int_equal(json_array_size(row_at(brief, 0, "osds_gone")), 2);
+	json_decref(whole);
+	json_decref(brief);
+}
+
 static void what_is_large_is_left_out_of_a_brief_row(void **state)
 {
 	struct shelf *s = *state;
@@ -395,6 +423,7 @@ int main(void)
 	    test(no_more_is_read_than_was_allowed),
 	    test(no_more_rows_are_made_than_were_allowed),
 	    test(a_row_says_what_came_of_it_and_whether_it_is_committed),
+	    test(a_report_on_ceph_is_told_by_its_ids),
 	    test(what_is_large_is_left_out_of_a_brief_row),
 	    test(bytes_that_are_no_operations_are_said_to_be_that),
 	};
