@@ -240,7 +240,8 @@ static void propose_all(struct duties *d, struct agent_turn *turn)
 	const struct context *context = d->options.context;
 	for (unsigned i = 0; i < turn->count; i++) {
 		struct command *command = &turn->commands[i];
-		bool report = command->number == COMMAND_vm_report;
+		bool report =
+		    command->number == COMMAND_vm_report || command->number == COMMAND_vm_fail;
 		/* The agent says it again, and the keepalive says the same. */
 		if (report && d->reports == REPORTS_MAX)
 			continue;

@@ -4,10 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fsm/vm.h"
 #include "node/collector.h"
 #include "node/domain.h"
 #include "node/hypervisor_client.h"
 #include "node/log.h"
+#include "node/sharing.h"
 #include "node/starting.h"
 #include "raft/clock.h"
 
@@ -164,18 +166,21 @@ static bool is_member(const struct cluster *c, const char *address)
 	return false;
 }
 
-/* Whose the lock is, and what is to be typed: as much of it as a reason has room for. */
+/* Whose the lock is, and what is to be typed. */
 static void explain_refusal(const struct cluster *c, const char *name,
     const struct release_result *result, struct err *reason)
 {
 	const struct release_lock *lock = &result->locks[0];
+	const char *force = is_member(c, lock->locker.address) ? "" : " --force";
 	char address[VOLUME_CLIENT_MAX];
 	lock_address_print(lock->locker.address, address);
 	err_set(reason, 0,
-	    "volume %.64s is locked by %.45s (%.24s), not by this node: if nobody uses it, "
-	    "pvc vm flush-locks %.40s%s",
-	    lock->volume, address, lock->locker.entity, name,
-	    is_member(c, lock->locker.address) ? "" : " --force");
+	    "volume %s is locked by %s (%s), not by this node: if nobody uses it, pvc vm "
+	    "flush-locks %s%s, then start it",
+	    lock->volume, address, lock->locker.entity, name, force);
+	if (strlen(reason->text) >= sizeof(((struct vm *)NULL)->failed_reason))
+		err_set(reason, 0, "volume %.60s is locked by %.45s: pvc vm flush-locks %s%s",
+		    lock->volume, address, name, force);
 }
 
 static void start_released(struct begun *begun, const struct locks_outcome *outcome)
@@ -226,11 +231,47 @@ static void proven_of(const struct cluster *c, const struct vm *vm, struct buffe
 	buffer_append_u8(text, 0);
 }
 
+/* Of the VMs here, those that hold their volumes or are about to. */
+static bool may_run_here(void *data, const struct vm *vm)
+{
+	const struct local *local = data;
+	const struct local_vm *known = local_find(local, vm->uuid);
+	uint64_t now = clock_ms();
+	if (!known)
+		return false;
+	bool off = known->observed == OBSERVED_SHUTOFF || known->observed == OBSERVED_CRASHED;
+	return !off || plan_is_starting(known, now) || plan_doubts(local, vm->uuid, now);
+}
+
+/* Is a volume of it in use by another VM here? Then it is refused. */
+static bool start_refused(struct execute *e, const struct action *action, const struct vm *vm,
+    const struct volumes *volumes)
+{
+	struct local *local = &e->options.agent->local;
+	const char *volume;
+	struct err reason;
+	struct sharing sharing = {.cluster = e->options.cluster,
+	    .vm = vm,
+	    .volumes = volumes,
+	    .counts = may_run_here,
+	    .data = local};
+	const struct vm *other = sharing_find(&sharing, &volume);
+	if (!other)
+		return false;
+	err_set(&reason, 0, "volume %.64s is also one of %s, which runs here: only one can have it",
+	    volume, other->name);
+	log_error("VM %s: start: %s", vm->name, reason.text);
+	plan_refused(local, action, reason.text);
+	return true;
+}
+
 static void release_begin(
     struct execute *e, const struct action *action, const struct volumes *volumes)
 {
 	struct local *local = &e->options.agent->local;
 	const struct vm *vm = cluster_vm(e->options.cluster, action->vm);
+	if (start_refused(e, action, vm, volumes))
+		return;
 	struct buffer proven = {0};
 	struct begun *begun = must_alloc(sizeof(*begun));
 	*begun = (struct begun){.execute = e, .action = *action};
@@ -312,6 +353,11 @@ static void members_of(const struct cluster *c, struct buffer *text)
 	buffer_append_u8(text, 0);
 }
 
+static bool may_run(void *data, const struct vm *vm)
+{
+	return !vm_is_off(data, vm);
+}
+
 static void flush_fail(const struct execute_flush *flush, int status, const char *text)
 {
 	struct err err;
@@ -336,6 +382,19 @@ void execute_flush(struct execute *e, const struct execute_flush *flush)
 	int result = domain_read((const char *)vm->xml.data, vm->xml.size, &domain, &err);
 	if (result) {
 		flush_fail(flush, result, err.text);
+		return;
+	}
+	const char *volume;
+	struct sharing sharing = {.cluster = e->options.cluster,
+	    .vm = vm,
+	    .volumes = &domain.volumes,
+	    .counts = may_run,
+	    .data = (void *)(uintptr_t)e->options.cluster};
+	const struct vm *other = sharing_find(&sharing, &volume);
+	if (other) {
+		err_set(&err, 0, "volume %.200s is also one of %s, which is not off", volume,
+		    other->name);
+		flush_fail(flush, -EBUSY, err.text);
 		return;
 	}
 	struct buffer members = {0};

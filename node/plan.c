@@ -218,6 +218,12 @@ bool plan_is_released(const struct local *local, const struct action *action, ui
 	       now_ms < vm->released_until_ms;
 }
 
+bool plan_is_starting(const struct local_vm *vm, uint64_t now_ms)
+{
+	bool freed = vm->released_generation && vm->released_generation == vm->acted_generation;
+	return vm->waits || (freed && (vm->busy || now_ms < vm->released_until_ms));
+}
+
 void plan_postpone(struct local *local, const struct action *action, uint64_t until_ms)
 {
 	struct local_vm *vm = ended(local, action);

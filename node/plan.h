@@ -100,6 +100,8 @@ void plan_wait(struct local *local, const struct action *action);
 /* The volumes are free: it is planned again, if it still is to be, and may then go on at once. */
 void plan_released(struct local *local, const struct action *action, uint64_t now_ms);
 bool plan_is_released(const struct local *local, const struct action *action, uint64_t now_ms);
+/* Are its volumes about to be its own: with the pool, or freed and on its way to the hypervisor? */
+bool plan_is_starting(const struct local_vm *vm, uint64_t now_ms);
 /* It must not be done now: it is planned again from then on. */
 void plan_postpone(struct local *local, const struct action *action, uint64_t until_ms);
 /* A person has to do something first: the VM is to fail with that reason. */

@@ -273,7 +273,7 @@ static void a_volume_that_somebody_else_has_locked_fails_the_vm(void **state)
 	AWAIT(vm->state == VM_FAIL);
 	assert_string_equal(vm->failed_reason,
 	    "volume vms/web7 is locked by 10.0.0.2 (client.4711), not by this node: if nobody uses "
-	    "it, pvc vm flush-locks web7");
+	    "it, pvc vm flush-locks web7, then start it");
 	AWAIT(vm->observed == OBSERVED_SHUTOFF && vm->observed_generation == vm->generation);
 	assert_false(runs(vm));
 	/* Not even its own: all of them or none. */
@@ -442,6 +442,31 @@ static void what_may_still_come_up_keeps_its_lock(void **state)
 	assert_false(is_there("pool/locks/a"));
 }
 
+/* Its lock is of this machine, too, and it is not stale at all. */
+static void a_volume_of_a_vm_that_runs_here_is_not_taken_from_it(void **state)
+{
+	struct vm *first = add_vm(7, "vms/both");
+	node_begin();
+	AWAIT(runs(first));
+	add_lock("a", "vms/both", OWN);
+	struct vm *second = add_vm(8, "vms/both");
+	AWAIT(second->state == VM_FAIL);
+	assert_string_equal(second->failed_reason,
+	    "volume vms/both is also one of web7, which runs here: only one can have it");
+	assert_true(is_there("pool/locks/a"));
+	assert_false(is_there("pool/blocklist"));
+	assert_false(runs(second));
+}
+
+static void of_two_vms_with_one_volume_one_starts(void **state)
+{
+	struct vm *vms[2] = {add_vm(7, "vms/both"), add_vm(8, "vms/both")};
+	add_vm(6, "vms/both")->state = VM_STOP;
+	node_begin();
+	AWAIT(runs(vms[0]) && vms[1]->state == VM_FAIL);
+	assert_int_equal(vms[0]->state, VM_START);
+}
+
 static void a_node_without_a_part_in_the_pool_frees_nothing(void **state)
 {
 	struct vm *vm = add_vm(7, "vms/web7");
@@ -543,6 +568,26 @@ static void what_runs_here_is_not_flushed(void **state)
 	assert_true(is_there("pool/locks/a"));
 }
 
+static void a_volume_of_a_vm_that_is_not_off_anywhere_is_not_flushed(void **state)
+{
+	struct vm *vm = add_vm(7, "vms/both"), *other = add_vm(8, "vms/both");
+	struct outcome o;
+	vm->state = VM_STOP;
+	other->node = 2;
+	add_lock("a", "vms/both", OTHER);
+	node_begin();
+	flush(vm, RELEASE_ALL, &o);
+	assert_true(o.answered && o.status == -EBUSY);
+	other->state = VM_STOP;
+	other->observed = OBSERVED_SHUTOFF;
+	other->observed_generation = other->generation;
+	assert_true(is_there("pool/locks/a"));
+	flush(vm, RELEASE_STALE, &o);
+	AWAIT(o.answered);
+	assert_int_equal(o.status, 0);
+	assert_false(is_there("pool/locks/a"));
+}
+
 static void whoever_waits_is_told_when_the_daemon_ends(void **state)
 {
 	struct vm *vm = add_vm(7, "vms/web7");
@@ -591,6 +636,9 @@ int main(int argc, char **argv)
 	    TEST(what_turns_out_to_run_here_keeps_its_lock),
 	    TEST(without_an_answer_of_the_hypervisor_nothing_is_freed),
 	    TEST(what_may_still_come_up_keeps_its_lock),
+	    TEST(a_volume_of_a_vm_that_runs_here_is_not_taken_from_it),
+	    TEST(of_two_vms_with_one_volume_one_starts),
+	    TEST(a_volume_of_a_vm_that_is_not_off_anywhere_is_not_flushed),
 	    TEST(a_node_without_a_part_in_the_pool_frees_nothing),
 	    TEST(a_hundred_vms_with_stale_locks_all_start),
 	    TEST(a_person_frees_what_nodes_have_locked_and_by_force_everything),
