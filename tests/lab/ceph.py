@@ -63,6 +63,7 @@ osd objectstore = bluestore
 osd heartbeat interval = 1
 osd heartbeat grace = 6
 osd mon report interval = 1
+osd recovery sleep = 0
 bluestore block size = 1073741824
 bluestore block create = true
 bluestore cache autotune = false
@@ -236,6 +237,10 @@ class Ceph:
                 states != {"active+clean"} or status["health"]["status"] != "HEALTH_OK":
             raise Failed(f"{up} OSDs are up, PGs are {states}, {status['health']}")
         return status
+
+    def blocked(self):
+        """The addresses of clients that may not write any more."""
+        return {line.split()[0] for line in self.command("osd", "blocklist", "ls").splitlines()}
 
     def lockers(self, volume):
         """Who has a lock of a volume: pairs of client and address."""

@@ -103,9 +103,9 @@ class Volumes(Lab):
         self.ceph.begin()
         for node in self.cluster.nodes:
             self.keep_secret(node)
-        super().up()
+        # One whose manager does not serve yet is left alone for a while.
         self.ceph.await_well()
-        return self
+        return super().up()
 
     def keep_secret(self, node):
         """Where libvirtd looks for it when it starts."""
