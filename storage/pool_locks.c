@@ -159,9 +159,8 @@ int pool_rbd_lockers(struct pool *pool, const char *volume, struct pool_locker *
 	rc = lockers_read(&image, lockers, n);
 	image_close(&image);
 	if (rc == -EOVERFLOW)
-		return err_set(err, rc,
-		    "%s: its lock's holder or cookie has too long a name: break it by hand (rbd lock rm)",
-		    volume);
+		return err_set(
+		    err, rc, "%s: the names of its lock are too long: rbd lock rm", volume);
 	return rc ? pool_failed(pool, rc, volume, err) : 0;
 }
 
