@@ -16,6 +16,12 @@ struct pending_sight {
 	void *data;
 };
 
+static const char *const op_names[] = {
+#define POOL_OP(name) [POOL_##name] = #name,
+#include "node/pool_op.def"
+#undef POOL_OP
+};
+
 struct pool_client *pool_client_new(const struct pool_client_options *options)
 {
 	struct pool_client *c = must_alloc(sizeof(*c));
@@ -57,7 +63,8 @@ static int sight_ask(
 	struct pending_sight *kept = must_alloc(sizeof(*kept));
 	*kept = pending;
 	pool_op_encode(&bytes, op);
-	int rc = worker_request(c->worker, &(struct worker_request){.bytes = bytes.data,
+	int rc = worker_request(c->worker, &(struct worker_request){.what = op_names[op],
+					       .bytes = bytes.data,
 					       .size = bytes.size,
 					       .deadline_ms = deadline_ms,
 					       .done = on_seen,
@@ -112,7 +119,8 @@ int pool_release(struct pool_client *c, const struct release *release, unsigned 
 	*pending = (struct pending_release){done, data};
 	pool_op_encode(&bytes, POOL_release);
 	release_encode(&bytes, release);
-	int rc = worker_request(c->worker, &(struct worker_request){.bytes = bytes.data,
+	int rc = worker_request(c->worker, &(struct worker_request){.what = op_names[POOL_release],
+					       .bytes = bytes.data,
 					       .size = bytes.size,
 					       .deadline_ms = deadline_ms,
 					       .done = on_released,

@@ -195,12 +195,13 @@ class Lab(Wired):
 
     # VMs.
 
-    def vm_define(self, name, node):
+    def vm_define(self, name, node, memory="<memory unit='MiB'>4</memory>"):
         uuid = f"22222222-0000-4000-8000-{sum(map(ord, name)):012x}"
         path = f"{self.directory}/{name}.xml"
+        xml = run(GUEST, "xml", name, uuid, f"{self.directory}/guest.img",
+                  f"{self.directory}/console/{name}.log")
         with open(path, "w", encoding="utf-8") as file:
-            file.write(run(GUEST, "xml", name, uuid, f"{self.directory}/guest.img",
-                           f"{self.directory}/console/{name}.log"))
+            file.write(xml.replace("<memory unit='MiB'>4</memory>", memory))
         node.pvc("vm", "define", path, "--node", node.name)
 
     def console(self, name, node):
