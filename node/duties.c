@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fsm/ceph.h"
 #include "fsm/history.h"
 #include "fsm/memory.h"
 #include "fsm/node.h"
@@ -203,6 +204,11 @@ static void log_keepalive(const struct duties *d)
 			 ", index %" PRIu64,
 		    name_of(c, c->primary.node), c->nodes.count, c->vms.count, d->standing.term,
 		    c->index);
+	if (logging->log_keepalive_storage_details && d->pool && c->ceph.known & CEPH_STATUS)
+		log_tick("  storage: Ceph %s, %" PRIu32 " OSDs, %" PRIu32 " up, %" PRIu32
+			 " in; used %" PRIu64 " MiB of %" PRIu64 " MiB",
+		    state_name(ceph_health_names, c->ceph.health), c->ceph.osds, c->ceph.osds_up,
+		    c->ceph.osds_in, c->ceph.used_kib / 1024, c->ceph.size_kib / 1024);
 }
 
 static void debug_keepalive(uint64_t due_ms, uint64_t now, const struct laps *laps)
