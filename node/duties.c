@@ -345,6 +345,18 @@ static void turn_services(struct duties *d, uint64_t now)
 	    &d->agent, "services", failing ? COLLECTOR_FAILED : COLLECTOR_OK, text, now);
 }
 
+/* Of the kernel's own files: nothing that could keep us waiting. */
+static void measure_host(struct duties *d, uint64_t now)
+{
+	struct err why = {""};
+	int result = host_read(&d->agent.host);
+	if (result)
+		err_set(&why, 0, "/proc/meminfo: %s", strerror(-result));
+	agent_collected(&d->agent, "host", result ? COLLECTOR_FAILED : COLLECTOR_OK, why.text, now);
+	if (!d->agent.hello_done)
+		own_addresses(d->options.config, d->agent.host.addresses);
+}
+
 static bool alone(const struct cluster *c)
 {
 	return c->nodes.count < 2;
@@ -419,9 +431,7 @@ uint64_t duties_turn(struct duties *d, uint64_t now)
 	struct agent_turn turn;
 	struct laps laps = laps_begin();
 	if (now >= d->host_ms) {
-		host_read(&d->agent.host);
-		if (!d->agent.hello_done)
-			own_addresses(d->options.config, d->agent.host.addresses);
+		measure_host(d, now);
 		laps_take(&laps, "host");
 		measure_log(d, replica);
 		laps_take(&laps, "log");
