@@ -5,11 +5,10 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "raft/wal.h"
+#include "tools/log_writer.h"
 #include "tools/probe.h"
 
 #define LOOK_MS 5000
@@ -118,92 +117,48 @@ void founding_directory_undo(struct founding *f)
 		*strrchr(path, '/') = '\0';
 }
 
-/* The log of a new member: term 1, without which the daemon takes it for lost, and on the first
- * node one entry, which makes it the only voter. */
-
-struct writing {
-	int woken; /* an eventfd: the writer has finished something */
-	unsigned left;
-	int status;
-};
-
-static void ready(void *data)
-{
-	struct writing *w = data;
-	eventfd_write(w->woken, 1);
-}
-
-static void done(void *data, uint64_t ticket, int status)
-{
-	struct writing *w = data;
-	w->left--;
-	if (status)
-		w->status = status;
-}
-
-static void write_first(struct wal *wal, struct writing *w, const struct buffer *configuration)
-{
-	struct disk disk = wal_disk(wal);
-	struct disk_entry entry = {
-	    .term = 1,
-	    .type = DISK_CHANGE,
-	    .size = (uint32_t)configuration->size,
-	    .data = configuration->data,
-	};
-	struct disk_request vote = {.type = DISK_VOTE, .ticket = 1, .vote = {.term = 1}};
-	struct disk_request append = {
-	    .type = DISK_APPEND,
-	    .ticket = 2,
-	    .append = {.index = 1, .entries = &entry, .n = 1},
-	};
-	w->left = configuration->size ? 2 : 1;
-	disk.submit(disk.data, &vote);
-	if (configuration->size)
-		disk.submit(disk.data, &append);
-	while (w->left) {
-		eventfd_t count;
-		eventfd_read(w->woken, &count);
-		wal_collect(wal, done, w);
-	}
-}
+/* The log. */
 
 /* A log without an identity is of nobody any more: kept aside. */
-static int open_empty(
-    struct founding *f, const struct wal_options *options, struct wal **wal, struct err *err)
+static int open_empty(struct founding *f, struct log_writer *w, struct err *err)
 {
-	struct disk_state state;
-	int result = wal_open(wal, options, &state, err);
-	bool used = !result && (state.n || state.has_snapshot || state.term > 1);
+	int result = log_writer_open(w, f->log, err);
+	const struct disk_state *state = &w->state;
+	bool used = !result && (state->n || state->has_snapshot || state->term > 1);
 	if (used)
-		wal_close(*wal);
+		log_writer_close(w);
 	else if (result != -EBADMSG)
 		return result;
 	result = wal_set_aside(f->log, f->aside, err);
 	if (result)
 		return result;
 	f->log_set_aside = true;
-	return wal_open(wal, options, &state, err);
+	return log_writer_open(w, f->log, err);
 }
 
+/* The log of a new member: term 1, without which the daemon takes it for lost, and on the first
+ * node one entry, which makes it the only voter. */
 int founding_log(struct founding *f, const struct buffer *configuration, struct err *err)
 {
-	struct writing w = {.woken = eventfd(0, EFD_CLOEXEC)};
-	struct wal_options options = {.directory = f->log, .ready = ready, .data = &w};
-	struct wal *wal;
-	int result = 0;
+	struct disk_entry entry = {
+	    .term = 1,
+	    .type = DISK_CHANGE,
+	    .size = (uint32_t)configuration->size,
+	    .data = configuration->data,
+	};
+	struct disk_request requests[] = {
+	    {.type = DISK_VOTE, .vote = {.term = 1}},
+	    {.type = DISK_APPEND, .append = {.index = 1, .entries = &entry, .n = 1}},
+	};
+	struct log_writer w;
 	if (mkdir(f->log, 0700) && errno != EEXIST)
-		result = err_set(err, -errno, "%s: %s", f->log, strerror(errno));
-	if (!result)
-		result = open_empty(f, &options, &wal, err);
-	if (!result) {
-		wal_forget_state(wal);
-		write_first(wal, &w, configuration);
-		wal_close(wal);
-		if (w.status)
-			result = err_set(err, w.status, "%s: %s", f->log, strerror(-w.status));
-	}
-	close(w.woken);
-	return result;
+		return err_set(err, -errno, "%s: %s", f->log, strerror(errno));
+	int result = open_empty(f, &w, err);
+	if (result)
+		return result;
+	result = log_writer_write(&w, requests, configuration->size ? 2 : 1);
+	log_writer_close(&w);
+	return result ? err_set(err, result, "%s: %s", f->log, strerror(-result)) : 0;
 }
 
 /* The plan. */

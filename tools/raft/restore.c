@@ -11,7 +11,6 @@
  * have the same. */
 #include <errno.h>
 #include <inttypes.h>
-#include <semaphore.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -23,6 +22,7 @@
 #include "raft/replica.h"
 #include "raft/wal.h"
 #include "tools/cli.h"
+#include "tools/log_writer.h"
 #include "tools/raft/image.h"
 #include "tools/raft/source.h"
 
@@ -204,63 +204,22 @@ static int make_directory(const char *path, struct err *err)
 
 /* Writing. */
 
-struct writing {
-	sem_t ready;
-	unsigned left;
-	int status;
-};
-
-static void ready(void *data)
-{
-	sem_post(&((struct writing *)data)->ready);
-}
-
-static void done(void *data, uint64_t ticket, int status)
-{
-	struct writing *w = data;
-	w->left--;
-	if (status)
-		w->status = status;
-}
-
-static void submit(struct wal *wal, struct writing *w, const struct disk_snapshot *snapshot)
-{
-	struct disk disk = wal_disk(wal);
-	struct disk_request vote = {
-	    .type = DISK_VOTE, .ticket = 1, .vote = {.term = snapshot->term}};
-	struct disk_request request = {
-	    .type = DISK_SNAPSHOT,
-	    .ticket = 2,
-	    .snapshot = {.snapshot = *snapshot,
-		.installed = true,
-		.keep_from = snapshot->index + 1},
-	};
-	w->left = 2;
-	disk.submit(disk.data, &vote);
-	disk.submit(disk.data, &request);
-	while (w->left) {
-		sem_wait(&w->ready);
-		wal_collect(wal, done, w);
-	}
-}
-
 static int write_log(struct restore *r, const struct disk_snapshot *snapshot, struct err *err)
 {
-	struct writing w = {.status = 0};
-	struct wal_options options = {.directory = r->log, .ready = ready, .data = &w};
-	struct disk_state state;
-	struct wal *wal;
-	sem_init(&w.ready, 0, 0);
-	int result = wal_open(&wal, &options, &state, err);
-	if (!result) {
-		wal_forget_state(wal);
-		submit(wal, &w, snapshot);
-		wal_close(wal);
-		if (w.status)
-			result = err_set(err, w.status, "%.300s: %s", r->log, strerror(-w.status));
-	}
-	sem_destroy(&w.ready);
-	return result;
+	struct disk_request requests[] = {
+	    {.type = DISK_VOTE, .vote = {.term = snapshot->term}},
+	    {.type = DISK_SNAPSHOT,
+		.snapshot = {.snapshot = *snapshot,
+		    .installed = true,
+		    .keep_from = snapshot->index + 1}},
+	};
+	struct log_writer w;
+	int result = log_writer_open(&w, r->log, err);
+	if (result)
+		return result;
+	result = log_writer_write(&w, requests, sizeof(requests) / sizeof(*requests));
+	log_writer_close(&w);
+	return result ? err_set(err, result, "%.300s: %s", r->log, strerror(-result)) : 0;
 }
 
 static int write_value(struct restore *r, struct err *err)
