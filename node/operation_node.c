@@ -70,6 +70,29 @@ void operation_node_list(struct operation_turn *turn)
 	turn_answer(turn, list);
 }
 
+static json_t *osds_json(const struct node *node)
+{
+	const struct keepalive *k = node_keepalive(node);
+	json_t *json = json_array();
+	for (uint32_t i = 0; k && i < k->osds.count; i++)
+		json_array_append_new(json, json_integer(k->osds.items[i].id));
+	return json;
+}
+
+/* Its own, as it said them at its start: "10.0.0.1 fd00::1". */
+static json_t *addresses_json(const struct node *node)
+{
+	json_t *json = json_array();
+	const char *at = node->addresses;
+	while (*at) {
+		size_t size = strcspn(at, " ");
+		json_array_append_new(json, json_sprintf("%.*s", (int)size, at));
+		at += size;
+		at += *at == ' ';
+	}
+	return json;
+}
+
 void operation_node_info(struct operation_turn *turn)
 {
 	const struct cluster *c = turn->context->cluster;
@@ -87,6 +110,8 @@ void operation_node_info(struct operation_turn *turn)
 	cluster_each(c->vms, struct vm, vm) if (vm->node == node->id)
 	    json_array_append_new(vms, json_text(vm->name));
 	json_object_set_new(json, "vms", vms);
+	json_object_set_new(json, "osds", osds_json(node));
+	json_object_set_new(json, "addresses", addresses_json(node));
 	turn_answer(turn, json);
 }
 

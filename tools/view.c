@@ -141,10 +141,10 @@ static void list_text(const json_t *list, char text[CELL_MAX])
 	*text = 0;
 	json_array_foreach(list, i, item)
 	{
-		const char *word = json_string_value(item);
+		char word[CELL_MAX];
+		plain_text(item, word);
 		if (used + 1 < CELL_MAX)
-			snprintf(
-			    text + used, CELL_MAX - used, "%s%s", i ? ", " : "", word ? word : "?");
+			snprintf(text + used, CELL_MAX - used, "%s%.1000s", i ? ", " : "", word);
 		used = strlen(text);
 	}
 }

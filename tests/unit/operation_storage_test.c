@@ -179,6 +179,29 @@ static void an_osd_is_of_the_node_that_says_so_or_is_called_as_its_host(void **s
 	json_decref(answer.result);
 }
 
+static void a_node_shows_its_osds_and_addresses(void **state)
+{
+	struct command hello = {.number = COMMAND_node_hello,
+	    .node_hello = {.node = 1, .addresses = "10.0.0.1 fd00::1"}};
+	assert_int_equal(stage_apply(&s, &hello, NULL), 0);
+	struct stage_answer answer = ask("node info", json_pack("{s:s}", "node", "hv1"));
+	char *text = json_dumps(json_object_get(answer.result, "addresses"), JSON_COMPACT);
+	assert_string_equal(text, "[\"10.0.0.1\",\"fd00::1\"]");
+	free(text);
+	text = json_dumps(json_object_get(answer.result, "osds"), JSON_COMPACT);
+	assert_string_equal(text, "[0]");
+	free(text);
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+	assert_non_null(out);
+	view_print("node info", answer.result, TABLE_PLAIN, out);
+	fclose(out);
+	assert_non_null(
+	    strstr(text, "\nOSDs                0\nown addresses       10.0.0.1, fd00::1\n"));
+	free(text);
+	json_decref(answer.result);
+}
+
 static void there_is_no_osd_of_another_number(void **state)
 {
 	struct stage_answer answer = ask("storage osd info", json_pack("{s:i}", "osd", 2));
@@ -284,6 +307,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    TEST(what_was_not_given_has_no_key),
 	    TEST(an_osd_is_of_the_node_that_says_so_or_is_called_as_its_host),
+	    TEST(a_node_shows_its_osds_and_addresses),
 	    TEST(there_is_no_osd_of_another_number),
 	    TEST(the_tables_show_a_dash_for_what_was_not_given),
 	    TEST(status_tells_since_when_and_how_old_it_is),
