@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "node/log.h"
 #include "node/worker.h"
 #include "node/worker_main.h"
 #include "tests/unit/patience.h"
@@ -392,6 +393,30 @@ static void the_child_has_its_name(void **state)
 	assert_string_equal(name, "pvc-test\n");
 }
 
+static void with_debug_the_log_says_what_was_asked_and_how_long_it_took(void **state)
+{
+	struct outcome o = {0};
+	struct buffer said = {0};
+	struct err err;
+	assert_int_equal(log_open(&(struct log_options){.debug = true}, &err), 0);
+	uint64_t before = log_after(0, 0, &said);
+	struct worker_request request = {
+	    .what = "list", .bytes = "echo", .size = 4, .deadline_ms = PATIENCE_MS};
+	request.done = on_done;
+	request.data = &o;
+	assert_int_equal(worker_request(w, &request), 0);
+	assert_echoed(&o, "echo");
+	assert_broken("exit", -EPIPE, "exited with status 3");
+	log_after(before, 1000, &said);
+	buffer_append_u8(&said, 0);
+	log_close(1000);
+	const char *text = (const char *)said.data;
+	assert_non_null(strstr(text, "test worker - list: done, waited "));
+	assert_non_null(strstr(text, "test worker - a request: the test worker (pid "));
+	assert_non_null(strstr(text, " exited with status 3, waited "));
+	buffer_close(&said);
+}
+
 static void the_queue_is_bounded_and_closing_answers_all_of_it(void **state)
 {
 	static struct outcome o[WORKER_QUEUE_MAX];
@@ -570,6 +595,7 @@ int main(int argc, char **argv)
 	    TEST(signals_for_the_group_do_not_end_it),
 	    TEST(the_child_has_nothing_open_but_its_socket),
 	    TEST(the_child_has_its_name),
+	    TEST(with_debug_the_log_says_what_was_asked_and_how_long_it_took),
 	    TEST(the_queue_is_bounded_and_closing_answers_all_of_it),
 	    TEST(a_role_that_cannot_open_says_so_and_tries_again),
 	    TEST(a_role_that_is_spoilt_gets_a_new_process),
