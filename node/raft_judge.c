@@ -229,7 +229,7 @@ static bool may_vote(const json_t *leader, const json_t *row)
 }
 
 /* A voter promises its vote for seven eighths of its time-out (raft/reads.c): a leader that it
- * hears less often has no lease in between, and so is no primary for long. */
+ * hears less often has no lease in between, and so cannot stay the primary. */
 static void judge_rhythm(
     const json_t *row, const json_t *leader, const json_t *rows, json_t *reasons)
 {
@@ -244,7 +244,7 @@ static void judge_rhythm(
 			continue;
 		say(reasons,
 		    "%s: raft.heartbeat_ms %d is too long for %s, whose raft.election_ms is %d: as "
-		    "leader it has no lease",
+		    "leader it loses its lease between heartbeats",
 		    name_of(row), (int)heartbeat_ms, name_of(other), (int)election_ms);
 		return;
 	}

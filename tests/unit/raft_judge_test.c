@@ -147,14 +147,14 @@ static void whose_heartbeats_are_too_seldom_for_a_voter_is_named(void **state)
 	assert_health(WELL,
 	    "{'node': 'hv3', 'leader': 'hv1', 'heartbeat_ms': 263, 'election_ms': 900}", "degraded",
 	    "hv3: raft.heartbeat_ms 263 is too long for hv1, whose raft.election_ms is 300: as "
-	    "leader it has no lease");
+	    "leader it loses its lease between heartbeats");
 	assert_health(WELL,
 	    "{'node': 'hv3', 'leader': 'hv1', 'heartbeat_ms': 262, 'election_ms': 900}", "healthy",
 	    "");
 	assert_health(WELL,
 	    "{'node': 'hv3', 'leader': 'hv1', 'heartbeat_ms': 10, 'election_ms': 50}", "degraded",
 	    "hv1: raft.heartbeat_ms 50 is too long for hv3, whose raft.election_ms is 50: as "
-	    "leader it has no lease");
+	    "leader it loses its lease between heartbeats");
 	/* A stand-by promises nothing, and does not lead. */
 	assert_health("{'node': 'hv2', 'role': 'standby', 'heard_age_ms': 20, 'lag': 1}",
 	    "{'node': 'hv2', 'leader': 'hv1', 'heartbeat_ms': 400, 'election_ms': 20}", "healthy",
