@@ -112,12 +112,14 @@ class Ceph:
         """Start all daemons and make the pool; Ceph becomes well in its own time."""
         self.machine.power_on()
         self.wires.connect(self.machine, NUMBER)
-        self.make()
+        making = self.make()
         self.daemon_start("mon.a")
+        self.daemon_start("mgr.x")
         self.tell(*[f"osd new {one} {number}" for number, one in enumerate(self.uuids)],
                   f"osd pool create {POOL} 8", f"osd pool application enable {POOL} rbd")
-        self.daemon_start("mgr.x")
-        for number in range(len(self.hosts)):
+        for number, one in enumerate(making):
+            if one.wait():
+                raise Failed(f"an OSD cannot be made: {self.said('mkfs')}")
             self.daemon_start(f"osd.{number}")
 
     def await_well(self):
@@ -133,6 +135,7 @@ class Ceph:
     # What it is made of.
 
     def make(self):
+        """All files; returns what is still making the OSDs."""
         osds = range(len(self.hosts))
         for part in ("", "run", "log", "mon.a", "mgr.x", *[f"osd.{number}" for number in osds]):
             os.makedirs(f"{self.directory}/{part}", exist_ok=True)
@@ -145,14 +148,12 @@ class Ceph:
         monmap = f"{self.directory}/monmap"
         run("monmaptool", "--create", "--fsid", fsid, "--addv", "a",
             f"[v2:{ADDRESS}:3300,v1:{ADDRESS}:6789]", monmap)
-        self.machine.run("ceph-mon", "-c", self.conf, "--mkfs", "-i", "a", "--monmap", monmap,
-                         "--keyring", f"{self.directory}/mon.keyring")
         making = [self.enter("mkfs", "ceph-osd", "-i", str(number), "--mkfs", "--no-mon-config",
                              "--monmap", monmap, "--osd-uuid", self.uuids[number])
                   for number in osds]
-        for one in making:
-            if one.wait():
-                raise Failed(f"an OSD cannot be made: {self.said('mkfs')}")
+        self.machine.run("ceph-mon", "-c", self.conf, "--mkfs", "-i", "a", "--monmap", monmap,
+                         "--keyring", f"{self.directory}/mon.keyring")
+        return making
 
     def make_keys(self):
         """Each kind of daemon has its own; the monitor begins with all of them."""

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import uuid
 
+from cases import Shared
 from ceph import ADDRESS, ENV, POOL, USER, Ceph
 from cluster import GUEST, children, die_with_parent, now_ms, run, wait_for
 from real import NAMES, Lab
@@ -97,7 +98,7 @@ class Volumes(Lab):
     def configure(self, node, services="[]", **more):
         at = f"{self.directory}/ceph"
         files = f"{{ceph_config_file: {at}/ceph.conf, ceph_admin_keyring: {at}/client.keyring}}"
-        super().configure(node, services, ceph=files, **more)
+        super().configure(node, services, ceph=files, log_keepalives="yes", **more)
 
     def up(self):
         self.ceph.begin()
@@ -141,3 +142,6 @@ class Volumes(Lab):
         with open(path, "w", encoding="ascii") as file:
             file.write(xml)
         node.pvc("vm", "define", path, "--node", node.name)
+
+
+lab = Shared(lambda: Volumes().up())

@@ -1,30 +1,19 @@
-#!/usr/bin/python3 -B
 """Locks that a dead QEMU has left on its VM's disk: whose they are decides what becomes of them.
-
-    tests/lab/ceph/locks [CASE...]
 
 LAB_ROUNDS=5 says how often a QEMU is killed; LAB_QUICK=1: once."""
 
 import concurrent.futures
-import os
 import re
-import sys
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)) + "/..")
-
-import ceph
-from cases import Shared, figures, main, rounds
+from cases import figures, rounds
 from cluster import Failed, now_ms, wait_for
 from real import Lab
-from volumes import Stray, Volumes, first_write_ms, said, size, volume
+from volumes import Stray, first_write_ms, lab, said, size, volume
 
 ROUNDS = rounds(full=5, quick=1)
 SOON_MS = 1000  # a first write; it takes 30 s when the lock of somebody else is left alone
 MISSED_MS = 3000
 OLD_PORT = 6789
-
-lab = Shared(lambda: Volumes().up())
-
 
 def vm(name):
     return lab.cluster.nodes[0].ask("vm info", vm=name)
@@ -269,14 +258,3 @@ def a_cold_start_with_stale_locks_everywhere_starts_every_vm():
         check_locker(name, node)
         check_counts(name, [node])
         vm_remove(name)
-
-
-if __name__ == "__main__":
-    main([a_killed_qemu_is_started_again_and_writes_at_once,
-          a_lock_that_a_person_set_on_this_node_is_no_obstacle,
-          a_lock_of_another_node_is_refused_and_flush_locks_mends_it,
-          a_client_whose_lock_was_flushed_never_writes_again,
-          the_locks_of_a_vm_that_runs_are_not_flushed,
-          a_pool_that_hangs_holds_up_no_other_start_and_no_look,
-          a_vm_of_a_node_that_is_proven_off_writes_at_once_elsewhere,
-          a_cold_start_with_stale_locks_everywhere_starts_every_vm], lab, ceph.missing)
