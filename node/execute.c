@@ -18,6 +18,8 @@
 #define STOP_DEADLINE_MS  30000
 /* When the pool is asked for as many VMs as can be. */
 #define RELEASE_AGAIN_MS 200
+/* A pool that answers again is not waited for longer than that. */
+#define POOL_RETRY_MS_MAX 10000
 
 struct execute {
 	struct execute_options options;
@@ -183,6 +185,19 @@ static void explain_refusal(const struct cluster *c, const char *name,
 		    lock->volume, address, name, force);
 }
 
+static void start_failed(struct begun *begun, const char *name, const struct err *err, uint64_t now)
+{
+	struct agent *agent = begun->execute->options.agent;
+	struct local_vm *known = local_find(&agent->local, begun->action.uuid);
+	bool said = known->failures && !strcmp(known->reason, err->text);
+	if (!said)
+		log_error("VM %s: start: %s", name, err->text);
+	/* The hypervisor was not asked: nothing can still come about. */
+	agent_action_done(agent, &begun->action, -EIO, err->text, now);
+	if (known->retry_ms > now + POOL_RETRY_MS_MAX)
+		known->retry_ms = now + POOL_RETRY_MS_MAX;
+}
+
 static void start_released(struct begun *begun, const struct locks_outcome *outcome)
 {
 	struct execute *e = begun->execute;
@@ -196,9 +211,7 @@ static void start_released(struct begun *begun, const struct locks_outcome *outc
 		plan_postpone(local, &begun->action, now + RELEASE_AGAIN_MS);
 		collector_hasten(&e->look);
 	} else if (outcome->status) {
-		log_error("VM %s: start: %s", name, outcome->err->text);
-		/* The hypervisor was not asked: nothing can still come about. */
-		agent_action_done(e->options.agent, &begun->action, -EIO, outcome->err->text, now);
+		start_failed(begun, name, outcome->err, now);
 	} else if (outcome->result->refused) {
 		explain_refusal(e->options.cluster, name, outcome->result, &reason);
 		log_error("VM %s: start: %s", name, reason.text);
@@ -288,6 +301,8 @@ static void release_begin(
 	if (locks_release(e->locks, &order)) {
 		plan_postpone(local, action, clock_ms() + RELEASE_AGAIN_MS);
 		free(begun);
+		/* Those behind it may not need the pool. */
+		e->options.changed(e->options.data);
 	}
 	buffer_close(&proven);
 }

@@ -21,6 +21,7 @@
 #include "raft/clock.h"
 
 #define PATIENCE_MS 60000
+#define BEAT_MS	    250 /* without news */
 #define OWN	    "v1:127.0.0.1:0/77"
 #define OTHER	    "v1:10.0.0.2:0/88"
 #define STRANGER    "v1:10.9.9.9:0/99"
@@ -35,6 +36,7 @@ static struct execute *execute;
 static struct standing standing;
 static unsigned fails_told; /* vm_fail, to the log */
 static bool late; /* waited in vain */
+static bool beats; /* the node judges by itself */
 
 static const char *path_of(const char *name)
 {
@@ -159,6 +161,8 @@ static void on_alarm(uv_timer_t *timer)
 
 static void on_changed(void *data)
 {
+	if (beats)
+		uv_timer_start(&beat, on_beat, 0, BEAT_MS);
 }
 
 static void text_set(char *text, size_t size, const char *value)
@@ -222,7 +226,14 @@ static void node_begin(void)
 	    .look_every_ms = 100,
 	    .changed = on_changed};
 	assert_int_equal(execute_open(&execute, &options, &err), 0);
-	uv_timer_start(&beat, on_beat, 0, 10);
+	beats = true;
+	on_changed(NULL);
+}
+
+static void beat_end(void)
+{
+	beats = false;
+	uv_timer_stop(&beat);
 }
 
 static void on_closed(void *data)
@@ -233,7 +244,7 @@ static void on_closed(void *data)
 static void node_end(void)
 {
 	bool closed = false;
-	uv_timer_stop(&beat);
+	beat_end();
 	execute_close(execute, on_closed, &closed);
 	AWAIT(closed);
 }
@@ -339,6 +350,22 @@ static void a_pool_that_hangs_holds_up_no_other_vm_and_no_look(void **state)
 	AWAIT(runs(vm));
 }
 
+/* More of them than can be asked for at a time, and than the plan has room for. */
+static void however_many_wait_for_the_pool_another_vm_starts(void **state)
+{
+	for (uint32_t id = 1; id <= 5 * LOCKS_UNDER_WAY_MAX; id++) {
+		char volume[32];
+		snprintf(volume, sizeof(volume), "vms/web%u", id);
+		add_vm(id, volume);
+	}
+	struct vm *vm = add_vm(5000, "");
+	pool_hang("pool/locks/hung");
+	node_begin();
+	uint64_t begin_ms = clock_ms();
+	AWAIT(runs(vm));
+	assert_in_range(clock_ms() - begin_ms, 0, 5000);
+}
+
 static void a_vm_that_changed_while_its_volumes_were_freed_does_not_start(void **state)
 {
 	struct vm *vm = add_vm(7, "vms/web7");
@@ -395,7 +422,7 @@ static void what_turns_out_to_run_here_keeps_its_lock(void **state)
 	char path[64];
 	add_lock("a", "vms/web7", OWN);
 	node_begin();
-	uv_timer_stop(&beat);
+	beat_end();
 	agent_saw_vms(&agent, NULL, 0);
 	snprintf(path, sizeof(path), "vms/%s", vm->uuid);
 	assert_true(mkdir(path_of("vms"), 0700) == 0 || errno == EEXIST);
@@ -416,7 +443,7 @@ static void without_an_answer_of_the_hypervisor_nothing_is_freed(void **state)
 	add_lock("a", "vms/web7", OWN);
 	text_set(config.hypervisor.uri, sizeof(config.hypervisor.uri), "nowhere");
 	node_begin();
-	uv_timer_stop(&beat);
+	beat_end();
 	agent_saw_vms(&agent, NULL, 0);
 	turn();
 	AWAIT(local_find(&agent.local, vm->uuid)->failures);
@@ -600,7 +627,7 @@ static void whoever_waits_is_told_when_the_daemon_ends(void **state)
 	AWAIT(pool_asked("pool/locks/hung", &fd));
 	assert_false(o.answered);
 	bool closed = false;
-	uv_timer_stop(&beat);
+	beat_end();
 	execute_close(execute, on_closed, &closed);
 	/* At once: what would be told later may be gone by then. */
 	assert_true(o.answered);
@@ -630,6 +657,7 @@ int main(int argc, char **argv)
 	    TEST(what_is_to_be_typed_says_when_it_is_no_node),
 	    TEST(what_a_node_that_is_proven_off_had_locked_is_freed),
 	    TEST(a_pool_that_hangs_holds_up_no_other_vm_and_no_look),
+	    TEST(however_many_wait_for_the_pool_another_vm_starts),
 	    TEST(a_vm_that_changed_while_its_volumes_were_freed_does_not_start),
 	    TEST(a_node_that_lost_touch_while_it_waited_does_not_start),
 	    TEST(a_pool_that_cannot_be_asked_is_a_start_that_failed),
