@@ -17,7 +17,6 @@
 #define RETRY_MAX_MS	 1000
 #define QUEUE_MAX	 (32u << 20)
 #define USER_TIMEOUT_MS	 2000
-#define REFRESH_EVERY_MS 200
 #define HELD_MAX	 (4u << 20)
 #define ANEW_MS		 30000
 
@@ -72,7 +71,6 @@ static void member_error(struct member *m, const char *why)
 }
 
 static void member_redial(struct member *m);
-static void member_dial_now(struct member *m);
 
 /* Take a link out of everything that refers to it. */
 static void link_forget(struct link *l)
@@ -97,7 +95,7 @@ static void link_forget(struct link *l)
 	}
 }
 
-static void link_close(struct link *l, enum channel_farewell farewell)
+void link_close(struct link *l, enum channel_farewell farewell)
 {
 	channel_close(&l->channel, farewell);
 	link_forget(l);
@@ -128,14 +126,28 @@ static void member_dead(struct member *m)
 
 /* --- Who is it? --- */
 
+static void younger_tell(struct peers *p, const struct peers_member *who)
+{
+	if (p->state == PEERS_OPEN)
+		p->handlers.younger(p->handlers.data, who);
+}
+
 static void dialled_opened(struct link *l)
 {
+	struct peers_member found;
 	struct err err;
-	if (who_was_dialled(l, &err) < 0)
-		link_refuse(l, err.text);
-	else
+	if (who_was_dialled(l, &err) == 0) {
 		/* The other side has yet to accept our certificate. */
+		channel_frame_max(&l->channel, GREETING_MAX);
 		channel_limit(&l->channel, WELCOME_LIMIT_MS);
+		return;
+	}
+	/* A machine that has joined anew is where it was. */
+	bool younger = who_is_younger(l, &found);
+	snprintf(found.address, sizeof(found.address), "%s", l->member->who.address);
+	link_refuse(l, err.text);
+	if (younger)
+		younger_tell(l->peers, &found);
 }
 
 static void guest_opened(struct link *l)
@@ -156,6 +168,30 @@ static void guest_opened(struct link *l)
 	channel_limit(&l->channel, GUEST_LIMIT_MS);
 }
 
+static void greet(struct link *l, enum greeting greeting)
+{
+	struct buffer bytes = {0};
+	greeting_encode(greeting, &bytes);
+	channel_send(&l->channel, bytes.data, bytes.size);
+	buffer_close(&bytes);
+}
+
+static void younger_opened(struct link *l)
+{
+	l->kind = LINK_YOUNGER;
+	channel_frame_max(&l->channel, ENDPOINT_SIZE);
+	greet(l, GREETING_WHERE);
+}
+
+/* It has to know, or it would ask for ever. */
+static void removed_opened(struct link *l, const char *why)
+{
+	greet(l, GREETING_REMOVED);
+	channel_flush(&l->channel);
+	if (l->channel.state == CHANNEL_OPEN)
+		link_refuse(l, why);
+}
+
 static void member_accept(struct member *m, struct link *l)
 {
 	unknown_remove(m->peers, l);
@@ -167,7 +203,7 @@ static void member_accept(struct member *m, struct link *l)
 	m->in = l;
 	channel_frame_max(&l->channel, PEERS_FRAME_MAX);
 	channel_limit(&l->channel, 0);
-	channel_send(&l->channel, NULL, 0);
+	greet(l, GREETING_WELCOME);
 	m->life = MEMBER_ALIVE;
 	/* It is there: what waits to be dialled need not wait longer. */
 	if (!m->out)
@@ -176,14 +212,22 @@ static void member_accept(struct member *m, struct link *l)
 
 static void accepted_opened(struct link *l)
 {
+	struct peers_member who;
 	struct member *m;
 	struct err err;
-	if (tls_purpose(l->channel.tls) == TLS_JOIN)
+	if (tls_purpose(l->channel.tls) == TLS_JOIN) {
 		guest_opened(l);
-	else if (who_has_dialled(l, &m, &err) < 0)
-		link_refuse(l, err.text);
-	else
+		return;
+	}
+	int rv = who_has_dialled(l, &m, &err);
+	if (rv == 0)
 		member_accept(m, l);
+	else if (rv == -EKEYREVOKED)
+		removed_opened(l, err.text);
+	else if (who_is_younger(l, &who))
+		younger_opened(l);
+	else
+		link_refuse(l, err.text);
 }
 
 static void on_opened(struct channel *c)
@@ -197,43 +241,68 @@ static void on_opened(struct channel *c)
 
 /* --- What comes in --- */
 
-static void held_end(struct member *m)
-{
-	m->dialling = MEMBER_NOT_ANEW;
-	buffer_close(&m->held);
-}
-
-static int held_send(void *data, const uint8_t *bytes, size_t size)
-{
-	struct member *m = data;
-	peers_send(m->peers, m->who.id, bytes, size);
-	return 0;
-}
-
-static void held_release(struct member *m)
-{
-	struct frames frames = {.limit = PEERS_FRAME_MAX};
-	struct buffer held = m->held;
-	m->held = (struct buffer){0};
-	held_end(m);
-	frames_feed(&frames, held.data, held.size, held_send, m);
-	frames_close(&frames);
-	buffer_close(&held);
-}
-
-static void welcome_received(struct link *l, size_t size)
+static void welcomed(struct link *l)
 {
 	struct member *m = l->member;
-	if (size != 0 || l->welcomed_ms) {
-		link_refuse(l, "it talks on a connection that is only ours to talk on");
-		return;
-	}
 	l->welcomed_ms = m->since_ms = uv_now(m->peers->loop);
+	channel_frame_max(&l->channel, 0);
 	channel_limit(&l->channel, 0);
 	m->retry_ms = 0;
 	m->error[0] = '\0';
 	m->life = MEMBER_ALIVE;
+	m->removed = false;
 	held_release(m);
+}
+
+static void turned_away(struct link *l)
+{
+	struct member *m = l->member;
+	link_close(l, CHANNEL_SAY_DONE);
+	m->refused = m->removed = true;
+	member_error(m, "it says that this node was removed");
+	member_redial(m);
+}
+
+static void greeting_received(struct link *l, const uint8_t *bytes, size_t size)
+{
+	const char *address = l->peers->address;
+	enum greeting greeting;
+	if (l->welcomed_ms || greeting_decode(bytes, size, &greeting) < 0) {
+		link_refuse(l, "it talks on a connection that is only ours to talk on");
+		return;
+	}
+	switch (greeting) {
+	case GREETING_WELCOME:
+		welcomed(l);
+		break;
+	case GREETING_WHERE:
+		channel_send(&l->channel, address, strlen(address));
+		channel_flush(&l->channel);
+		break;
+	case GREETING_REMOVED:
+		turned_away(l);
+		break;
+	}
+}
+
+/* Of the certificate is who it is; only where it is, is its own word. */
+static void younger_received(struct link *l, const uint8_t *bytes, size_t size)
+{
+	struct peers_member who;
+	struct member *m;
+	struct err err;
+	bool younger = who_is_younger(l, &who);
+	if (greeting_address(bytes, size, who.address) < 0) {
+		link_refuse(l, "it does not say where it can be reached");
+		return;
+	}
+	if (younger)
+		younger_tell(l->peers, &who);
+	if (who_has_dialled(l, &m, &err) < 0)
+		link_refuse(l, err.text);
+	else
+		member_accept(m, l);
+	channel_flush(&l->channel);
 }
 
 static void guest_received(struct link *l, const uint8_t *bytes, size_t size)
@@ -257,7 +326,10 @@ static void on_received(struct channel *c, const uint8_t *bytes, size_t size)
 	struct peers *p = l->peers;
 	switch (l->kind) {
 	case LINK_DIALLED:
-		welcome_received(l, size);
+		greeting_received(l, bytes, size);
+		break;
+	case LINK_YOUNGER:
+		younger_received(l, bytes, size);
 		break;
 	case LINK_MEMBER:
 		p->handlers.received(p->handlers.data, l->member->who.id, bytes, size);
@@ -295,7 +367,8 @@ static void member_ended(struct link *l, enum channel_end end, const char *why)
 static void guest_ended(struct link *l, enum channel_end end, const char *why)
 {
 	bool asked = l->channel.frames.limit == 0;
-	bool told = end == CHANNEL_INVALID || !asked;
+	/* Before it joins somebody looks whether we are there. */
+	bool told = end == CHANNEL_INVALID || (!asked && end != CHANNEL_DONE);
 	link_forget(l);
 	if (told)
 		stranger_tell(l->peers, l->address, why);
@@ -313,6 +386,7 @@ static void on_ended(struct channel *c, enum channel_end end, const char *why)
 		guest_ended(l, end, why);
 		break;
 	case LINK_UNKNOWN:
+	case LINK_YOUNGER:
 		link_forget(l);
 		stranger_tell(l->peers, l->address, why);
 		break;
@@ -434,7 +508,7 @@ static void on_dial(uv_timer_t *timer)
 	member_dial(timer->data);
 }
 
-static void member_dial_now(struct member *m)
+void member_dial_now(struct member *m)
 {
 	uv_timer_start(&m->timer, on_dial, 0, 0);
 }
@@ -535,94 +609,6 @@ static void member_move(struct member *m, const struct peers_member *who)
 		m->resolver = MEMBER_OUTDATED;
 	m->retry_ms = 0;
 	member_dial_now(m);
-}
-
-void peers_given_out(struct peers *p, uint64_t next_id)
-{
-	p->next_id = next_id;
-}
-
-static bool authority_trusted(const struct peers *p, const char *fingerprint)
-{
-	for (unsigned i = 0; i < p->n_trusted; i++)
-		if (strcmp(p->trusted[i].fingerprint, fingerprint) == 0)
-			return true;
-	return false;
-}
-
-static bool link_trusted(const struct link *l)
-{
-	char fingerprint[IDENTITY_HEX_SIZE];
-	return tls_authority(l->channel.tls, fingerprint) == 0 &&
-	       authority_trusted(l->peers, fingerprint);
-}
-
-/* Dial one member anew whose connection is from before; true: there was one. */
-static bool refresh_one(struct peers *p)
-{
-	for (unsigned i = 0; i < p->n_members; i++) {
-		struct member *m = p->members[i];
-		struct link *out = m->out;
-		if (!out || !out->welcomed_ms || out->generation >= p->anew_since)
-			continue;
-		/* What is queued would be lost with it: rather a moment later. */
-		if (channel_queued(&out->channel) > 0 && uv_now(p->loop) < p->anew_until_ms)
-			continue;
-		link_close(out, CHANNEL_SAY_DONE);
-		m->dialling = MEMBER_ANEW;
-		member_dial_now(m);
-		return true;
-	}
-	return false;
-}
-
-static void on_refresh(uv_timer_t *timer)
-{
-	struct peers *p = timer->data;
-	peers_flush(p);
-	if (refresh_one(p) || uv_now(p->loop) < p->anew_until_ms)
-		return;
-	uv_timer_stop(timer);
-	for (unsigned i = 0; i < p->n_members; i++) {
-		struct link *in = p->members[i]->in;
-		if (in && !link_trusted(in))
-			link_close(in, CHANNEL_SAY_DONE);
-	}
-}
-
-/* Take note of whom the files trust; of one that they do not any more, its connections end. */
-static void trust_take(struct peers *p, const struct identity_files *files)
-{
-	struct identity_authority before[IDENTITY_AUTHORITIES_MAX];
-	unsigned n = p->n_trusted;
-	memcpy(before, p->trusted, sizeof(before));
-	p->n_trusted = identity_authorities(files, p->trusted);
-	p->generation++;
-	for (unsigned i = 0; i < n; i++) {
-		if (authority_trusted(p, before[i].fingerprint))
-			continue;
-		p->anew_since = p->generation;
-		p->anew_until_ms = uv_now(p->loop) + p->anew_ms;
-		uv_timer_start(&p->refresher, on_refresh, REFRESH_EVERY_MS, REFRESH_EVERY_MS);
-	}
-}
-
-int peers_identity(struct peers *p, const struct identity_files *files, struct err *err)
-{
-	struct identity identity;
-	int rv = identity_check(files, &identity, err);
-	/* Whether it has expired is for the others to say: our clock may be what is wrong. */
-	if (rv < 0 && rv != -EKEYEXPIRED)
-		return rv;
-	if (identity.id != p->identity.id || strcmp(identity.cluster, p->identity.cluster) != 0)
-		return err_set(err, -EINVAL, "the certificate is of another node");
-	struct tls_context *tls = tls_context_new(files, err);
-	if (!tls)
-		return -EPROTO;
-	tls_context_free(p->tls);
-	p->tls = tls;
-	trust_take(p, files);
-	return 0;
 }
 
 void peers_members(struct peers *p, const struct peers_member *members, unsigned n)
@@ -749,6 +735,7 @@ int peers_open(struct peers **peers, const struct peers_options *options, struct
 		free(p);
 		return rv;
 	}
+	snprintf(p->address, sizeof(p->address), "%s", options->address ? options->address : "");
 	p->flusher.data = p->awake.data = p->refresher.data = p;
 	p->n_trusted = identity_authorities(options->files, p->trusted);
 	uv_timer_init(p->loop, &p->refresher);

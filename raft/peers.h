@@ -5,9 +5,10 @@
  * choose between, and a connection that closes always means something.
  *
  * Nobody is heard who does not show a certificate of the cluster's CA that names this
- * cluster and a member (when dialling: the one dialled) and is of that member's key, with one
- * exception: somebody
- * who wants to join (guest.h) may send one small request, and be answered.
+ * cluster and a member (when dialling: the one dialled) and is of that member's key, with two
+ * exceptions: somebody who wants to join (guest.h) may send one small request, and be answered; and
+ * a member that we have yet to hear of is asked where it listens (greeting.h), and may become one
+ * by that.
  *
  * Delivery is what raft needs and no more: in order while a connection lasts, not at all
  * without one. Everything sent in one turn of the loop leaves together, before the loop sleeps. */
@@ -29,6 +30,15 @@
 #define PEERS_HALF_OPEN_MAX 64 /* connections that have not said who they are */
 #define PEERS_GUESTS_MAX    8
 
+struct peers_member {
+	uint64_t id;
+	char name[IDENTITY_NAME_SIZE]; /* that its certificate must say; "": any */
+	/* The key that its certificate must be of (identity_incarnation); "": any. Who was a
+	 * coordinator and keeps the CA's key can sign what it likes, but has no member's key. */
+	char incarnation[IDENTITY_INCARNATION_SIZE];
+	char address[ENDPOINT_SIZE]; /* host:port */
+};
+
 /* Called from the loop. They may call anything below but peers_open(). */
 struct peers_handlers {
 	void *data;
@@ -45,11 +55,18 @@ struct peers_handlers {
 	/* Somebody wants to join. Answer with peers_guest_answer(), now or later. The
 	 * secret has not been checked; the request is gone after the call. */
 	void (*joined)(void *data, uint64_t guest, const struct guest_request *request);
+	/* Somebody shows a certificate of this cluster whose id is not known to be given out
+	 * (peers_given_out): in all likelihood a member that joined while this one was away. who is
+	 * what its certificate says, and where it says that it listens. It is heard if it is among
+	 * peers_members() after the call, as only its own key will be. NULL: nobody is. */
+	void (*younger)(void *data, const struct peers_member *who);
 };
 
 struct peers_options {
 	uv_loop_t *loop;
 	const struct identity_files *files; /* need not outlive peers_open() */
+	const char *address; /* where the others reach us, for who never heard of us; NULL: nobody
+				asks */
 	const char *listen_address; /* a number: "10.0.0.1", "::" */
 	uint16_t port; /* 0: any, see peers_port() */
 	unsigned user_timeout_ms; /* how long the other kernel may owe an acknowledgement;
@@ -78,20 +95,12 @@ void peers_close(struct peers *peers, void (*done)(void *data), void *data);
  * -errno with err and all is as it was. */
 int peers_identity(struct peers *peers, const struct identity_files *files, struct err *err);
 
-struct peers_member {
-	uint64_t id;
-	char name[IDENTITY_NAME_SIZE]; /* that its certificate must say; "": any */
-	/* The key that its certificate must be of (identity_incarnation); "": any. Who was a
-	 * coordinator and keeps the CA's key can sign what it likes, but has no member's key. */
-	char incarnation[IDENTITY_INCARNATION_SIZE];
-	char address[ENDPOINT_SIZE]; /* host:port */
-};
 /* From now on these are the members, ourselves among them or not: they may connect, and are
  * dialled until they answer. Connections with others are closed, with word that it is no death.
  * Call it again at each change; what stays the same is not disturbed. */
 void peers_members(struct peers *peers, const struct peers_member *members, unsigned n);
 
-/* Ids below next_id were given out: who shows one and is no member was removed, and is told of
+/* Ids below next_id were given out: who shows one and is no member was removed, and is told
  * so. */
 void peers_given_out(struct peers *peers, uint64_t next_id);
 
@@ -110,6 +119,7 @@ struct peers_status {
 	bool sending; /* the connection that we dialled stands */
 	bool receiving; /* the one that they dialled */
 	bool refused; /* they do not take us for a member, or did not when we last asked */
+	bool removed; /* they said that we were removed, and did not take us for a member since */
 	uint64_t since_ms; /* uv_now() when sending last changed */
 	uint64_t bytes_in, bytes_out; /* on the wire, since peers_open() */
 	uint64_t dropped; /* frames that were not sent */

@@ -2,14 +2,16 @@
 #ifndef RAFT_PEERS_CORE_H
 #define RAFT_PEERS_CORE_H
 
+#include "raft/greeting.h"
 #include "raft/peers.h"
 #include "raft/peers_channel.h"
 #include "raft/peers_listener.h"
 #include "raft/strangers.h"
 
 enum link_kind {
-	LINK_DIALLED, /* by us, to a member; it is greeted with an empty frame */
+	LINK_DIALLED, /* by us, to a member; it is greeted (greeting.h) */
 	LINK_UNKNOWN, /* accepted; has not said who it is */
+	LINK_YOUNGER, /* accepted, unknown but for its certificate; was asked where it listens */
 	LINK_MEMBER, /* accepted, from a member */
 	LINK_GUEST, /* accepted, from somebody who wants to join */
 };
@@ -45,12 +47,14 @@ struct member {
 	uint64_t since_ms, bytes_in, bytes_out, dropped;
 	char error[128];
 	bool refused; /* the last time that we dialled */
+	bool removed; /* it says that we were, since it last took us for a member */
 };
 
 struct peers {
 	uv_loop_t *loop;
 	struct peers_handlers handlers;
 	struct identity identity;
+	char address[ENDPOINT_SIZE];
 	struct tls_context *tls;
 	/* What we are and trust now, and since which generation of it a CA is trusted no more:
 	 * connections from before that are made anew, one after another. */
@@ -71,7 +75,7 @@ struct peers {
 	void *done_data;
 	struct member *members[PEERS_MEMBERS_MAX]; /* by id */
 	unsigned n_members;
-	struct link *unknown[PEERS_HALF_OPEN_MAX]; /* oldest first */
+	struct link *unknown[PEERS_HALF_OPEN_MAX]; /* and younger ones; oldest first */
 	unsigned n_unknown;
 	struct link *guests[PEERS_GUESTS_MAX];
 	uint64_t last_guest;
@@ -81,10 +85,20 @@ struct peers {
 
 struct member *peers_find(const struct peers *p, uint64_t id); /* NULL: not a member */
 
+void link_close(struct link *l, enum channel_farewell farewell);
+void member_dial_now(struct member *m);
+
+/* What was sent while a member is dialled anew: forgotten, or sent. */
+void held_end(struct member *m);
+void held_release(struct member *m);
+
 /* Whether the other side of a connection that has just been opened is whom we talk to:
- * 0, or -errno with err for a log line. */
+ * 0, or -errno with err for a log line. -EKEYREVOKED: it was a member. */
 int who_was_dialled(const struct link *l, struct err *err);
 int who_has_dialled(const struct link *l, struct member **member, struct err *err);
+/* Whether it is nobody that we know, and may be a member that we have yet to hear of: then who is
+ * filled in but for its address. */
+bool who_is_younger(const struct link *l, struct peers_member *who);
 /* Whether it still is, after the member is known better. */
 bool who_stays(const struct link *l, const struct member *m);
 

@@ -17,6 +17,7 @@ static void member_status(const struct member *m, struct peers_status *s)
 	    .sending = m->out && m->out->welcomed_ms,
 	    .receiving = m->in,
 	    .refused = m->refused && !(m->out && m->out->welcomed_ms),
+	    .removed = m->removed,
 	    .since_ms = m->since_ms,
 	    .bytes_in = m->bytes_in,
 	    .bytes_out = m->bytes_out,

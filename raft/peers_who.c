@@ -79,8 +79,26 @@ int who_has_dialled(const struct link *l, struct member **member, struct err *er
 		return member_check(l, *member, &peer, err);
 	/* An id is given out once: who had one and is no member was one. */
 	bool was = peer.id < l->peers->next_id && peer.id != l->peers->identity.id;
-	return err_set(err, -EPERM,
+	return err_set(err, was ? -EKEYREVOKED : -EPERM,
 	    was ? "node %llu (%s) was removed from the cluster: its certificate is revoked"
 		: "node %llu (%s) is not a member",
 	    (unsigned long long)peer.id, peer.name);
+}
+
+bool who_is_younger(const struct link *l, struct peers_member *who)
+{
+	const struct peers *p = l->peers;
+	struct identity peer;
+	*who = (struct peers_member){0};
+	if (!p->handlers.younger || peer_read(l, &peer, NULL) < 0 ||
+	    tls_peer_key(l->channel.tls, who->incarnation, NULL) < 0)
+		return false;
+	who->id = peer.id;
+	memcpy(who->name, peer.name, sizeof(who->name));
+	return peer.id >= p->next_id && peer.id != p->identity.id && !peers_find(p, peer.id);
+}
+
+void peers_given_out(struct peers *p, uint64_t next_id)
+{
+	p->next_id = next_id;
 }

@@ -1,9 +1,10 @@
 /* Any stream, cut anywhere: the frames are the same as when it comes in one piece, and
- * what a guest or a member may put into one is decoded or refused. */
+ * what a guest or somebody who is not known yet may put into one is decoded or refused. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "raft/frame.h"
+#include "raft/greeting.h"
 #include "raft/guest.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -53,11 +54,28 @@ static void guest_check(const uint8_t *data, size_t size)
 	buffer_close(&again);
 }
 
+static void greeting_check(const uint8_t *data, size_t size)
+{
+	char address[ENDPOINT_SIZE];
+	enum greeting greeting;
+	struct buffer again = {0};
+	if (greeting_decode(data, size, &greeting) == 0) {
+		greeting_encode(greeting, &again);
+		if (again.size != size || (size && again.data[0] != data[0]))
+			abort();
+	}
+	buffer_close(&again);
+	int rv = greeting_address(data, size, address);
+	if (rv == 0 ? strlen(address) != size || memcmp(address, data, size) != 0 : address[0])
+		abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	if (size == 0)
 		return 0;
 	stream_check(data + 1, size - 1, data[0] % 16 + 1u);
 	guest_check(data, size);
+	greeting_check(data, size);
 	return 0;
 }

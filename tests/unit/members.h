@@ -80,11 +80,13 @@ struct place { /* where and how a node listens; zero is right for most */
 	size_t queue_max;
 	uint64_t id;
 	int days; /* its certificate holds */
+	void (*younger)(void *data, const struct peers_member *who);
 };
 
 static inline void node_open_at(struct member *n, uv_loop_t *on, const struct place *place)
 {
 	struct err err = {""};
+	char address[ENDPOINT_SIZE];
 	struct identity_files files = authority_admit(
 	    &authority, place->id, authority.cluster, place->days ? place->days : 30);
 	*n = (struct member){.id = place->id};
@@ -97,8 +99,10 @@ static inline void node_open_at(struct member *n, uv_loop_t *on, const struct pl
 	    .user_timeout_ms = 500,
 	    .handshake_ms = 400,
 	    .anew_ms = 600,
-	    .handlers = {n, on_received, on_lost, on_stranger, on_joined},
+	    .handlers = {n, on_received, on_lost, on_stranger, on_joined, place->younger},
 	};
+	snprintf(address, sizeof(address), "127.0.0.1:%u", place->port);
+	options.address = place->port ? address : NULL;
 	authority_check(peers_open(&n->peers, &options, &err), &err);
 	authority_check(identity_incarnation((const char *)files.certificate.data,
 			    files.certificate.size, n->incarnation, &err),
