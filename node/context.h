@@ -51,6 +51,8 @@ struct context {
 	int (*token)(void *data, struct context_token *token, struct err *err);
 	/* As log_after() of node/log.h. */
 	uint64_t (*lines)(void *data, uint64_t after, unsigned most, struct buffer *out);
+	/* What speaks for this node's removal: as removal_text() of node/removal.h. */
+	const char *(*removal)(void *data);
 	/* The same clock as now_ms, finer. */
 	uint64_t (*now_us)(void *data);
 	/* The log's files; all zero while they are closed. */

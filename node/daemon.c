@@ -67,14 +67,18 @@ struct daemon {
 	uint64_t watchdog_ms;
 	uint64_t removal_ms; /* when to look whether this node was removed */
 	struct removal_watch removal;
-	unsigned contacts_count;
-	struct peers_member contacts[PEERS_MEMBERS_MAX]; /* of when we joined */
+	struct contacts contacts;
 	uint64_t stop_by_ms; /* 0: not stopping */
 	uint64_t told_index; /* of the value, to those who watch */
 	bool stirred; /* somebody has something for the duties */
 	bool value_moved; /* since they were last looked at */
 	bool closing, told_ready;
 };
+
+static const char *data_directory(const struct daemon *d)
+{
+	return d->config.system.configuration.directories.data_directory;
+}
 
 /* The context. */
 
@@ -111,6 +115,12 @@ static int context_token(void *data, struct context_token *token, struct err *er
 static uint64_t context_lines(void *data, uint64_t after, unsigned most, struct buffer *out)
 {
 	return log_after(after, most, out);
+}
+
+static const char *context_removal(void *data)
+{
+	struct daemon *d = data;
+	return removal_text(d->removal.now);
 }
 
 static uint64_t context_now_us(void *data)
@@ -175,6 +185,7 @@ static void make_context(struct daemon *d)
 	    .journal = d->journal,
 	    .token = context_token,
 	    .lines = context_lines,
+	    .removal = context_removal,
 	    .now_us = context_now_us,
 	    .files = context_files,
 	    .peers = context_peers,
@@ -191,11 +202,21 @@ static void program_answered(void *data, uint64_t request, int result, uint64_t 
 	control_answered(d->control, request, result, index);
 }
 
+/* Of a member that the value does not know, what only a member may ask has to wait. */
+static bool may_say(const struct daemon *d, uint64_t from, uint8_t mark)
+{
+	bool asks =
+	    mark == AGENT_KEEPALIVE_MARK || mark == FORWARD_ASK_MARK || mark == TRUST_ASK_MARK;
+	return !asks || !contacts_unheard_of(&d->cluster, from);
+}
+
 static void peer_received(void *data, uint64_t from, const uint8_t *bytes, size_t size)
 {
 	struct daemon *d = data;
 	struct replica *replica = ledger_replica(d->ledger);
-	if (size && (bytes[0] == AGENT_KEEPALIVE_MARK || bytes[0] == AGENT_HASH_MARK))
+	if (size && !may_say(d, from, bytes[0]))
+		log_debug("main", "node %" PRIu64 " may only speak for the log yet", from);
+	else if (size && (bytes[0] == AGENT_KEEPALIVE_MARK || bytes[0] == AGENT_HASH_MARK))
 		duties_heard(d->duties, from, bytes, size);
 	else if (size && (bytes[0] == FORWARD_ASK_MARK || bytes[0] == FORWARD_ANSWER_MARK))
 		forward_received(d->forward, from, bytes, size);
@@ -225,52 +246,29 @@ static void peer_joined(void *data, uint64_t guest, const struct guest_request *
 	admission_joined(&d->admission, guest, request);
 }
 
-static void add_member(
-    struct peers_member members[PEERS_MEMBERS_MAX], unsigned *n, uint64_t id, const char *address)
-{
-	for (unsigned i = 0; i < *n; i++)
-		if (members[i].id == id)
-			return;
-	if (*n == PEERS_MEMBERS_MAX)
-		return;
-	members[*n] = (struct peers_member){.id = id};
-	snprintf(members[*n].address, sizeof(members[0].address), "%s", address);
-	(*n)++;
-}
-
-static unsigned list_nodes(const struct cluster *c, struct peers_member members[PEERS_MEMBERS_MAX])
-{
-	_Static_assert(CLUSTER_NODES_MAX <= PEERS_MEMBERS_MAX, "every node is a member");
-	unsigned n = 0;
-	cluster_each(c->nodes, struct node, node)
-	{
-		members[n] = (struct peers_member){.id = node->id};
-		snprintf(members[n].name, sizeof(members[n].name), "%s", node->name);
-		snprintf(members[n].incarnation, sizeof(members[n].incarnation), "%.48s",
-		    node->incarnation);
-		snprintf(members[n++].address, sizeof(members[0].address), "%s", node->address);
-	}
-	return n;
-}
-
-/* Who may connect: the value's nodes, and the log's own members, for one that was
- * just started has its log before its value, and a node that was removed votes as long as a
- * majority needs it (members.h); and those whom we were told of when we joined, as far as the
- * value has not come to them: it may be one of those that leads, and has the log for us. */
 static void tell_members(struct daemon *d)
 {
 	struct peers_member members[PEERS_MEMBERS_MAX];
-	struct replica_member voices[REPLICA_MEMBERS_MAX];
-	struct replica *replica = ledger_replica(d->ledger);
-	unsigned n = list_nodes(&d->cluster, members);
-	unsigned heard = replica ? replica_members(replica, voices, REPLICA_MEMBERS_MAX) : 0;
-	for (unsigned i = 0; i < heard; i++)
-		add_member(members, &n, voices[i].id, voices[i].address);
-	for (unsigned i = 0; i < d->contacts_count; i++)
-		if (d->contacts[i].id >= d->cluster.settings.next_node)
-			add_member(members, &n, d->contacts[i].id, d->contacts[i].address);
+	unsigned n =
+	    contacts_members(&d->contacts, &d->cluster, ledger_replica(d->ledger), members);
 	peers_given_out(d->peers, d->cluster.settings.next_node);
 	peers_members(d->peers, members, n);
+}
+
+static void peer_younger(void *data, const struct peers_member *who)
+{
+	struct daemon *d = data;
+	struct replica_status status;
+	const struct replica *replica = ledger_replica(d->ledger);
+	if (!replica)
+		return;
+	replica_status(replica, &status);
+	if (contacts_add(&d->contacts, &d->cluster, &status, who, clock_ms()))
+		return;
+	log_info("Node %" PRIu64 " (%s) joined while this node was away, and no leader is known: "
+		 "it is heard, at %s",
+	    who->id, who->name, who->address);
+	tell_members(d);
 }
 
 static uint32_t slowest_voter_us(void *data)
@@ -365,10 +363,11 @@ static uint64_t turn_keeper(struct daemon *d, uint64_t now)
 static bool turn_removal(struct daemon *d, uint64_t now)
 {
 	const struct replica *replica = ledger_replica(d->ledger);
-	const char *directory = d->config.system.configuration.directories.data_directory;
 	if (replica && now >= d->removal_ms) {
+		/* The log's own members change without the value. */
+		tell_members(d);
 		removal_look(&d->removal, &d->cluster, replica, d->peers, now);
-		removal_tell(&d->removal, directory);
+		removal_tell(&d->removal, data_directory(d));
 		d->removal_ms = now + REMOVAL_EVERY_MS;
 	}
 	return d->removal.now == REMOVAL_DONE;
@@ -541,8 +540,7 @@ static int start_ledger(struct daemon *d, struct err *err)
 {
 	char path[1024], peer[CONFIG_PEER_MAX], aside[256];
 	const struct config_raft *raft = &d->config.raft;
-	snprintf(path, sizeof(path), "%s/raft",
-	    d->config.system.configuration.directories.data_directory);
+	snprintf(path, sizeof(path), "%s/raft", data_directory(d));
 	if (mkdir(path, 0700) && errno != EEXIST)
 		return err_set(err, -errno, "%s: %s", path, strerror(errno));
 	config_peer(&d->config, peer);
@@ -575,7 +573,7 @@ static int start_ledger(struct daemon *d, struct err *err)
 		return err_wrap(err, -EUCLEAN,
 		    "run `pvc cluster member remove %s` on another node, remove %s here and join "
 		    "again",
-		    d->config.node, d->config.system.configuration.directories.data_directory);
+		    d->config.node, data_directory(d));
 	return result;
 }
 
@@ -594,6 +592,7 @@ static int start_peers(struct daemon *d, struct err *err)
 {
 	struct endpoint endpoint;
 	struct endpoint_address address;
+	char peer[CONFIG_PEER_MAX];
 	const char *listen = *d->config.raft.address ? d->config.raft.address : "::";
 	snprintf(endpoint.host, sizeof(endpoint.host), "%.127s", listen);
 	snprintf(endpoint.port, sizeof(endpoint.port), "%u", d->config.raft.port & 0xffff);
@@ -602,9 +601,11 @@ static int start_peers(struct daemon *d, struct err *err)
 		log_info("raft.address %s is a name: members are heard on every address", listen);
 		listen = "::";
 	}
+	config_peer(&d->config, peer);
 	struct peers_options options = {
 	    .loop = &d->loop,
 	    .files = &d->files,
+	    .address = peer,
 	    .listen_address = listen,
 	    .port = (uint16_t)d->config.raft.port,
 	    .user_timeout_ms = d->config.raft.election_ms * 4,
@@ -612,13 +613,14 @@ static int start_peers(struct daemon *d, struct err *err)
 		.received = peer_received,
 		.lost = peer_lost,
 		.stranger = peer_stranger,
-		.joined = peer_joined},
+		.joined = peer_joined,
+		.younger = peer_younger},
 	};
 	int result = peers_open(&d->peers, &options, err);
 	if (result)
 		return result;
-	d->contacts_count =
-	    contacts_load(d->config.system.configuration.directories.data_directory, d->contacts);
+	contacts_load(&d->contacts, data_directory(d), clock_ms());
+	removal_note_remove(data_directory(d));
 	d->admission =
 	    (struct admission){.context = &d->context, .files = &d->files, .peers = d->peers};
 	log_info("Members are heard on %s port %u", listen, peers_port(d->peers));
@@ -758,6 +760,8 @@ int daemon_run(const char *path)
 	if (!result)
 		log_system("Stopped");
 	bool removed = d->removal.now == REMOVAL_DONE;
+	if (removed && removal_note_write(&d->removal, data_directory(d), &err))
+		log_error("%s", err.text);
 	log_close(LOG_FLUSH_MS);
 	daemon_free(d);
 	if (result == -EUCLEAN || result == -ENOTSUP || removed)

@@ -218,6 +218,9 @@ void health_judge(
 	if (log->closed)
 		say(health, HEALTH_CRITICAL, "this node's log is not open%s%s",
 		    *log->closed ? ": " : "", log->closed);
+	else if (log->removal)
+		/* Of the log it hears no more, whatever becomes of it. */
+		say(health, HEALTH_CRITICAL, "%s", log->removal);
 	else
 		judge_log(c, log, now_ms, health);
 	judge_primary(c, health);

@@ -31,6 +31,7 @@ struct health {
 /* How the log stands, as this node knows. */
 struct health_log {
 	const char *closed; /* NULL: it is open; else why not, "": not known */
+	const char *removal; /* as removal_text(); NULL: nothing to say */
 	struct replica_status status;
 	unsigned members_count;
 	struct replica_member members[REPLICA_MEMBERS_MAX];

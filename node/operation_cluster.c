@@ -19,6 +19,7 @@ struct health_log *turn_log(const struct context *context)
 		log->closed = context->trouble(context->data);
 		return log;
 	}
+	log->removal = context->removal ? context->removal(context->data) : NULL;
 	replica_status(r, &log->status);
 	log->members_count = replica_members(r, log->members, REPLICA_MEMBERS_MAX);
 	return log;

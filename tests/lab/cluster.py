@@ -56,7 +56,7 @@ def run(*command, **options):
     done = subprocess.run(command, check=False, capture_output=True, text=True,
                           stdin=subprocess.DEVNULL, **options)
     if done.returncode:
-        said = done.stderr.strip() or done.stdout.strip()
+        said = "\n".join(filter(None, (done.stderr.strip(), done.stdout.strip())))
         raise Failed(f"{shlex.join(command)}: exit status {done.returncode}: {said}")
     return done.stdout
 
