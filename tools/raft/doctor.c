@@ -97,8 +97,36 @@ static void print_findings(const json_t *findings)
 	text_table_free(t);
 }
 
+static bool is_about(const json_t *finding, const char *about)
+{
+	return !strcmp(text_of(finding, "about"), about);
+}
+
+/* Of a node that was removed, neither who answers nor who is silent matters: it is told once, and
+ * what its files are like beside it. */
+static json_t *relevant(const json_t *findings)
+{
+	json_t *list = json_array(), *one;
+	const json_t *removal = NULL;
+	size_t i;
+	json_array_foreach(findings, i, one)
+	{
+		if (!removal && is_about(one, DOCTOR_REMOVAL))
+			removal = one;
+	}
+	json_array_foreach(findings, i, one)
+	{
+		bool moot = is_about(one, DOCTOR_REMOVAL) || is_about(one, "cluster") ||
+			    is_about(one, "members") || is_about(one, "primary") ||
+			    is_about(one, "daemon");
+		if (!removal || !moot || one == removal)
+			json_array_append(list, one);
+	}
+	return list;
+}
+
 /* What is critical comes first. */
-static json_t *sorted(const json_t *findings)
+static json_t *sorted(json_t *findings)
 {
 	static const char *const order[] = {"critical", "warning"};
 	json_t *list = json_array(), *one;
@@ -107,6 +135,7 @@ static json_t *sorted(const json_t *findings)
 		json_array_foreach(
 		    findings, i, one) if (!strcmp(text_of(one, "severity"), order[k]))
 		    json_array_append(list, one);
+	json_decref(findings);
 	return list;
 }
 
@@ -137,7 +166,7 @@ json_t *doctor_examine(const struct raft_call *call)
 	json_t *json = json_pack("{s:s, s:s, s:o, s:o, s:o, s:o}", "schema", "raft-doctor/1",
 	    "daemon", daemon_state(&d, call), "data_directory",
 	    *d.directory ? json_text(d.directory) : json_null(), "node", d.node, "checked",
-	    d.checked, "findings", sorted(d.findings));
+	    d.checked, "findings", sorted(relevant(d.findings)));
 	json_decref(d.findings);
 	return json;
 }

@@ -12,6 +12,11 @@
 #include "tools/raft/command.h"
 
 #define DOCTOR_PATH_MAX 4096
+#define DOCTOR_REMOVAL	"removal" /* what a finding is about that makes others pointless */
+
+#define DOCTOR_REMOVED_NEXT                                                                        \
+	"to come back: move the directory away, then pvc cluster join TOKEN; else: systemctl "     \
+	"disable pvcnoded"
 
 struct doctor {
 	const char *socket;

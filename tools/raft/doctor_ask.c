@@ -53,7 +53,9 @@ static void judge_message(struct doctor *d, const char *message)
 		if (strstr(message, advices[i].words))
 			found = &advices[i];
 	fill_in(next, found->next, message);
-	doctor_say(d->findings, found->severity, "cluster", message, next);
+	bool removal = strstr(message, "this node was removed");
+	doctor_say(
+	    d->findings, found->severity, removal ? DOCTOR_REMOVAL : "cluster", message, next);
 }
 
 static void judge_status(struct doctor *d, const json_t *status)

@@ -12,7 +12,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "fsm/cluster.h"
 #include "node/json.h"
+#include "node/removal.h"
 #include "raft/identity.h"
 #include "raft/inspect.h"
 #include "tools/probe.h"
@@ -31,6 +33,7 @@
 struct reading {
 	const struct doctor *d;
 	json_t *findings, *node, *checked;
+	uint32_t id; /* 0: not known */
 	unsigned problems; /* of verify */
 };
 
@@ -147,6 +150,7 @@ static int read_identity(struct reading *r)
 		    "%.400s", err.text);
 		return 0;
 	}
+	r->id = (uint32_t)who.id;
 	json_object_set_new(r->node, "id", json_u64(who.id));
 	json_object_set_new(r->node, "node", json_text(who.name));
 	judge_validity(r, &files);
@@ -163,6 +167,22 @@ static void found(void *data, const struct inspect_finding *f)
 		return;
 	say(r, "critical", "log", "the daemon sets such a log aside; then " JOIN_ANEW,
 	    "%s at %" PRIu64 ": %s", f->file, f->offset, f->text);
+}
+
+/* Its value may say so, or its daemon was told, and has ended. */
+static void judge_removal(struct reading *r, const struct inspect *in)
+{
+	char note[REMOVAL_NOTE_MAX];
+	struct replay replay;
+	bool told = !removal_note_read(r->d->directory, note), removed = false;
+	if (!replay_run(&replay, in, 0, NULL)) {
+		removed = removal_of(&replay.cluster, r->id);
+		replay_close(&replay);
+	}
+	if (removed || told)
+		say(r, "critical", DOCTOR_REMOVAL, DOCTOR_REMOVED_NEXT,
+		    "this node was removed from the cluster: %s",
+		    removed ? "its own value says so" : note);
 }
 
 static void judge_files(struct reading *r, const struct inspect *in)
@@ -199,6 +219,7 @@ static void read_log(struct reading *r)
 	}
 	looked_at(r, "log");
 	judge_files(r, in);
+	judge_removal(r, in);
 	inspect_close(in);
 }
 
