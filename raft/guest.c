@@ -402,3 +402,36 @@ int guest_join(const struct token *token, struct guest_request *request, unsigne
 	tls_context_free(context);
 	return rv;
 }
+
+/* Until the other side has closed it, too, or the deadline. */
+static void leave(struct call *c)
+{
+	tls_finish(c->tls);
+	if (wire_send(c, NULL) < 0)
+		return;
+	shutdown(c->fd, SHUT_WR);
+	while (wire_receive(c, NULL) == 0)
+		;
+}
+
+int guest_visit(const struct token *token, int fd, unsigned timeout_ms, struct err *err)
+{
+	struct tls_context *context = tls_context_new_pinned(token->fingerprint, err);
+	if (!context)
+		return -EPROTO;
+	struct call *c = must_alloc(sizeof(*c));
+	*c = (struct call){
+	    .token = token,
+	    .address = "a member",
+	    .tls = tls_new(context, TLS_DIAL, TLS_JOIN),
+	    .fd = fd,
+	    .deadline_ms = now_ms() + timeout_ms,
+	};
+	int rv = handshake(c, err);
+	if (rv == 0)
+		leave(c);
+	tls_free(c->tls);
+	free(c);
+	tls_context_free(context);
+	return rv;
+}

@@ -72,4 +72,9 @@ int guest_answer_decode(const uint8_t *bytes, size_t size, struct guest_answer *
 int guest_join(const struct token *token, struct guest_request *request, unsigned timeout_ms,
     struct guest_answer *answer, struct err *err);
 
+/* Greet whoever listens at the other end of fd, a socket that is connected, and take leave: a
+ * member takes it for a visit, and not for a stranger. Blocks for at most timeout_ms. Returns 0,
+ * or as guest_join() does who it is not; fd stays the caller's. */
+int guest_visit(const struct token *token, int fd, unsigned timeout_ms, struct err *err);
+
 #endif

@@ -11,10 +11,12 @@
 
 #include "node/cidr.h"
 #include "raft/endpoint.h"
+#include "raft/guest.h"
 #include "tools/probe.h"
 #include "tools/survey_check.h"
 
 #define MEMBER_ANSWERS_MS 2000 /* each; all are asked at once */
+#define OTHERS_ANSWER_MS  200 /* once one has: none is to be left standing */
 
 /* The device that has this address: 0, or -ENOENT. */
 static int device_of(const struct cidr *wanted, char device[IF_NAMESIZE])
@@ -243,7 +245,21 @@ static int dial(const char *member, const struct endpoint *from)
 	return result ? result : fd;
 }
 
-/* Did any of them answer? Nothing is said to them. */
+/* A connection that was just made, if it was: whether somebody is there. They are told that it was
+ * only a visit; whether they are of that cluster is for the join to say. */
+static bool visit(const struct token *token, int fd, uint64_t until_ms)
+{
+	int error = 0;
+	uint64_t now_ms = probe_now_ms();
+	socklen_t size = sizeof(error);
+	getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size);
+	if (!error && now_ms < until_ms)
+		guest_visit(token, fd, (unsigned)(until_ms - now_ms), NULL);
+	close(fd);
+	return !error;
+}
+
+/* Did any of them answer? */
 static bool any_answers(const struct token *token, const struct endpoint *from)
 {
 	struct pollfd fds[TOKEN_ADDRESSES_MAX];
@@ -254,20 +270,23 @@ static bool any_answers(const struct token *token, const struct endpoint *from)
 		fds[i] = (struct pollfd){.fd = dial(token->addresses[i], from), .events = POLLOUT};
 		left += fds[i].fd >= 0;
 	}
-	while (left && !answered && probe_now_ms() < until_ms &&
-	       poll(fds, token->n_addresses, (int)(until_ms - probe_now_ms())) > 0) {
+	for (uint64_t now_ms = probe_now_ms(); left && now_ms < until_ms;) {
+		if (poll(fds, token->n_addresses, (int)(until_ms - now_ms)) <= 0)
+			break;
 		for (unsigned i = 0; i < token->n_addresses; i++) {
-			int error = 0;
-			socklen_t size = sizeof(error);
 			if (fds[i].fd < 0 || !fds[i].revents)
 				continue;
-			getsockopt(fds[i].fd, SOL_SOCKET, SO_ERROR, &error, &size);
-			answered |= !error;
-			close(fds[i].fd);
+			answered |= visit(token, fds[i].fd, until_ms);
 			fds[i].fd = -1;
 			left--;
 		}
+		now_ms = probe_now_ms();
+		if (answered && until_ms > now_ms + OTHERS_ANSWER_MS)
+			until_ms = now_ms + OTHERS_ANSWER_MS;
 	}
+	for (unsigned i = 0; i < token->n_addresses; i++)
+		if (fds[i].fd >= 0)
+			close(fds[i].fd);
 	return answered;
 }
 

@@ -307,6 +307,50 @@ static void nobody_at_home_is_said_with_every_address(void **state)
 	join_finish(j);
 }
 
+struct visit { /* blocking, in a thread */
+	struct token token;
+	int fd, result, done;
+	struct err err;
+};
+
+static void visit_run(void *data)
+{
+	struct visit *v = data;
+	v->result = guest_visit(&v->token, v->fd, DEADLINE_MS, &v->err);
+	__atomic_store_n(&v->done, 1, __ATOMIC_RELEASE);
+}
+
+static void visit_make(struct visit *v, const struct member *n)
+{
+	struct caller c;
+	uv_thread_t thread;
+	caller_connect(&c, n);
+	v->fd = c.fd;
+	snprintf(v->token.cluster, sizeof(v->token.cluster), "%s", authority.cluster);
+	assert_int_equal(uv_thread_create(&thread, visit_run, v), 0);
+	WAIT_FOR(__atomic_load_n(&v->done, __ATOMIC_ACQUIRE));
+	uv_thread_join(&thread);
+	close(v->fd);
+	turns_for(20);
+}
+
+static void who_only_looks_whether_somebody_is_there_is_no_stranger(void **state)
+{
+	struct member node;
+	struct visit visit = {0}, other = {0};
+	node_open(&node, 1);
+	snprintf(visit.token.fingerprint, IDENTITY_HEX_SIZE, "%s", authority.fingerprint);
+	visit_make(&visit, &node);
+	assert_int_equal(visit.result, 0);
+	assert_int_equal(node.strangers + node.joined, 0);
+	/* Whose token is another cluster's is one. */
+	memset(other.token.fingerprint, '0', IDENTITY_HEX_SIZE - 1);
+	visit_make(&other, &node);
+	assert_int_equal(other.result, -EPROTO);
+	assert_int_equal(node.strangers, 1);
+	node_close(&node);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -320,6 +364,7 @@ int main(void)
 	    ON_LOOP(an_unanswered_request_is_not_called_undone),
 	    ON_LOOP(a_guest_that_vanished_cannot_be_answered),
 	    ON_LOOP(nobody_at_home_is_said_with_every_address),
+	    ON_LOOP(who_only_looks_whether_somebody_is_there_is_no_stranger),
 	};
 	return cmocka_run_group_tests(tests, authority_setup, authority_teardown);
 }
