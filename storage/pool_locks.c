@@ -147,13 +147,27 @@ static int lockers_read(struct image *image, struct pool_locker **lockers, unsig
 	return 0;
 }
 
+/* The OSDs say who has a lock also when no monitor answers a connection that knows them already:
+ * a QEMU, which does not, would then hang and hold up all that its libvirt is asked. */
+static int monitors_ask(struct pool *pool, struct err *err)
+{
+	char *answer;
+	size_t size;
+	int rc = pool_command(pool, "fsid", &answer, &size, err);
+	if (!rc)
+		pool->dl->rados_buffer_free(answer);
+	return rc;
+}
+
 int pool_rbd_lockers(struct pool *pool, const char *volume, struct pool_locker **lockers,
     unsigned *n, struct err *err)
 {
 	struct image image;
 	*lockers = NULL;
 	*n = 0;
-	int rc = image_open(&image, pool, volume, err);
+	int rc = monitors_ask(pool, err);
+	if (!rc)
+		rc = image_open(&image, pool, volume, err);
 	if (rc)
 		return rc;
 	rc = lockers_read(&image, lockers, n);
