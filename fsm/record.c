@@ -225,8 +225,7 @@ void record_clear(const struct record *record, void *object)
 	}
 }
 
-/* Of an object that has groups; NULL: its record has none. */
-static uint32_t *known_of(const struct record *record, const void *object)
+uint32_t *record_known(const struct record *record, void *object)
 {
 	for (uint32_t i = 0; i < record->count; i++)
 		if (!strcmp(record->fields[i].name, "known"))
@@ -236,7 +235,7 @@ static uint32_t *known_of(const struct record *record, const void *object)
 
 bool record_has(const struct record *record, const void *object, const struct field *field)
 {
-	return !field->group || *known_of(record, object) & field->group;
+	return !field->group || *record_known(record, (void *)(uintptr_t)object) & field->group;
 }
 
 void record_trim(const struct record *record, void *object)
@@ -255,7 +254,7 @@ void record_merge(const struct record *record, void *object, const void *from)
 		if (f->group && record_has(record, from, f))
 			memcpy(member(f, object), member(f, from), field_size(f));
 	}
-	*known_of(record, object) |= *known_of(record, from);
+	*record_known(record, object) |= *record_known(record, (void *)(uintptr_t)from);
 }
 
 bool record_same(const struct record *record, const void *a, const void *b)

@@ -80,6 +80,8 @@ int record_decode(const struct record *record, struct reader *in, void *object);
 /* Free what object owns and set its encoded fields to zero. */
 void record_clear(const struct record *record, void *object);
 
+/* The bits of the groups that are given in an object; NULL: its record has no groups. */
+uint32_t *record_known(const struct record *record, void *object);
 /* Is the field given in this object? Print and JSON leave out those that are not. */
 bool record_has(const struct record *record, const void *object, const struct field *field);
 /* Set the fields that are not given to zero, so that what is equal is equal in its bytes. */

@@ -61,21 +61,39 @@ static unsigned put_in_order(const struct kind *k, struct list *list)
 	return used - list->count;
 }
 
-/* list takes the place of mine; what it does not say of an item is as it was. */
+/* The groups that were answered: those that were given of one at least. Of one that has none of
+ * them there was nothing to say; what was not answered is as it was. */
+static uint32_t answered(const struct kind *k, const struct list *list)
+{
+	uint32_t groups = 0;
+	for (uint32_t i = 0; i < list->count; i++)
+		groups |= *record_known(k->record, item(k, list, i));
+	return groups;
+}
+
+static void forget(const struct kind *k, struct list *mine, uint32_t groups)
+{
+	for (uint32_t i = 0; i < mine->count; i++)
+		*record_known(k->record, item(k, mine, i)) &= ~groups;
+}
+
+static void trim(const struct kind *k, struct list *mine)
+{
+	for (uint32_t i = 0; i < mine->count; i++)
+		record_trim(k->record, item(k, mine, i));
+}
+
+/* list takes the place of mine. */
 static unsigned replace(const struct kind *k, struct list *mine, struct list *list)
 {
 	unsigned left_out = put_in_order(k, list);
-	char *said = must_alloc(k->record->size);
+	forget(k, mine, answered(k, list));
 	for (uint32_t i = 0; i < list->count; i++) {
-		void *one = item(k, list, i);
-		const void *before = find(k, mine, one);
-		memcpy(said, one, k->record->size);
+		const void *before = find(k, mine, item(k, list, i));
 		if (before)
-			record_merge(k->record, one, before);
-		record_merge(k->record, one, said);
-		record_trim(k->record, one);
+			record_merge(k->record, item(k, list, i), before);
 	}
-	free(said);
+	trim(k, list);
 	free(mine->items);
 	*mine = *list;
 	*list = (struct list){0};
@@ -84,12 +102,13 @@ static unsigned replace(const struct kind *k, struct list *mine, struct list *li
 
 static void merge(const struct kind *k, struct list *mine, const struct list *list)
 {
+	forget(k, mine, answered(k, list));
 	for (uint32_t i = 0; i < list->count; i++) {
-		const void *said = item(k, list, i);
-		void *one = find(k, mine, said);
+		void *one = find(k, mine, item(k, list, i));
 		if (one)
-			record_merge(k->record, one, said);
+			record_merge(k->record, one, item(k, list, i));
 	}
+	trim(k, mine);
 }
 
 static void merge_status(struct ceph_view *mine, const struct ceph_view *view)

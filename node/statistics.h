@@ -1,8 +1,9 @@
 /* Ceph's statistics: what its monitors and its manager said last, as one view, and what of it
  * the cluster's value does not have yet.
  *
- * Answers come apart and are matched by id. What the monitors list is there; what they or the
- * manager did not say this time is as it was said before, and what was never said is absent.
+ * Answers come apart and are matched by id. What the monitors list is there; a group of fields that
+ * they or the manager did not answer this time is as it was said before, and what was never said is
+ * absent.
  * Plain values: no I/O. */
 #ifndef NODE_STATISTICS_H
 #define NODE_STATISTICS_H

@@ -118,6 +118,31 @@ static void what_is_not_said_again_is_as_it_was(void **state)
 	assert_int_equal(s.view.osds.items[0].pgs, 9);
 }
 
+/* One that is destroyed has no place any more, and one that is down may have no latencies. */
+static void what_is_said_of_others_alone_goes(void **state)
+{
+	const struct ceph_osd looked[] = {
+	    {.id = 0, .known = CEPH_OSD_DUMP | CEPH_OSD_TREE, .host = "hv1"},
+	    {.id = 1, .known = CEPH_OSD_DUMP | CEPH_OSD_TREE, .host = "hv2"}};
+	const struct ceph_osd measured[] = {
+	    {.id = 0, .known = CEPH_OSD_DF | CEPH_OSD_PERF, .pgs = 7, .commit_ms = 5},
+	    {.id = 1, .known = CEPH_OSD_DF | CEPH_OSD_PERF, .pgs = 8, .commit_ms = 6}};
+	const struct ceph_osd fewer[] = {
+	    {.id = 0, .known = CEPH_OSD_PERF, .commit_ms = 4}, {.id = 1}};
+	const struct ceph_osd displaced[] = {looked[0], {.id = 1, .known = CEPH_OSD_DUMP}};
+	look(looked, 2);
+	measure(measured, 2);
+	measure(fewer, 2);
+	assert_int_equal(s.view.osds.items[0].commit_ms, 4);
+	assert_int_equal(s.view.osds.items[1].known, CEPH_OSD_DUMP | CEPH_OSD_TREE | CEPH_OSD_DF);
+	assert_int_equal(s.view.osds.items[1].commit_ms, 0);
+	assert_int_equal(s.view.osds.items[1].pgs, 8);
+	look(displaced, 2);
+	assert_int_equal(s.view.osds.items[1].known, CEPH_OSD_DUMP | CEPH_OSD_DF);
+	assert_string_equal(s.view.osds.items[1].host, "");
+	assert_string_equal(s.view.osds.items[0].host, "hv1");
+}
+
 static void what_was_never_said_is_absent_and_zero(void **state)
 {
 	const struct ceph_osd osd = {.known = CEPH_OSD_DUMP, .pgs = 9, .host = "no word"};
@@ -274,6 +299,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    TEST(answers_are_matched_by_their_id),
 	    TEST(what_is_not_said_again_is_as_it_was),
+	    TEST(what_is_said_of_others_alone_goes),
 	    TEST(what_was_never_said_is_absent_and_zero),
 	    TEST(nothing_is_told_before_the_monitors_have_answered),
 	    TEST(what_the_value_has_is_not_told_again),
