@@ -93,7 +93,7 @@ static void hall_open(struct hall *h)
 	    .listen_address = "127.0.0.1",
 	    .user_timeout_ms = 500,
 	    .handshake_ms = 5000,
-	    .handlers = {h, received, lost, stranger, joined},
+	    .handlers = {h, received, lost, stranger, joined, NULL},
 	};
 	authority_check(peers_open(&h->peers, &options, &err), &err);
 	h->context = (struct context){

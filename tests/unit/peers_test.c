@@ -252,7 +252,7 @@ static void process_run(uint64_t id, int in, int out)
 	    .loop = &own,
 	    .files = &files,
 	    .listen_address = "127.0.0.1",
-	    .handlers = {&n, on_echo, on_lost, on_stranger, on_joined},
+	    .handlers = {&n, on_echo, on_lost, on_stranger, on_joined, NULL},
 	};
 	authority_check(peers_open(&n.peers, &options, &err), &err);
 	port = peers_port(n.peers);
