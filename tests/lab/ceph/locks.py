@@ -77,16 +77,6 @@ def refused(complaint, asked, *words):
     raise Failed(f"pvc {' '.join(words)} is not refused")
 
 
-def stale_lock(name, node):
-    """A QEMU that nobody knows of has written there and was killed."""
-    stray = Stray(lab, name, node)
-    stray.first_write_ms()
-    lockers = lab.ceph.lockers(volume(name))
-    stray.kill()
-    assert lab.ceph.lockers(volume(name)) == lockers and len(lockers) == 1, lockers
-    return lockers[0]
-
-
 def a_killed_qemu_is_started_again_and_writes_at_once():
     for port in (3300, OLD_PORT):
         node, name = lab.cluster.nodes[1], f"killed{port}"
@@ -115,8 +105,14 @@ def a_lock_that_a_person_set_on_this_node_is_no_obstacle():
 
 def a_lock_of_another_node_is_refused_and_flush_locks_mends_it():
     other, node = lab.cluster.nodes[0], lab.cluster.nodes[1]
-    lab.vm_define("foreign", node)
-    client, address = stale_lock("foreign", other)
+    vm_run("foreign", other)
+    lab.vm_check("foreign", other)
+    other.pvc("vm", "shutdown", "foreign")
+    kill("foreign", other)
+    wait_for("it is off", lambda: (vm("foreign")["state"], vm("foreign")["observed"]) ==
+             ("stop", "shutoff"))
+    [(client, address)] = lab.ceph.lockers(volume("foreign"))
+    other.pvc("vm", "move", "foreign", node.name, "--wait")
     node.pvc("vm", "start", "foreign")
     wait_for("it fails", lambda: vm("foreign")["state"] == "fail")
     reason = vm("foreign")["failed_reason"]
@@ -130,6 +126,7 @@ def a_lock_of_another_node_is_refused_and_flush_locks_mends_it():
     assert address in blocked, f"{address} could still write: {blocked}"
     node.pvc("vm", "start", "foreign", "--wait")
     writes_soon("foreign", node, 0)
+    check_counts("foreign", [other, node])
     vm_remove("foreign")
 
 
