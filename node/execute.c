@@ -20,6 +20,8 @@
 #define RELEASE_AGAIN_MS 200
 /* A pool that answers again is not waited for longer than that. */
 #define POOL_RETRY_MS_MAX 10000
+/* What a person wants is not done later than that: they may have helped themselves. */
+#define FLUSH_MS_MAX 15000
 
 struct execute {
 	struct execute_options options;
@@ -380,6 +382,53 @@ static void flush_fail(const struct execute_flush *flush, int status, const char
 	flush->done(flush->data, &(struct locks_outcome){.status = status, .err = &err});
 }
 
+/* The VM's volumes, if they are those of no other one that may run. */
+static int flush_read(
+    struct execute *e, const struct vm *vm, struct domain *domain, struct err *err)
+{
+	const char *volume;
+	struct sharing sharing = {.cluster = e->options.cluster,
+	    .vm = vm,
+	    .volumes = &domain->volumes,
+	    .counts = may_run,
+	    .data = (void *)(uintptr_t)e->options.cluster};
+	int result = domain_read((const char *)vm->xml.data, vm->xml.size, domain, err);
+	if (result)
+		return result;
+	const struct vm *other = sharing_find(&sharing, &volume);
+	return other ? err_set(err, -EBUSY, "volume %.200s is also one of %s, which is not off",
+			   volume, other->name)
+		     : 0;
+}
+
+struct flushing {
+	struct execute *execute;
+	struct execute_flush flush; /* but for its VM, which may be gone */
+	uint32_t vm;
+	uint64_t generation, began_ms;
+};
+
+/* Of a VM that was given to another node meanwhile it would take the lock away while it runs. */
+static int flush_check(void *data, struct err *err)
+{
+	const struct flushing *f = data;
+	const struct vm *vm = cluster_vm(f->execute->options.cluster, f->vm);
+	struct domain domain;
+	if (!vm || vm->generation != f->generation)
+		return err_set(err, -ESTALE, "something else was wanted of it meanwhile");
+	/* Whoever asked was told so, and this node may have hung as well. */
+	if (clock_ms() - f->began_ms > FLUSH_MS_MAX)
+		return err_set(err, -ETIMEDOUT, "the hypervisor took too long: try again");
+	return flush_read(f->execute, vm, &domain, err);
+}
+
+static void flushed(void *data, const struct locks_outcome *outcome)
+{
+	struct flushing *f = data;
+	f->flush.done(f->flush.data, outcome);
+	free(f);
+}
+
 void execute_flush(struct execute *e, const struct execute_flush *flush)
 {
 	const struct vm *vm = flush->vm;
@@ -394,24 +443,17 @@ void execute_flush(struct execute *e, const struct execute_flush *flush)
 		    flush, -EBUSY, "a start of it was cut off here, and may still come about");
 		return;
 	}
-	int result = domain_read((const char *)vm->xml.data, vm->xml.size, &domain, &err);
+	int result = flush_read(e, vm, &domain, &err);
 	if (result) {
 		flush_fail(flush, result, err.text);
 		return;
 	}
-	const char *volume;
-	struct sharing sharing = {.cluster = e->options.cluster,
-	    .vm = vm,
-	    .volumes = &domain.volumes,
-	    .counts = may_run,
-	    .data = (void *)(uintptr_t)e->options.cluster};
-	const struct vm *other = sharing_find(&sharing, &volume);
-	if (other) {
-		err_set(&err, 0, "volume %.200s is also one of %s, which is not off", volume,
-		    other->name);
-		flush_fail(flush, -EBUSY, err.text);
-		return;
-	}
+	struct flushing *flushing = must_alloc(sizeof(*flushing));
+	*flushing = (struct flushing){.execute = e,
+	    .flush = *flush,
+	    .vm = vm->id,
+	    .generation = vm->generation,
+	    .began_ms = clock_ms()};
 	struct buffer members = {0};
 	members_of(e->options.cluster, &members);
 	struct locks_order order = {
@@ -419,13 +461,16 @@ void execute_flush(struct execute *e, const struct execute_flush *flush)
 	    .volumes = &domain.volumes,
 	    .proven = (const char *)members.data,
 	    .extent = flush->extent,
-	    .done = flush->done,
-	    .data = flush->data,
+	    .check = flush_check,
+	    .done = flushed,
+	    .data = flushing,
 	};
 	result = locks_release(e->locks, &order);
 	buffer_close(&members);
-	if (result)
-		flush_fail(flush, result, "the disk pool is asked for too many VMs: try again");
+	if (!result)
+		return;
+	free(flushing);
+	flush_fail(flush, result, "the disk pool is asked for too many VMs: try again");
 }
 
 static void look(struct execute *e, uint64_t now)

@@ -23,6 +23,7 @@ struct pending { /* one order: what is asked for it at present */
 	char uuid[37];
 	char *proven;
 	struct release release;
+	int (*check)(void *data, struct err *err);
 	void (*done)(void *data, const struct locks_outcome *outcome); /* NULL: was called */
 	void *data;
 };
@@ -135,10 +136,14 @@ static bool is_off(const struct hypervisor_listing *listing, const char *uuid)
 
 static void judge(struct pending *p, const struct hypervisor_listing *listing)
 {
+	struct err err;
+	int unwanted = p->done && p->check ? p->check(p->data, &err) : 0;
 	if (listing->status)
 		pending_fail(p, failure_of(listing->status), listing->err->text);
 	else if (!is_off(listing, p->uuid))
 		pending_fail(p, -EBUSY, "it runs here");
+	else if (unwanted)
+		pending_fail(p, unwanted, err.text);
 	else
 		pool_ask(p);
 }
@@ -189,6 +194,7 @@ int locks_release(struct locks *l, const struct locks_order *order)
 	p->release.volumes = *order->volumes;
 	p->release.proven = p->proven;
 	p->release.extent = order->extent;
+	p->check = order->check;
 	p->done = order->done;
 	p->data = order->data;
 	while (*at)

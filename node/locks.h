@@ -36,6 +36,8 @@ struct locks_order {
 	const struct volumes *volumes;
 	const char *proven; /* as release.h has it */
 	enum release_extent extent;
+	/* Is it still wanted, now that the hypervisor has answered? 0, or why not. NULL: it is. */
+	int (*check)(void *data, struct err *err);
 	/* Called once, perhaps within locks_release. */
 	void (*done)(void *data, const struct locks_outcome *outcome);
 	void *data;

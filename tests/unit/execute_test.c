@@ -25,6 +25,7 @@
 #define OWN	    "v1:127.0.0.1:0/77"
 #define OTHER	    "v1:10.0.0.2:0/88"
 #define STRANGER    "v1:10.9.9.9:0/99"
+#define HUNG_VM	    "vms/33333333-0000-4000-8000-000000000000" /* whose look ends only with it */
 
 static uv_loop_t loop;
 static uv_timer_t alarm_timer, beat;
@@ -615,6 +616,39 @@ static void a_volume_of_a_vm_that_is_not_off_anywhere_is_not_flushed(void **stat
 	assert_false(is_there("pool/locks/a"));
 }
 
+/* Whoever types it may lose patience, and start the VM elsewhere: its lock is no stale one then. */
+static void what_was_given_away_while_the_hypervisor_hung_is_not_flushed(void **state)
+{
+	struct vm *vm = add_vm(7, "vms/web7"), *other = add_vm(8, "vms/web7");
+	struct outcome o;
+	int fd;
+	vm->state = other->state = VM_STOP;
+	other->observed = OBSERVED_SHUTOFF;
+	other->observed_generation = other->generation;
+	add_lock("a", "vms/web7", OTHER);
+	node_begin();
+	for (unsigned i = 0; i < 2; i++) {
+		assert_true(mkdir(path_of("vms"), 0700) == 0 || errno == EEXIST);
+		pool_hang(HUNG_VM);
+		flush(vm, RELEASE_STALE, &o);
+		AWAIT(pool_asked(HUNG_VM, &fd));
+		if (i) {
+			vm->node = 2;
+			vm->generation++;
+		} else {
+			other->node = 2;
+			other->state = VM_START;
+		}
+		unlink(path_of(HUNG_VM));
+		close(fd);
+		AWAIT(o.answered);
+		assert_int_equal(o.status, i ? -ESTALE : -EBUSY);
+		assert_true(is_there("pool/locks/a"));
+		other->state = VM_STOP;
+	}
+	assert_false(is_there("pool/blocklist"));
+}
+
 static void whoever_waits_is_told_when_the_daemon_ends(void **state)
 {
 	struct vm *vm = add_vm(7, "vms/web7");
@@ -671,6 +705,7 @@ int main(int argc, char **argv)
 	    TEST(a_hundred_vms_with_stale_locks_all_start),
 	    TEST(a_person_frees_what_nodes_have_locked_and_by_force_everything),
 	    TEST(what_runs_here_is_not_flushed),
+	    TEST(what_was_given_away_while_the_hypervisor_hung_is_not_flushed),
 	    TEST(whoever_waits_is_told_when_the_daemon_ends),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
