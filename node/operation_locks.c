@@ -12,12 +12,6 @@
 #define FLUSH_ANSWER_MS 18000
 #define FLUSH_PROBE_MS	5000
 
-static void refuse(struct operation_turn *turn, int status, const char *text)
-{
-	struct err err;
-	turn_refuse(turn, err_set(&err, status, "%s", text), &err);
-}
-
 /* Does the value say that it runs nowhere, and that nobody is about to start it? */
 static int check_off(const struct cluster *c, const struct vm *vm, struct err *err)
 {
@@ -82,14 +76,12 @@ static void answer_freed(
 
 static void refuse_foreign(struct operation_turn *turn, const struct release_lock *lock)
 {
-	struct err err;
 	char address[VOLUME_CLIENT_MAX];
 	lock_address_print(lock->locker.address, address);
-	err_set(&err, 0,
+	turn_deny(turn, -EBUSY,
 	    "volume %.200s is locked by %s (%s), which is no node of this cluster: "
 	    "--force frees it all the same",
 	    lock->volume, address, lock->locker.entity);
-	turn_refuse(turn, -EBUSY, &err);
 }
 
 static void flushed(void *data, const struct locks_outcome *outcome)
@@ -110,14 +102,15 @@ static void probed(void *data, int result, uint64_t index, const struct err *err
 	const struct context *context = turn->context;
 	uint32_t node;
 	if (result < 0) {
-		turn_refuse(turn, result, err);
+		turn_deny(turn, result, "the log does not say whether it is off: %s",
+		    err && *err->text ? err->text : strerror(-result));
 		return;
 	}
 	const struct vm *vm = vm_to_flush(turn, &node);
 	if (!vm)
 		return;
 	if (node != context->id) {
-		refuse(turn, -EREMOTE, "it went to another node meanwhile: try again");
+		turn_deny(turn, -EREMOTE, "it went to another node meanwhile: try again");
 		return;
 	}
 	bool force = argument_given(turn->arguments, "force");
@@ -139,7 +132,7 @@ static void flush_elsewhere(struct operation_turn *turn, uint32_t node)
 	if (context->ask && strncmp(turn->caller, "node ", 5) != 0)
 		context->ask(context->data, node, &call, turn_forwarded, turn);
 	else
-		refuse(turn, -EREMOTE, "it is on another node: ask there");
+		turn_deny(turn, -EREMOTE, "it is on another node: ask there");
 }
 
 void operation_vm_flush_locks(struct operation_turn *turn)
@@ -155,5 +148,5 @@ void operation_vm_flush_locks(struct operation_turn *turn)
 	else if (context->flush)
 		context->propose(context->data, &command, FLUSH_PROBE_MS, probed, turn);
 	else
-		refuse(turn, -EOPNOTSUPP, "this node has no part in the disk pool");
+		turn_deny(turn, -EOPNOTSUPP, "this node has no part in the disk pool");
 }
