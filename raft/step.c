@@ -564,6 +564,17 @@ static void receive_append(struct replica *r, uint64_t from, const struct messag
 static void receive_committed(struct replica *r, uint64_t from, const struct message *m)
 {
 	struct message append = {.kind = MESSAGE_append};
+	uint64_t last = entries_last(&r->log);
+	/* A leader says this only of what it was told to be on the disk here. */
+	if (m->committed.term >= r->raft.current_term && m->committed.index > last &&
+	    !r->installing) {
+		core_fail(r,
+		    "the log ends at %llu here, but this node acknowledged entry %llu: its data "
+		    "directory was put back to an older state; remove this member and let it join "
+		    "anew",
+		    (unsigned long long)last, (unsigned long long)m->committed.index);
+		return;
+	}
 	append.append = (struct message_append){.term = m->committed.term,
 	    .prev_index = m->committed.index,
 	    .prev_term = m->committed.index_term,
@@ -586,14 +597,24 @@ static void ask_commit(struct replica *r, uint64_t to)
 		core_send(r, to, &m);
 }
 
+static void remind(struct replica *r, struct member *member, uint64_t match)
+{
+	if (member && match)
+		send_committed(
+		    r, member, match < r->raft.commit_index ? match : r->raft.commit_index);
+}
+
 static void receive_appended(struct replica *r, uint64_t from, const struct message *m)
 {
 	const struct message_appended *a = &m->appended;
 	uint64_t match = core_match(r, from);
 	bool ours = core_leads(r) && a->term == r->raft.current_term;
-	/* A refusal of what was accepted since came late; asserted not to. */
-	if (ours && a->rejected && (a->rejected <= match || a->last_index < match))
+	/* A refusal of what was accepted since came late; asserted not to. Or it has lost what it
+	 * had: that it can tell by being told what it acknowledged. */
+	if (ours && a->rejected && (a->rejected <= match || a->last_index < match)) {
+		remind(r, core_member(r, from), match);
 		return;
+	}
 	struct raft_message in = {.type = RAFT_APPEND_ENTRIES_RESULT};
 	in.append_entries_result.version = 2;
 	in.append_entries_result.term = a->term;

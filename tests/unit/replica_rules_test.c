@@ -138,6 +138,24 @@ static void a_late_refusal_is_ignored(void **state)
 	group_free(g);
 }
 
+/* By a copy of yesterday, say. It has a vote that it may have given since. */
+static void a_member_whose_disk_was_put_back_notices(void **state)
+{
+	struct group *g = started(3);
+	struct node *leader = group_elect(g), *back = another(g, leader);
+	write_some(leader, 1, 9);
+	group_run(g, 200);
+	node_crash(back);
+	store_truncate(&back->store, 6);
+	node_start(back);
+	group_run(g, 1000);
+	assert_int_equal(status_of(back).role, REPLICA_FAILED);
+	assert_non_null(strstr(replica_failure(back->replica), "the log ends at 5 here"));
+	assert_int_equal(status_of(leader).role, REPLICA_LEADER);
+	write_some(leader, 1, 1);
+	group_free(g);
+}
+
 static void a_second_leader_of_the_same_term_is_not_believed(void **state)
 {
 	struct group *g = started(3);
@@ -233,13 +251,14 @@ static void what_is_told_to_be_committed_is_answered_only_when_it_is_refused(voi
 	node_start(n);
 	script_begin(&s, 2, 1, 1);
 	script_add(&s, 2, 0);
+	script_add(&s, 2, 0);
 	script_play(&s, n, 2);
 	group_run(g, 20);
 	uint64_t sent = g->sent;
 	tell(n, 2, &m);
 	assert_int_equal(status_of(n).applied, 2);
 	assert_int_equal(g->sent, sent);
-	m.committed.index = 3; /* it has no such entry */
+	m.committed = (struct message_committed){2, 3, 1}; /* it has another there */
 	tell(n, 2, &m);
 	assert_int_equal(status_of(n).commit, 2);
 	assert_int_equal(g->sent, sent + 1);
@@ -383,6 +402,7 @@ int main(void)
 	    cmocka_unit_test(a_member_that_loses_its_vote_holds_nobody_up),
 	    cmocka_unit_test(the_longest_log_wins_in_spite_of_its_old_term),
 	    cmocka_unit_test(a_late_refusal_is_ignored),
+	    cmocka_unit_test(a_member_whose_disk_was_put_back_notices),
 	    cmocka_unit_test(a_second_leader_of_the_same_term_is_not_believed),
 	    cmocka_unit_test(a_contradiction_below_the_commit_index_stops_a_member),
 	    cmocka_unit_test(a_change_that_is_taken_back_leaves_the_one_before),
