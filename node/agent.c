@@ -148,19 +148,32 @@ static void heard_keepalive(struct agent *agent, uint32_t from, struct reader *i
 		record_clear(keepalive_record(), &keepalive);
 }
 
+bool agent_hears(uint8_t mark)
+{
+	return mark == AGENT_KEEPALIVE_MARK || mark == AGENT_HASH_MARK || mark == AGENT_WORD_MARK;
+}
+
+static void heard_hash(struct agent *agent, uint8_t mark, uint32_t from, struct reader *in)
+{
+	struct agreement_voice voice = {.node = from};
+	voice.index = reader_u64(in);
+	voice.hash = reader_u64(in);
+	if (in->failed || reader_left(in))
+		return;
+	if (mark == AGENT_WORD_MARK)
+		agent->word = voice;
+	else
+		agreement_heard(&agent->agreement, &voice);
+}
+
 void agent_heard(struct agent *agent, uint32_t from, const uint8_t *bytes, size_t size)
 {
 	struct reader in = reader_of(bytes, size);
 	uint8_t mark = reader_u8(&in);
 	if (mark == AGENT_KEEPALIVE_MARK)
 		heard_keepalive(agent, from, &in);
-	if (mark != AGENT_HASH_MARK)
-		return;
-	struct agreement_voice voice = {.node = from};
-	voice.index = reader_u64(&in);
-	voice.hash = reader_u64(&in);
-	if (!in.failed && reader_left(&in) == 0)
-		agreement_heard(&agent->agreement, &voice);
+	else if (agent_hears(mark))
+		heard_hash(agent, mark, from, &in);
 }
 
 /* What is told. */
@@ -402,20 +415,37 @@ static bool heard_a_newcomer(const struct agent *agent, const struct cluster *c)
 	return false;
 }
 
+static void send_hash(
+    struct agent_turn *turn, uint8_t mark, uint32_t to, const struct agreement_voice *voice)
+{
+	turn->hash_to = to;
+	buffer_append_u8(&turn->hash, mark);
+	buffer_append_u64(&turn->hash, voice->index);
+	buffer_append_u64(&turn->hash, voice->hash);
+}
+
 /* What the leader judges by (agreement.h). One that is lost does not matter: the next tick brings
  * another. */
 static void tell_hash(struct agent *agent, const struct cluster *c, const struct node *me,
     const struct standing *standing, struct agent_turn *turn)
 {
-	uint64_t index, hash;
+	struct agreement_voice own = {0};
 	bool asked = standing->leader_id && standing->leader_id != standing->id &&
 		     me->mode != NODE_HYPERVISOR;
-	if (!asked || history_last_tick(c, &index, &hash) || index == agent->told_tick)
+	if (!asked || history_last_tick(c, &own.index, &own.hash) || own.index == agent->told_tick)
 		return;
-	agent->told_tick = index;
-	buffer_append_u8(&turn->hash, AGENT_HASH_MARK);
-	buffer_append_u64(&turn->hash, index);
-	buffer_append_u64(&turn->hash, hash);
+	agent->told_tick = own.index;
+	send_hash(turn, AGENT_HASH_MARK, (uint32_t)standing->leader_id, &own);
+}
+
+static void heed_word(struct agent *agent, struct cluster *c, const struct standing *standing)
+{
+	struct agreement_voice word = agent->word;
+	uint64_t hash;
+	agent->word = (struct agreement_voice){0};
+	bool leaders = word.node && word.node == standing->leader_id && !standing->leader;
+	if (leaders && !history_hash_at(c, word.index, &hash) && hash != word.hash)
+		history_outvoted(c, word.index);
 }
 
 static void say_split(struct agent *agent, const struct cluster *c, uint32_t other, uint64_t now_ms)
@@ -432,30 +462,34 @@ static void say_split(struct agent *agent, const struct cluster *c, uint32_t oth
 	agent->split = other;
 }
 
-/* The hash that a tick can tell. False: this leader is the one that is wrong. */
-static bool agree(
-    struct agent *agent, struct cluster *c, uint64_t now_ms, struct command_tick *tick)
+/* Sets what the next tick can tell. False: this leader is the one that is wrong. */
+static bool agree(struct agent *agent, struct cluster *c, uint64_t now_ms, struct agent_turn *turn)
 {
 	struct agreement_voice own = {.node = agent->options.node};
-	uint32_t other;
-	tick->hash_index = c->index;
+	uint32_t other, unlike = 0;
+	agent->agreed = (struct agreement_voice){.index = c->index};
 	if (history_last_tick(c, &own.index, &own.hash))
 		return true;
 	enum agreement_verdict verdict = agreement_judge(&agent->agreement, c, &own, &other);
-	say_split(agent, c, verdict == AGREEMENT_SPLIT ? other : 0, now_ms);
 	switch (verdict) {
 	case AGREEMENT_WRONG:
 		history_outvoted(c, own.index);
-		return false;
+		break;
 	case AGREEMENT_RIGHT:
-		tick->hash_index = own.index;
-		tick->hash = own.hash;
+		agent->agreed = own;
+		break;
+	case AGREEMENT_TIED:
+		unlike = other;
+		send_hash(turn, AGENT_WORD_MARK, other, &own);
+		break;
+	case AGREEMENT_SPLIT:
+		unlike = other;
 		break;
 	case AGREEMENT_UNKNOWN:
-	case AGREEMENT_SPLIT:
 		break;
 	}
-	return true;
+	say_split(agent, c, unlike, now_ms);
+	return verdict != AGREEMENT_WRONG;
 }
 
 /* One entry for the whole cluster; the first of a term passes no time, because
@@ -475,12 +509,13 @@ static void tell_tick(struct agent *agent, struct cluster *c, const struct stand
 		wait_ms = TICK_NEWCOMER_MS;
 	if (!first && now_ms - agent->tick_ms < wait_ms)
 		return;
-	struct command_tick tick = {.elapsed_ms = first ? 0 : now_ms - agent->tick_ms};
 	struct command *command =
-	    agree(agent, c, now_ms, &tick) ? add_command(turn, COMMAND_tick) : NULL;
+	    agree(agent, c, now_ms, turn) ? add_command(turn, COMMAND_tick) : NULL;
 	if (!command)
 		return;
-	command->tick = tick;
+	command->tick.elapsed_ms = first ? 0 : now_ms - agent->tick_ms;
+	command->tick.hash_index = agent->agreed.index;
+	command->tick.hash = agent->agreed.hash;
 	command->tick.keepalives.items = must_alloc(agent->heard_count * sizeof(*agent->heard));
 	command->tick.keepalives.count = agent->heard_count;
 	if (agent->heard_count)
@@ -551,6 +586,7 @@ void agent_turn(struct agent *agent, struct cluster *c, const struct standing *s
 	turn->transfer_to = 0;
 	turn->keepalive = turn->hash = (struct buffer){0};
 	const struct node *me = cluster_node(c, agent->options.node);
+	heed_word(agent, c, standing);
 	if (history_diverged_at(c)) {
 		turn_diverged(agent, c, standing, now_ms, turn);
 		return;

@@ -56,6 +56,9 @@ struct agent {
 	struct keepalive *heard; /* on the leader: the latest of each node, not yet in a tick */
 	unsigned heard_count, heard_capacity;
 	struct agreement agreement; /* on the leader */
+	struct agreement_voice
+	    agreed; /* on it as well: what the next tick may tell; hash 0: nothing */
+	struct agreement_voice word; /* a leader's, to this follower */
 	bool split; /* it has said that others' values differ from its own */
 	uint64_t told_tick; /* the index of the last tick whose hash the leader was told */
 };
@@ -69,7 +72,8 @@ struct agent_turn {
 	bool serve; /* and services */
 	uint32_t transfer_to; /* hand leadership to this node; 0: stay */
 	struct buffer keepalive; /* to be sent to the leader; empty: none is due */
-	struct buffer hash; /* the same, of the value after the last tick */
+	struct buffer hash; /* of the value after the last tick, to be sent; empty: not now */
+	uint32_t hash_to;
 };
 
 void agent_init(struct agent *agent, const struct agent_options *options);
@@ -108,9 +112,11 @@ uint64_t agent_next_ms(const struct agent *agent, uint64_t now_ms);
 /* The log knows of an orderly end: this node is `stop` in the value. */
 bool agent_stopped(const struct agent *agent, const struct cluster *c);
 
-/* The first byte of a keepalive between nodes, and of a hash; a replica's frames never begin with
- * them. */
+/* The first bytes of what goes between agents: a keepalive, the hash of a value, and a leader's
+ * word that its hash counts (agreement.h). A replica's frames never begin with them. */
 #define AGENT_KEEPALIVE_MARK 0x4b
 #define AGENT_HASH_MARK	     0x48
+#define AGENT_WORD_MARK	     0x57
+bool agent_hears(uint8_t mark);
 
 #endif

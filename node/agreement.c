@@ -53,7 +53,9 @@ enum agreement_verdict agreement_judge(const struct agreement *a, const struct c
 	}
 	if (2 * against > voters)
 		return AGREEMENT_WRONG;
-	if (2 * with >= voters)
+	if (2 * with > voters)
 		return AGREEMENT_RIGHT;
-	return against ? AGREEMENT_SPLIT : AGREEMENT_UNKNOWN;
+	if (!against)
+		return AGREEMENT_UNKNOWN;
+	return 2 * with == voters ? AGREEMENT_TIED : AGREEMENT_SPLIT;
 }

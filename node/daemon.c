@@ -216,7 +216,7 @@ static void peer_received(void *data, uint64_t from, const uint8_t *bytes, size_
 	struct replica *replica = ledger_replica(d->ledger);
 	if (size && !may_say(d, from, bytes[0]))
 		log_debug("main", "node %" PRIu64 " may only speak for the log yet", from);
-	else if (size && (bytes[0] == AGENT_KEEPALIVE_MARK || bytes[0] == AGENT_HASH_MARK))
+	else if (size && agent_hears(bytes[0]))
 		duties_heard(d->duties, from, bytes, size);
 	else if (size && (bytes[0] == FORWARD_ASK_MARK || bytes[0] == FORWARD_ANSWER_MARK))
 		forward_received(d->forward, from, bytes, size);

@@ -417,10 +417,10 @@ static void watch_disk(struct duties *d, const struct replica *replica, uint64_t
 	d->disk_said = disk != COLLECTOR_OK;
 }
 
-static void tell_leader(struct duties *d, const struct buffer *bytes)
+static void tell(struct duties *d, uint64_t node, const struct buffer *bytes)
 {
 	if (bytes->size)
-		d->options.send(d->options.data, d->standing.leader_id, bytes->data, bytes->size);
+		d->options.send(d->options.data, node, bytes->data, bytes->size);
 }
 
 uint64_t duties_turn(struct duties *d, uint64_t now)
@@ -467,8 +467,8 @@ uint64_t duties_turn(struct duties *d, uint64_t now)
 	propose_all(d, &turn);
 	if (turn.transfer_to && replica)
 		replica_transfer(replica, turn.transfer_to, now);
-	tell_leader(d, &turn.keepalive);
-	tell_leader(d, &turn.hash);
+	tell(d, d->standing.leader_id, &turn.keepalive);
+	tell(d, turn.hash_to, &turn.hash);
 	agent_turn_close(&turn);
 	turn_members(d, c, now);
 	turn_leave(d, now);

@@ -151,7 +151,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	if (data[0] == FORWARD_ASK_MARK || data[0] == FORWARD_ANSWER_MARK)
 		forward_try(m, data, size);
-	else if (data[0] == AGENT_KEEPALIVE_MARK || data[0] == AGENT_HASH_MARK)
+	else if (agent_hears(data[0]))
 		keepalive_try(data, size);
 	else
 		trust_try(m, data, size);

@@ -92,18 +92,23 @@ static void a_leader_alone_is_right(void **state)
 	assert_int_equal(judge("7"), AGREEMENT_RIGHT);
 }
 
-static void of_two_it_is_the_leader_that_is_right(void **state)
+static void of_two_nobody_is_right(void **state)
 {
 	nodes("cc");
-	assert_int_equal(judge("78"), AGREEMENT_RIGHT);
-	assert_int_equal(judge("7."), AGREEMENT_RIGHT);
+	assert_int_equal(judge("77"), AGREEMENT_RIGHT);
+	assert_int_equal(judge("78"), AGREEMENT_TIED);
+	assert_int_equal(other, 2);
+	assert_int_equal(judge("7."), AGREEMENT_UNKNOWN);
 }
 
-static void with_half_on_either_side_the_leaders_is_right(void **state)
+static void with_half_on_either_side_nobody_is_right(void **state)
 {
 	nodes("cccc");
-	assert_int_equal(judge("7788"), AGREEMENT_RIGHT);
+	assert_int_equal(judge("7778"), AGREEMENT_RIGHT);
+	assert_int_equal(judge("7788"), AGREEMENT_TIED);
 	assert_int_equal(judge("7888"), AGREEMENT_WRONG);
+	assert_int_equal(judge("7.88"), AGREEMENT_SPLIT);
+	assert_int_equal(judge("77.."), AGREEMENT_UNKNOWN);
 }
 
 static void a_witness_has_a_voice_and_a_hypervisor_has_none(void **state)
@@ -165,14 +170,19 @@ static bool ticked(const struct agent_turn *turn, struct command_tick *tick)
 	return false;
 }
 
-static void says(uint32_t from, uint64_t index, uint64_t hash)
+static void sends(uint8_t mark, uint32_t from, uint64_t index, uint64_t hash)
 {
 	struct buffer bytes = {0};
-	buffer_append_u8(&bytes, AGENT_HASH_MARK);
+	buffer_append_u8(&bytes, mark);
 	buffer_append_u64(&bytes, index);
 	buffer_append_u64(&bytes, hash);
 	agent_heard(&agent, from, bytes.data, bytes.size);
 	buffer_close(&bytes);
+}
+
+static void says(uint32_t from, uint64_t index, uint64_t hash)
+{
+	sends(AGENT_HASH_MARK, from, index, hash);
 }
 
 static void a_follower_tells_the_hash_after_each_tick_once(void **state)
@@ -258,6 +268,46 @@ static void people_are_told_of_two_values_until_there_is_one(void **state)
 	assert_int_equal(replica_collector()->state, COLLECTOR_OK);
 }
 
+/* Its hash is not for the log: there it would be held against everybody for ever. */
+static void of_two_the_leader_gives_its_word(void **state)
+{
+	struct command_tick tick = {0};
+	nodes("cc");
+	tick_at(INDEX);
+	says(2, INDEX, c.hash + 1);
+	struct agent_turn t = turn_at(&leads, 10000);
+	assert_true(ticked(&t, &tick));
+	assert_true(tick.hash == 0);
+	assert_int_equal(t.hash_to, 2);
+	struct reader in = reader_of(t.hash.data, t.hash.size);
+	assert_int_equal(reader_u8(&in), AGENT_WORD_MARK);
+	assert_int_equal(reader_u64(&in), INDEX);
+	assert_true(reader_u64(&in) == c.hash);
+	agent_turn_close(&t);
+	assert_int_equal(history_diverged_at(&c), 0);
+}
+
+static void a_follower_stops_at_its_leaders_word_and_nobody_elses(void **state)
+{
+	struct standing follows = {.id = 1, .current = true, .term = 6, .leader_id = 2};
+	nodes("cc");
+	tick_at(INDEX);
+	sends(AGENT_WORD_MARK, 3, INDEX, c.hash + 1);
+	struct agent_turn t = turn_at(&follows, 10000);
+	agent_turn_close(&t);
+	sends(AGENT_WORD_MARK, 2, INDEX, c.hash);
+	t = turn_at(&follows, 10001);
+	agent_turn_close(&t);
+	sends(AGENT_WORD_MARK, 2, INDEX + 7, c.hash + 1);
+	t = turn_at(&follows, 10002);
+	agent_turn_close(&t);
+	assert_int_equal(history_diverged_at(&c), 0);
+	sends(AGENT_WORD_MARK, 2, INDEX, c.hash + 1);
+	t = turn_at(&follows, 10003);
+	agent_turn_close(&t);
+	assert_int_equal(history_diverged_at(&c), INDEX);
+}
+
 /* Under load there are more entries between two ticks than whose hashes are all kept. */
 static void a_tick_of_long_ago_is_still_compared(void **state)
 {
@@ -294,8 +344,8 @@ int main(void)
 	    TEST(most_of_three_are_right),
 	    TEST(one_voice_calls_nobody_wrong),
 	    TEST(a_leader_alone_is_right),
-	    TEST(of_two_it_is_the_leader_that_is_right),
-	    TEST(with_half_on_either_side_the_leaders_is_right),
+	    TEST(of_two_nobody_is_right),
+	    TEST(with_half_on_either_side_nobody_is_right),
 	    TEST(a_witness_has_a_voice_and_a_hypervisor_has_none),
 	    TEST(what_was_said_of_another_entry_does_not_count),
 	    TEST(who_left_long_ago_makes_room),
@@ -303,6 +353,8 @@ int main(void)
 	    TEST(a_tick_tells_only_what_most_have),
 	    TEST(a_leader_that_most_are_against_is_the_one_that_is_wrong),
 	    TEST(people_are_told_of_two_values_until_there_is_one),
+	    TEST(of_two_the_leader_gives_its_word),
+	    TEST(a_follower_stops_at_its_leaders_word_and_nobody_elses),
 	    TEST(a_tick_of_long_ago_is_still_compared),
 	    TEST(nobody_speaks_in_anothers_name),
 	};

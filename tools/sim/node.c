@@ -337,6 +337,13 @@ static void turn_hold(struct sim_node *n, const struct standing *standing, bool 
 		sim_guard_let_go(n);
 }
 
+static void tell(struct sim_node *n, uint64_t raft_id, const struct buffer *bytes)
+{
+	struct sim_node *to = sim_node_by_raft_id(n->world, raft_id);
+	if (bytes->size && to)
+		network_send(n->world, n->id, to->id, bytes->data, bytes->size);
+}
+
 static void turn_agent(struct sim_node *n, const struct standing *standing, uint64_t now_ms)
 {
 	struct holding holding = sim_guard_holding(n);
@@ -351,11 +358,8 @@ static void turn_agent(struct sim_node *n, const struct standing *standing, uint
 	turn_hold(n, standing, turn.hold);
 	if (turn.transfer_to)
 		replica_transfer(n->replica, turn.transfer_to, now_ms);
-	struct sim_node *leader = sim_node_by_raft_id(n->world, standing->leader_id);
-	if (turn.keepalive.size && leader)
-		network_send(n->world, n->id, leader->id, turn.keepalive.data, turn.keepalive.size);
-	if (turn.hash.size && leader)
-		network_send(n->world, n->id, leader->id, turn.hash.data, turn.hash.size);
+	tell(n, standing->leader_id, &turn.keepalive);
+	tell(n, turn.hash_to, &turn.hash);
 	agent_turn_close(&turn);
 }
 
@@ -461,7 +465,7 @@ void sim_node_receive(struct sim_node *n, unsigned from, const uint8_t *bytes, s
 		return;
 	}
 	uint32_t raft_id = n->world->nodes[from]->raft_id;
-	if (size && (bytes[0] == AGENT_KEEPALIVE_MARK || bytes[0] == AGENT_HASH_MARK))
+	if (size && agent_hears(bytes[0]))
 		agent_heard(&n->agent, raft_id, bytes, size);
 	else
 		replica_receive(n->replica, raft_id, bytes, size, sim_node_clock(n));
