@@ -8,8 +8,8 @@
  * must not both be acted on (a VM would run twice), and it is the leader whom the log, the role of
  * the primary and the cluster's time need: it gives the others its word, by a message, and they
  * stop. Not by the log: there its hash, if it was the wrong one after all, would be held against
- * everybody at each start, and it is a start that may mend it. Where not even half are on the leader's side,
- * because others are silent, nobody is called wrong: people are told. */
+ * everybody at each start, and it is a start that may mend it. Where not even half are on the
+ * leader's side, because others are silent, nobody is called wrong: people are told. */
 #ifndef NODE_AGREEMENT_H
 #define NODE_AGREEMENT_H
 
