@@ -179,7 +179,9 @@ static void follow_role(struct pool_watch *w)
 	bool wanted = is_primary(w) && w->statistics.listed;
 	if (wanted && !w->manager) {
 		w->manager = asker_open(w, "manager", MANAGER_PAUSE_MS);
-		w->news = true;
+		statistics_adopt(&w->statistics, w->options.context->cluster);
+		/* What the monitors said long ago is no news. */
+		w->news = w->pool->collector.state == COLLECTOR_OK;
 	} else if (!wanted && w->manager) {
 		asker_leave(w->manager);
 		w->manager = NULL;

@@ -9,16 +9,18 @@
 struct kind {
 	const struct record *record;
 	uint32_t max;
+	uint32_t measured; /* what the manager says */
 };
 
 static struct kind osds(void)
 {
-	return (struct kind){ceph_osd_record(), CEPH_OSDS_MAX};
+	return (struct kind){
+	    ceph_osd_record(), CEPH_OSDS_MAX, CEPH_OSD_DF | CEPH_OSD_PERF | CEPH_OSD_IO};
 }
 
 static struct kind pools(void)
 {
-	return (struct kind){ceph_pool_record(), CEPH_POOLS_MAX};
+	return (struct kind){ceph_pool_record(), CEPH_POOLS_MAX, CEPH_POOL_IO};
 }
 
 /* Every LIST is laid out as a struct list, whatever its items are. */
@@ -144,6 +146,30 @@ void statistics_measured(struct statistics *s, const struct ceph_view *view)
 	merge_status(&s->view, view);
 	merge(&osd, LIST_OF(s->view.osds), LIST_OF(view->osds));
 	merge(&pool, LIST_OF(s->view.pools), LIST_OF(view->pools));
+}
+
+static void adopt(const struct kind *k, struct list *mine, const struct table *value)
+{
+	void *measured = must_alloc(k->record->size);
+	for (uint32_t i = 0; i < mine->count; i++) {
+		void *one = item(k, mine, i);
+		const void *its = table_find(value, one);
+		*record_known(k->record, one) &= ~k->measured;
+		record_trim(k->record, one);
+		if (!its)
+			continue;
+		memcpy(measured, its, k->record->size);
+		*record_known(k->record, measured) &= k->measured;
+		record_merge(k->record, one, measured);
+	}
+	free(measured);
+}
+
+void statistics_adopt(struct statistics *s, const struct cluster *c)
+{
+	const struct kind osd = osds(), pool = pools();
+	adopt(&osd, LIST_OF(s->view.osds), &c->osds);
+	adopt(&pool, LIST_OF(s->view.pools), &c->pools);
 }
 
 /* What the value does not have, or has otherwise. */

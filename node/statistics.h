@@ -26,6 +26,9 @@ void statistics_looked(struct statistics *s, struct ceph_view *view);
  * there is. The lists stay the caller's. */
 void statistics_measured(struct statistics *s, const struct ceph_view *view);
 
+/* Of what the manager says the value has the newest: another primary asked it, or nobody did. */
+void statistics_adopt(struct statistics *s, const struct cluster *c);
+
 /* Fill in what the value does not have; false: it has all. On true the report owns its lists
  * (command_clear); node and epoch are the caller's to fill in. */
 bool statistics_report(

@@ -288,6 +288,35 @@ static void who_is_no_longer_the_primary_leaves_the_manager_alone(void **state)
 	assert_int_equal(told.report.epoch, 7);
 }
 
+/* Nobody measures as fast as that: what is there is what was measured in the time before. */
+static void who_is_the_primary_again_does_not_tell_what_it_measured_before(void **state)
+{
+	struct ceph_osd other_osd = {.id = 3, .known = CEPH_OSD_DF, .used_kib = 77};
+	struct command other = {.number = COMMAND_ceph_report,
+	    .ceph_report = {.node = 2, .epoch = 6, .osds = {&other_osd, 1}}};
+	char path[256];
+	take_role(1, 5);
+	AWAIT(c.osds.count == 3 && ceph_osd_find(&c, 3)->known & CEPH_OSD_DF);
+	take_role(2, 6);
+	AWAIT(!collector("manager"));
+	/* From here on both hang. */
+	snprintf(path, sizeof(path), "%s/osds", directory);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	AWAIT(is("pool", COLLECTOR_STUCK));
+	apply(&other);
+	unsigned before = told.count;
+	take_role(1, 7);
+	AWAIT(is("manager", COLLECTOR_STUCK));
+	run_for(2 * EVERY_MS);
+	assert_int_equal(told.count, before);
+	file_write("osds", "3 hv2 up in 1000 21\n");
+	AWAIT(told.count > before);
+	/* Most likely the monitors are heard first: the manager has its pause. */
+	assert_int_not_equal(ceph_osd_find(&c, 3)->used_kib, 20);
+	AWAIT(ceph_osd_find(&c, 3)->used_kib == 21);
+}
+
 static void there_are_no_two_reports_within_an_interval(void **state)
 {
 	struct ceph_id gone = {3};
@@ -336,6 +365,7 @@ int main(int argc, char **argv)
 	    TEST(what_both_say_goes_together),
 	    TEST(a_report_that_is_lost_is_told_again),
 	    TEST(who_is_no_longer_the_primary_leaves_the_manager_alone),
+	    TEST(who_is_the_primary_again_does_not_tell_what_it_measured_before),
 	    TEST(there_are_no_two_reports_within_an_interval),
 	    TEST(who_hangs_is_killed_and_what_it_said_stays),
 	};

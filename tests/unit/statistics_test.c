@@ -254,6 +254,29 @@ static void pools_are_told_as_osds_are(void **state)
 	assert_false(tell());
 }
 
+/* What it measured when it was the primary the last time is older than what the value has. */
+static void a_primary_goes_on_with_what_the_one_before_it_measured(void **state)
+{
+	const struct ceph_osd listed[] = {{.id = 0, .known = CEPH_OSD_DUMP, .up = true},
+	    {.id = 1, .known = CEPH_OSD_DUMP, .up = true}};
+	const struct ceph_osd old[] = {
+	    {.id = 0, .known = CEPH_OSD_DF | CEPH_OSD_IO, .used_kib = 10, .read_ops = 7},
+	    {.id = 1, .known = CEPH_OSD_DF, .used_kib = 20}};
+	const struct ceph_osd new = {.id = 0, .known = CEPH_OSD_DF, .used_kib = 11};
+	look(listed, 2);
+	measure(&new, 1);
+	assert_true(tell());
+	measure(old, 2);
+	statistics_adopt(&s, &c);
+	assert_int_equal(s.view.osds.items[0].known, CEPH_OSD_DUMP | CEPH_OSD_DF);
+	assert_int_equal(s.view.osds.items[0].used_kib, 11);
+	assert_int_equal(s.view.osds.items[0].read_ops, 0);
+	assert_true(s.view.osds.items[0].up);
+	assert_int_equal(s.view.osds.items[1].known, CEPH_OSD_DUMP);
+	assert_int_equal(s.view.osds.items[1].used_kib, 0);
+	assert_false(tell());
+}
+
 /* An answer that nobody checked. */
 static void an_id_that_comes_twice_counts_once_and_too_many_are_left_out(void **state)
 {
@@ -307,6 +330,7 @@ int main(void)
 	    TEST(a_look_that_lists_nothing_takes_nothing_away),
 	    TEST(health_is_told_when_it_changes),
 	    TEST(pools_are_told_as_osds_are),
+	    TEST(a_primary_goes_on_with_what_the_one_before_it_measured),
 	    TEST(an_id_that_comes_twice_counts_once_and_too_many_are_left_out),
 	    TEST(the_osds_of_a_machine_are_those_below_its_name),
 	};
