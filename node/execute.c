@@ -191,7 +191,8 @@ static void start_failed(struct begun *begun, const char *name, const struct err
 {
 	struct agent *agent = begun->execute->options.agent;
 	struct local_vm *known = local_find(&agent->local, begun->action.uuid);
-	bool said = known->failures && !strcmp(known->reason, err->text);
+	bool said =
+	    known->failures && !strncmp(known->reason, err->text, sizeof(known->reason) - 1);
 	if (!said)
 		log_error("VM %s: start: %s", name, err->text);
 	/* The hypervisor was not asked: nothing can still come about. */

@@ -103,6 +103,9 @@ static void on_released(void *data, const struct pool_released *released)
 	struct pending *p = data;
 	struct err err;
 	struct locks_outcome outcome = {.err = &err, .result = released->result};
+	log_debug("pool worker", "release: %u locks, took %u ms",
+	    released->status ? 0 : released->result->count,
+	    pool_client_status(p->locks->pool).answer_took_ms);
 	if (released->status) {
 		outcome.status = err_set(
 		    &err, failure_of(released->status), "the disk pool: %s", released->err->text);

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fsm/text.h"
+
 #define RETRY_MS_MIN 1000
 #define RETRY_MS_MAX 60000
 /* A start whose worker was killed may still be carried out by a hypervisor that
@@ -239,6 +241,8 @@ void plan_refused(struct local *local, const struct action *action, const char *
 	vm->refused_generation = action->generation;
 	vm->told_fail_ms = 0;
 	snprintf(vm->reason, sizeof(vm->reason), "%s", reason);
+	/* Of what was too long the last character may be a part of one. */
+	text_clean(vm->reason, '?');
 }
 
 void plan_done(struct local *local, const struct action *action, int status, const char *reason,

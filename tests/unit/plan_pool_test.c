@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "fsm/change.h"
+#include "fsm/text.h"
 #include "node/agent.h"
 #include "node/plan.h"
 
@@ -159,6 +160,17 @@ static void a_start_that_failed_in_the_pool_is_tried_again_and_never_in_doubt(vo
 	assert_int_equal(plan_at(&current, 2500), 1);
 }
 
+static void a_reason_that_is_cut_off_is_a_text_all_the_same(void **state)
+{
+	char reason[300];
+	memset(reason, 'a', sizeof(reason));
+	memcpy(reason + 198, "\xc3\xa4", 3);
+	plan_refused(&local, &start, reason);
+	const struct local_vm *known = local_find(&local, vm->uuid);
+	assert_int_equal(strlen(known->reason), 199);
+	assert_true(text_is_plain(known->reason));
+}
+
 static void a_start_that_was_refused_waits_for_a_person(void **state)
 {
 	plan_refused(&local, &start, "vms/web1 is locked");
@@ -256,6 +268,7 @@ int main(void)
 	    TEST(a_node_that_lost_touch_meanwhile_does_not_start_what_it_freed, begin_start),
 	    TEST(what_is_postponed_is_no_failure, begin_start),
 	    TEST(a_start_that_failed_in_the_pool_is_tried_again_and_never_in_doubt, begin_start),
+	    TEST(a_reason_that_is_cut_off_is_a_text_all_the_same, begin_start),
 	    TEST(a_start_that_was_refused_waits_for_a_person, begin_start),
 	    TEST(the_log_is_told_that_a_vm_fails_until_it_knows, begin),
 	    TEST(a_node_that_starts_says_which_addresses_are_its_own, begin),
