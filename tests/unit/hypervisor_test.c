@@ -250,6 +250,7 @@ int main(int argc, char **argv)
 	if (!mkdtemp(directory))
 		return 1;
 	patience_begin();
+	signal(SIGPIPE, SIG_IGN); /* as the daemon does */
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 	    TEST(a_vm_starts_is_listed_and_stops),
