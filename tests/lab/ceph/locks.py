@@ -29,8 +29,13 @@ def vm_run(name, node, port=3300):
 
 def vm_remove(name):
     asked = lab.cluster.nodes[0]
+
+    def removed():
+        asked.pvc("vm", "undefine", name)
+        return True
     asked.pvc("vm", "stop", name, "--wait")
-    asked.pvc("vm", "undefine", name)
+    # A keepalive that was made while it was stopped may come after the report that it is off.
+    wait_for(f"{name} can be removed", removed, every_s=0.2)
 
 
 def kill(name, node):
