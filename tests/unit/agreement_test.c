@@ -86,6 +86,13 @@ static void one_voice_calls_nobody_wrong(void **state)
 	assert_int_equal(judge("789"), AGREEMENT_SPLIT);
 }
 
+static void whoever_spoke_last_is_not_who_most_agree_with(void **state)
+{
+	nodes("ccccc");
+	assert_int_equal(judge("78889"), AGREEMENT_WRONG);
+	assert_int_equal(judge("79888"), AGREEMENT_WRONG);
+}
+
 static void a_leader_alone_is_right(void **state)
 {
 	nodes("c");
@@ -343,6 +350,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    TEST(most_of_three_are_right),
 	    TEST(one_voice_calls_nobody_wrong),
+	    TEST(whoever_spoke_last_is_not_who_most_agree_with),
 	    TEST(a_leader_alone_is_right),
 	    TEST(of_two_nobody_is_right),
 	    TEST(with_half_on_either_side_nobody_is_right),

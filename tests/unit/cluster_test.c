@@ -407,6 +407,19 @@ static void what_a_fenced_node_ran_gets_a_new_owner_and_generation(void **state)
 	assert_int_equal(m.provisioned_mib, 0);
 }
 
+static void what_a_fenced_node_was_to_shut_down_is_stopped(void **state)
+{
+	struct vm *vm = cluster_vm(&c, (uint32_t)define("web", 2));
+	APPLY(vm_state, .vm = vm->id, .state = VM_START);
+	see(vm, OBSERVED_RUNNING);
+	APPLY(vm_state, .vm = vm->id, .state = VM_SHUTDOWN);
+	silence(3);
+	keepalive(1, NULL, 0);
+	assert_int_equal(APPLY(node_fenced, .node = 2, .by_hand = true), 0);
+	assert_int_equal(vm->state, VM_STOP);
+	assert_int_equal(vm->node, 2);
+}
+
 static void who_waits_for_a_place_says_why(void **state)
 {
 	struct command command = {
@@ -669,6 +682,7 @@ int main(void)
 	    TEST(a_disabled_vm_is_not_started),
 	    TEST(a_node_that_was_just_heard_is_not_off),
 	    TEST(what_a_fenced_node_ran_gets_a_new_owner_and_generation),
+	    TEST(what_a_fenced_node_was_to_shut_down_is_stopped),
 	    TEST(who_waits_for_a_place_says_why),
 	    TEST(who_is_as_good_by_the_selector_and_has_less_gets_the_vm),
 	    TEST(memory_is_free_by_what_the_host_says_or_by_what_runs),

@@ -200,6 +200,16 @@ static void the_primary_keeps_its_part(void **state)
 	    APPLY(replace, .node = 1, .successor = 3, .judged = membership_mark(&c)), -EBUSY, text);
 }
 
+static void who_takes_the_role_over_keeps_its_part_too(void **state)
+{
+	static const char text[] = "hv2 is the primary: first pvc node secondary hv2";
+	assert_int_equal(APPLY(takeover, .node = 2, .epoch = 3), 0);
+	assert_refused(APPLY(leave, .node = 2, .judged = membership_mark(&c)), -EBUSY, text);
+	assert_refused(
+	    APPLY(node_mode, .node = 2, .mode = NODE_HYPERVISOR, .judged = membership_mark(&c)),
+	    -EBUSY, text);
+}
+
 static void the_only_coordinator_stays_one(void **state)
 {
 	assert_int_equal(APPLY(takeover, .node = 2, .epoch = 3), 0);
@@ -294,6 +304,23 @@ static void a_change_that_was_judged_on_other_members_is_refused(void **state)
 	assert_int_equal(mode_of(5), NODE_COORDINATOR);
 }
 
+static void a_witness_that_comes_or_goes_changes_the_judgement(void **state)
+{
+	uint64_t one = membership_mark(&c);
+	add("w5", NODE_WITNESS);
+	assert_stale(APPLY(leave, .node = 2, .judged = one));
+	assert_int_equal(APPLY(leave, .node = 5, .judged = membership_mark(&c)), 0);
+	assert_true(membership_mark(&c) == one);
+}
+
+static void a_daemon_that_starts_again_is_no_longer_what_it_was(void **state)
+{
+	run(2);
+	assert_int_equal(cluster_node(&c, 2)->daemon_state, DAEMON_RUN);
+	APPLY(node_hello, .node = 2);
+	assert_int_equal(cluster_node(&c, 2)->daemon_state, DAEMON_INIT);
+}
+
 static void a_node_that_never_votes_changes_no_judgement(void **state)
 {
 	uint64_t mark = membership_mark(&c);
@@ -315,13 +342,16 @@ int main(void)
 	    TEST(a_hypervisor_becomes_a_coordinator_and_one_again),
 	    TEST(a_witness_stays_one_and_nothing_becomes_one),
 	    TEST(the_primary_keeps_its_part),
+	    TEST(who_takes_the_role_over_keeps_its_part_too),
 	    TEST(the_only_coordinator_stays_one),
 	    TEST(who_has_not_let_go_of_the_role_does_not_vanish),
 	    TEST(who_owns_a_vm_does_not_leave),
 	    TEST(one_takes_the_place_of_another_in_one_step),
 	    TEST(not_everybody_takes_the_place_of_everybody),
 	    TEST(a_change_that_was_judged_on_other_members_is_refused),
+	    TEST(a_witness_that_comes_or_goes_changes_the_judgement),
 	    TEST(a_node_that_never_votes_changes_no_judgement),
+	    TEST(a_daemon_that_starts_again_is_no_longer_what_it_was),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

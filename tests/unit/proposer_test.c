@@ -41,6 +41,8 @@ static void a_node_speaks_for_itself_alone(void **state)
 		    CHECK(from, node_state, .node = 2, .state = DAEMON_STOP), expected);
 		assert_int_equal(CHECK(from, node_trust, .node = 2, .signer = 1), expected);
 		assert_int_equal(CHECK(from, vm_report, .node = 2, .vm = 7), expected);
+		assert_int_equal(CHECK(from, vm_fail, .node = 2, .vm = 7), expected);
+		assert_int_equal(CHECK(from, ceph_report, .node = 2), expected);
 		assert_int_equal(CHECK(from, probe, .node = 2), expected);
 	}
 }

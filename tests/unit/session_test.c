@@ -51,10 +51,29 @@ static void the_client_that_asked_longest_ago_makes_room(void **state)
 	cluster_close(&c);
 }
 
+/* Of a client that is far ahead of what it asked first. */
+static void what_came_late_is_done_and_not_taken_for_what_was_done(void **state)
+{
+	cluster_init(&c);
+	apply((struct command){.number = COMMAND_found,
+	    .found = {.name = "prod", .uuid = "u", .node = "hv1", .schema = 1}});
+	ask_as(9, 1);
+	ask_as(9, 2);
+	ask_as(9, 2 + SESSION_WINDOW);
+	struct command fact = {.number = COMMAND_fact,
+	    .client = 9,
+	    .sequence = 1 + SESSION_WINDOW,
+	    .fact = {.key = "k", .value = {.data = (uint8_t *)"v", .size = 1}}};
+	apply(fact);
+	assert_non_null(cluster_fact(&c, "k"));
+	cluster_close(&c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(the_client_that_asked_longest_ago_makes_room),
+	    cmocka_unit_test(what_came_late_is_done_and_not_taken_for_what_was_done),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
