@@ -534,6 +534,33 @@ static void a_directory_that_was_removed_is_noticed(void **state)
 	bench_close(&b);
 }
 
+/* By a copy of yesterday, which has a lock, too. */
+static void a_directory_that_was_replaced_is_noticed(void **state)
+{
+	struct bench b;
+	char away[128], lock[128];
+	bench_init(&b);
+	bench_open(&b);
+	assert_int_equal(append(&b, 1, 1, 1), 0);
+	snprintf(away, sizeof(away), "%s.away", b.directory);
+	snprintf(lock, sizeof(lock), "%s/lock", b.directory);
+	assert_int_equal(rename(b.directory, away), 0);
+	assert_int_equal(mkdir(b.directory, 0700), 0);
+	int fd = open(lock, O_RDWR | O_CREAT, 0600);
+	assert_true(fd >= 0);
+	close(fd);
+	int status = 0;
+	for (uint64_t index = 2; index < 4000 && !status; index++) {
+		status = append(&b, index, 1, 1);
+		usleep(5000);
+	}
+	assert_int_equal(status, -ESTALE);
+	assert_int_equal(unlink(lock), 0);
+	assert_int_equal(rmdir(b.directory), 0);
+	assert_int_equal(rename(away, b.directory), 0);
+	bench_close(&b);
+}
+
 static void a_directory_in_use_is_not_opened_again(void **state)
 {
 	struct bench b;
@@ -600,6 +627,7 @@ int main(void)
 	    cmocka_unit_test(what_comes_behind_a_second_snapshot_waits_for_both),
 	    cmocka_unit_test(what_is_free_is_looked_up_by_the_writer),
 	    cmocka_unit_test(a_directory_that_was_removed_is_noticed),
+	    cmocka_unit_test(a_directory_that_was_replaced_is_noticed),
 	    cmocka_unit_test(a_directory_in_use_is_not_opened_again),
 	    cmocka_unit_test(a_directory_set_aside_makes_room_for_a_new_one),
 	    cmocka_unit_test(random_requests_come_back_as_a_model_says),
