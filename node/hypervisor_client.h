@@ -1,8 +1,8 @@
 /* The hypervisor as the daemon sees it: calls that answer later.
  *
  * The port's functions (node/hypervisor.h) with a deadline and a callback,
- * served by a worker. Each done is called once, from the loop; -ETIMEDOUT and
- * -EPIPE mean that the order may or may not have been carried out. */
+ * served by a worker. Each done is called once, from the loop; -ETIMEDOUT, -EPIPE
+ * and -EPROTO mean that the order may or may not have been carried out. */
 #ifndef NODE_HYPERVISOR_CLIENT_H
 #define NODE_HYPERVISOR_CLIENT_H
 

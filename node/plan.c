@@ -173,7 +173,8 @@ static void failed(struct local_vm *vm, const struct action *action, int status,
 {
 	vm->failures++;
 	vm->retry_ms = now_ms + retry_after_ms(vm->failures);
-	if (action->type == ACTION_START && (status == -ETIMEDOUT || status == -EPIPE))
+	bool unknown = status == -ETIMEDOUT || status == -EPIPE || status == -EPROTO;
+	if (action->type == ACTION_START && unknown)
 		vm->doubt_until_ms = now_ms + DOUBT_MS;
 }
 

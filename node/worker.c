@@ -575,9 +575,12 @@ static void on_timer_closed(uv_handle_t *handle)
 {
 	struct worker *w = handle->data;
 	const struct worker_answer canceled = {.status = -ECANCELED, .text = "shutting down"};
+	/* The child may have done it. */
+	const struct worker_answer cut_off = {
+	    .status = -EPIPE, .text = "cut off: this process is shutting down"};
 	struct request *r;
 	if (w->current)
-		current_finish(w, &canceled);
+		current_finish(w, &cut_off);
 	while ((r = queue_take(w)))
 		request_finish(w, r, &canceled);
 	if (w->closed)

@@ -53,8 +53,9 @@ struct worker_request {
 	 * take for it: a request is never killed for the time another one used up. */
 	unsigned deadline_ms;
 	/* Never called from within worker_request. Besides what the role answers:
-	 * -ETIMEDOUT, -EPIPE (the child died over it), -EPROTO (its answer made no
-	 * sense), -ECANCELED (worker_close). */
+	 * -ETIMEDOUT, -EPIPE (the child died over it, or worker_close cut it off),
+	 * -EPROTO (its answer made no sense), -ECANCELED (worker_close: the child
+	 * was never told of it). */
 	void (*done)(void *data, const struct worker_answer *answer);
 	void *data;
 };
@@ -79,8 +80,8 @@ int worker_request(struct worker *w, const struct worker_request *request);
 
 struct worker_status worker_status(const struct worker *w);
 
-/* Requests that are not answered yet get -ECANCELED; the child may finish the one at work for
- * a second, then it is killed. closed is called last, from the loop; w is freed after it. */
+/* Requests that wait get -ECANCELED, the one at work -EPIPE; the child may finish that for a
+ * second, then it is killed. closed is called last, from the loop; w is freed after it. */
 void worker_close(struct worker *w, void (*closed)(void *data), void *data);
 
 #endif

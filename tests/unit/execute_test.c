@@ -193,6 +193,17 @@ static void make_config(void)
 	    "127.0.0.1/8");
 }
 
+static void agent_begin(void)
+{
+	struct agent_options options = {.node = 1,
+	    .keepalive_interval_ms = 1000,
+	    .shutdown_timeout_ms = 3000,
+	    .lease_ms = 270,
+	    .hypervisor = true};
+	agent_init(&agent, &options);
+	agent.hello_done = true;
+}
+
 static int begin(void **state)
 {
 	assert_int_equal(mkdir(directory, 0700), 0);
@@ -205,13 +216,7 @@ static int begin(void **state)
 	add_node(1, "127.0.0.1");
 	add_node(2, "10.0.0.2 fd00::2");
 	standing = (struct standing){.id = 1, .current = true, .leader_id = 2, .term = 5};
-	struct agent_options options = {.node = 1,
-	    .keepalive_interval_ms = 1000,
-	    .shutdown_timeout_ms = 3000,
-	    .lease_ms = 270,
-	    .hypervisor = true};
-	agent_init(&agent, &options);
-	agent.hello_done = true;
+	agent_begin();
 	fails_told = 0;
 	return 0;
 }
@@ -470,6 +475,35 @@ static void what_may_still_come_up_keeps_its_lock(void **state)
 	assert_false(is_there("pool/locks/a"));
 }
 
+/* The hypervisor has been told, and nobody is there any more to hear what came of it. */
+static void a_start_that_the_end_of_the_daemon_cut_off_is_known_to_the_next_one(void **state)
+{
+	struct vm *vm = add_vm(7, "");
+	char note[64];
+	bool closed = false;
+	snprintf(note, sizeof(note), "run/starting/%s", vm->uuid);
+	assert_int_equal(mkdir(path_of("vms"), 0700), 0);
+	/* To write it waits for somebody who reads. */
+	pool_hang("vms/unfinished");
+	node_begin();
+	AWAIT(local_find(&agent.local, vm->uuid) && local_find(&agent.local, vm->uuid)->busy);
+	assert_true(is_there(note));
+	uv_timer_stop(&beat);
+	execute_close(execute, on_closed, &closed);
+	AWAIT(closed);
+	bool noted = is_there(note), doubted = plan_doubts(&agent.local, vm->uuid, clock_ms());
+	assert_int_equal(unlink(path_of("vms/unfinished")), 0);
+	agent_close(&agent);
+	agent_begin();
+	node_begin();
+	assert_true(noted && doubted);
+	assert_true(plan_doubts(&agent.local, vm->uuid, clock_ms()));
+	local_find(&agent.local, vm->uuid)->doubt_until_ms = 0;
+	local_find(&agent.local, vm->uuid)->retry_ms = 0;
+	AWAIT(runs(vm) && vm->observed == OBSERVED_RUNNING);
+	assert_false(is_there(note));
+}
+
 /* Its lock is of this machine, too, and it is not stale at all. */
 static void a_volume_of_a_vm_that_runs_here_is_not_taken_from_it(void **state)
 {
@@ -698,6 +732,7 @@ int main(int argc, char **argv)
 	    TEST(what_turns_out_to_run_here_keeps_its_lock),
 	    TEST(without_an_answer_of_the_hypervisor_nothing_is_freed),
 	    TEST(what_may_still_come_up_keeps_its_lock),
+	    TEST(a_start_that_the_end_of_the_daemon_cut_off_is_known_to_the_next_one),
 	    TEST(a_volume_of_a_vm_that_runs_here_is_not_taken_from_it),
 	    TEST(of_two_vms_with_one_volume_one_starts),
 	    TEST(a_volume_of_a_vm_that_is_not_off_anywhere_is_not_flushed),

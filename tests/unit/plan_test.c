@@ -162,6 +162,9 @@ static void a_start_whose_worker_died_is_not_said_to_be_off(void **state)
 	plan_done(&local, &action, -EPIPE, "the worker died", 2000);
 	assert_true(plan_doubts(&local, "uuid", 3000));
 	assert_int_equal(local_observed(&local, "uuid", 3000), OBSERVED_UNKNOWN);
+	local_find(&local, "uuid")->doubt_until_ms = 0;
+	plan_done(&local, &action, -EPROTO, "what it said was no answer", 2000);
+	assert_true(plan_doubts(&local, "uuid", 3000));
 }
 
 static void a_start_that_was_refused_is_off(void **state)
