@@ -55,9 +55,9 @@ static int write_whole(const char *path, const void *bytes, size_t size,
     int (*name)(const char *draft, const char *path))
 {
 	char draft[PATH_SIZE];
-	if (snprintf(draft, sizeof(draft), "%s.%d", path, (int)getpid()) >= (int)sizeof(draft))
+	if (snprintf(draft, sizeof(draft), "%s.new", path) >= (int)sizeof(draft))
 		return -ENAMETOOLONG;
-	/* What an earlier process of this number was killed over. */
+	/* What an earlier process was killed over: always of the same name, so nothing gathers. */
 	unlink(draft);
 	int fd = open(draft, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
