@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "fsm/membership.h"
+#include "fsm/text.h"
 #include "node/json.h"
 #include "node/operation_turn.h"
 #include "node/preflight.h"
@@ -25,6 +26,9 @@ static bool token_make(
 		status = err_set(&err, -ENODATA, "no certificates here to make a token from");
 	else if (name && strlen(name) >= sizeof(command->token.name))
 		status = err_set(&err, -EINVAL, "a node's name has at most 63 letters");
+	else if (name && !text_is_node_name(name))
+		status = err_set(
+		    &err, -EINVAL, "names of nodes are of letters, digits, '-', '_' and '.'");
 	else
 		status = context->token(context->data, &token, &err);
 	if (status) {

@@ -229,8 +229,9 @@ void progress_vm_start(
 	if (!vm)
 		progress_gone(arguments, p);
 	else if (vm->state != VM_START)
-		progress_set(p, PROGRESS_FAILED, "%s: %s is wanted by now: %s", vm->name,
-		    state_name(vm_state_names, vm->state), vm->failed_reason);
+		progress_set(p, PROGRESS_FAILED, "%s: %s is wanted by now%s%s", vm->name,
+		    state_name(vm_state_names, vm->state), *vm->failed_reason ? ": " : "",
+		    vm->failed_reason);
 	else if (runs(vm))
 		progress_set(p, PROGRESS_DONE, "%s runs on %s", vm->name, node_name(c, vm->node));
 	else

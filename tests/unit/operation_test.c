@@ -411,7 +411,7 @@ static void a_start_is_done_when_the_vm_was_seen_running(void **state)
 {
 	struct stage *s = *state;
 	done(s, "vm define web1.xml");
-	assert_progress(s, "vm start web1", PROGRESS_FAILED, "web1: stop is wanted by now: ");
+	assert_progress(s, "vm start web1", PROGRESS_FAILED, "web1: stop is wanted by now");
 	done(s, "vm start web1");
 	assert_progress(s, "vm start web1", PROGRESS_PENDING, "web1: unknown on hv1");
 	stage_tick(s, 1, 1000, COLLECTOR_OK);
@@ -553,6 +553,9 @@ static void a_token_is_made_from_a_secret(void **state)
 	json_t *token = result_of(*state, "cluster token --node hv2 --expire 10m");
 	assert_string_equal(text_at(token, "token"), "a-token");
 	json_decref(token);
+	/* No node could ever use it. */
+	refused(*state, "cluster token --node ../hv2", -EINVAL,
+	    "names of nodes are of letters, digits, '-', '_' and '.'");
 }
 
 static void the_log_of_another_node_is_asked_there(void **state)
