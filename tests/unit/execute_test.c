@@ -488,7 +488,7 @@ static void a_start_that_the_end_of_the_daemon_cut_off_is_known_to_the_next_one(
 	node_begin();
 	AWAIT(local_find(&agent.local, vm->uuid) && local_find(&agent.local, vm->uuid)->busy);
 	assert_true(is_there(note));
-	uv_timer_stop(&beat);
+	beat_end();
 	execute_close(execute, on_closed, &closed);
 	AWAIT(closed);
 	bool noted = is_there(note), doubted = plan_doubts(&agent.local, vm->uuid, clock_ms());
