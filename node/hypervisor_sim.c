@@ -1,6 +1,7 @@
 /* A hypervisor that only says so. Each VM that "runs" is a file of its XML in a
  * directory, named by uuid: so VMs outlive the worker, as QEMU does, and to
- * remove the directory is to cut the power. Guests obey a shutdown at once. */
+ * remove the directory is to cut the power. Guests obey a shutdown at once. One
+ * whose file is executable is paused. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -59,8 +60,9 @@ static int sim_vm_read(int directory, const char *uuid, struct hypervisor_vm *vm
 	int fd = openat(directory, uuid, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
+	struct stat stat;
 	char *xml = must_alloc(DOMAIN_SIZE_MAX);
-	ssize_t size = read(fd, xml, DOMAIN_SIZE_MAX);
+	ssize_t size = fstat(fd, &stat) < 0 ? -1 : read(fd, xml, DOMAIN_SIZE_MAX);
 	close(fd);
 	struct domain d;
 	int rc = size < 0 ? -EIO : domain_read(xml, (size_t)size, &d, NULL);
@@ -68,7 +70,9 @@ static int sim_vm_read(int directory, const char *uuid, struct hypervisor_vm *vm
 	if (rc != 0)
 		return rc;
 	*vm = (struct hypervisor_vm){
-	    .observed = OBSERVED_RUNNING, .memory_mib = d.memory_mib, .vcpus = d.vcpus};
+	    .observed = stat.st_mode & S_IXUSR ? OBSERVED_PAUSED : OBSERVED_RUNNING,
+	    .memory_mib = d.memory_mib,
+	    .vcpus = d.vcpus};
 	snprintf(vm->uuid, sizeof(vm->uuid), "%s", d.uuid);
 	snprintf(vm->name, sizeof(vm->name), "%s", d.name);
 	return 0;
