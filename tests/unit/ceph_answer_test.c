@@ -340,6 +340,14 @@ static void what_makes_no_sense_is_refused_and_changes_nothing(void **state)
 			fail_msg("taken: %s", cases[i].text);
 		assert_int_equal(view.status.count + view.osds.count + view.pools.count, 0);
 	}
+	/* A quotation mark within a text does not end it. */
+	assert_int_equal(
+	    read_text(CEPH_osd_df,
+		"{\"nodes\": [{\"name\": \"a\\\"nan\", \"id\": 7, \"kb\": 1, \"kb_used\": 1, "
+		"\"kb_avail\": 0, \"utilization\": 1, \"var\": 1, \"pgs\": 1, \"x\": nan}]}"),
+	    0);
+	assert_int_equal(view.osds.count, 1);
+	record_clear(ceph_view_record(), &view);
 	/* One of a list that makes no sense does not spoil the others. */
 	assert_int_equal(read_text(CEPH_osd_perf, "{\"osd_perf_infos\": [7, {\"id\": 2},"
 						  "{\"id\": -1, \"perf_stats\": " PERF "},"

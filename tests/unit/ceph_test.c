@@ -112,7 +112,10 @@ static void a_report_that_is_in_no_order_is_refused(void **state)
 	struct ceph_osd twice[] = {{.id = 4}, {.id = 4}}, osd = {.id = 4};
 	struct ceph_id falling[] = {{7}, {4}}, gone[] = {{2}, {4}};
 	struct ceph two[2] = {{0}};
+	struct ceph_pool pools[] = {{.id = 2}, {.id = 1}};
 	assert_int_equal(REPORT(.osds = {twice, 2}), -EINVAL);
+	assert_int_equal(REPORT(.osds = {&osd, 1}, .pools = {pools, 2}), -EINVAL);
+	assert_null(ceph_osd_find(&c, 4));
 	assert_int_equal(REPORT(.osds_gone = {falling, 2}), -EINVAL);
 	assert_int_equal(REPORT(.osds = {&osd, 1}, .osds_gone = {gone, 2}), -EINVAL);
 	assert_int_equal(REPORT(.status = {two, 2}), -EINVAL);
