@@ -42,6 +42,7 @@ struct duties {
 	int disk_error; /* of the log, as wal_status has it */
 	uint64_t disk_ill_ms; /* when it last was */
 	bool disk_said; /* that it is */
+	uint64_t closed_ms; /* when the log was last seen closed, for a reason; 0: never */
 	uint64_t guarded_ms; /* when there last was a guard */
 	bool unguarded;
 	unsigned reports; /* under way */
@@ -404,6 +405,10 @@ static void watch_disk(struct duties *d, const struct replica *replica, uint64_t
 	} else if (waits_ms >= config_lease_ms(&d->options.config->raft)) {
 		disk = COLLECTOR_STUCK;
 		err_set(&why, 0, "The log's disk has not answered for %" PRIu64 " ms", waits_ms);
+	} else if (d->closed_ms && now - d->closed_ms < DISK_WELL_MS) {
+		/* One that closes soon after each opening is not well while it is open. */
+		disk = COLLECTOR_FAILED;
+		err_set(&why, 0, "The log was closed: %s", ledger_trouble(d->options.ledger));
 	}
 	agent_collected(&d->agent, HEALTH_LOG, disk, why.text, now);
 	if (disk != COLLECTOR_OK)
@@ -437,6 +442,8 @@ uint64_t duties_turn(struct duties *d, uint64_t now)
 		laps_take(&laps, "log");
 		d->host_ms = now + d->agent.options.keepalive_interval_ms / 2;
 	}
+	if (!replica && *ledger_trouble(d->options.ledger))
+		d->closed_ms = now;
 	if (replica)
 		watch_disk(d, replica, now);
 	turn_addresses(d, now);

@@ -27,6 +27,7 @@ static struct { /* the log */
 	struct wal_status wal;
 	struct replica_member members[4];
 	unsigned n_members;
+	const char *trouble; /* why it was closed last; NULL: it never was */
 	uint32_t unfit; /* the lead cannot be handed to this one */
 	/* What was asked of it. */
 	uint64_t transfers[8];
@@ -54,6 +55,11 @@ static struct { /* the hypervisor */
 struct replica *ledger_replica(const struct ledger *l)
 {
 	return ledger.closed ? NULL : (struct replica *)&ledger;
+}
+
+const char *ledger_trouble(const struct ledger *l)
+{
+	return ledger.trouble ? ledger.trouble : "";
 }
 
 void ledger_wal_status(const struct ledger *l, struct wal_status *status)

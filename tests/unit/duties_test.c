@@ -369,6 +369,20 @@ static void without_a_guard_the_lead_goes_to_another(void **state)
 	assert_told(HEALTH_GUARD, COLLECTOR_OK, "");
 }
 
+static void a_log_that_closes_again_and_again_is_not_well_in_between(void **state)
+{
+	turn();
+	assert_told(HEALTH_LOG, COLLECTOR_OK, "");
+	ledger.closed = true;
+	ledger.trouble = "the log ends at 465 here";
+	turns_for(1000);
+	ledger.closed = false;
+	turns_for(1500);
+	assert_told(HEALTH_LOG, COLLECTOR_FAILED, "ends at 465");
+	turns_for(12000);
+	assert_told(HEALTH_LOG, COLLECTOR_OK, "");
+}
+
 static void a_leader_whose_disk_is_ill_hands_the_lead_on(void **state)
 {
 	turn();
@@ -656,6 +670,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(a_node_alone_lets_go_and_ends, open_one, close_all),
 	    WITH_THREE(out_of_touch_for_long_one_ends_without_a_word),
 	    WITH_THREE(without_a_guard_the_lead_goes_to_another),
+	    WITH_THREE(a_log_that_closes_again_and_again_is_not_well_in_between),
 	    WITH_THREE(a_leader_whose_disk_is_ill_hands_the_lead_on),
 	    WITH_THREE(a_wish_for_another_primary_is_granted),
 	    WITH_THREE(one_whose_value_differs_holds_nothing_and_does_not_lead),
