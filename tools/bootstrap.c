@@ -7,6 +7,7 @@
 #include "node/json.h"
 #include "raft/replica.h"
 #include "tools/applet.h"
+#include "tools/client.h"
 #include "tools/newcomer.h"
 
 #define FIRST_ID 1
@@ -51,20 +52,33 @@ static int make_all(struct newcomer *n, const struct buffer *configuration, char
 	return result;
 }
 
+/* How the daemon that will run here is spoken to. */
+static void print_client(const struct config *config, char *text, size_t size)
+{
+	char socket[128];
+	snprintf(socket, sizeof(socket), "%s/pvcnoded.sock",
+	    config->system.configuration.directories.dynamic_directory);
+	bool usual = !strcmp(socket, CLIENT_SOCKET);
+	snprintf(text, size, "pvc%s%s", usual ? "" : " -s ", usual ? "" : socket);
+}
+
 /* How to start the daemon and let the other coordinators in. */
 static void say_next(struct newcomer *n)
 {
 	const struct config_cluster *c = &n->config.cluster;
+	char client[160];
+	print_client(&n->config, client, sizeof(client));
 	if (!strcmp(n->config_path, CONFIG_PATH))
 		newcomer_next(n, "systemctl enable --now pvcnoded");
 	else
 		newcomer_next(n, "pvcnoded -c %s", n->config_path);
 	for (unsigned i = 0; i < c->coordinators_count; i++)
 		if (strcmp(c->coordinators[i], n->config.node) != 0)
-			newcomer_next(n, "pvc cluster token --node %s", c->coordinators[i]);
-	newcomer_next(n, "%s",
-	    c->coordinators_count > 1 ? "pvc cluster join TOKEN    (on each of those)"
-				      : "pvc cluster token    (for each further node)");
+			newcomer_next(n, "%s cluster token --node %s", client, c->coordinators[i]);
+	if (c->coordinators_count > 1)
+		newcomer_next(n, "pvc cluster join TOKEN    (on each of those)");
+	else
+		newcomer_next(n, "%s cluster token    (for each further node)", client);
 }
 
 static int run(struct newcomer *n)
