@@ -13,7 +13,7 @@ from cluster import Failed, children, die_with_parent, wait_for
 from real import NAMES
 from volumes import lab
 
-LOADED_S = rounds(full=20, quick=5)
+LOADED_S = rounds(full=20, quick=3)
 HEALTH = {"HEALTH_OK": "ok", "HEALTH_WARN": "warning", "HEALTH_ERR": "error"}
 STATUS_ROW = re.compile(r"\s*(\d+)\s+\S*\s+\S+\s+\S+\s+(\S+)\s+(\S+)\s+(\S+)\s+(\S+)\s")
 OSD_FIELDS = {"id", "node", "host", "uuid", "up", "in", "device_class", "weight", "reweight",
