@@ -5,11 +5,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "fsm/node.h"
 #include "node/file.h"
 
 #define CONTACTS_BYTES_MAX 65536
-
-#include "fsm/node.h"
 
 static void contacts_path(const char *directory, char path[1024])
 {
