@@ -80,6 +80,12 @@ void operation_storage_status(struct operation_turn *turn)
 	json_object_set_new(json, "pools", json_integer(c->pools.count));
 	json_object_set_new(json, "node", node_name_json(c, c->primary.node));
 	json_object_set_new(json, "collectors", askers_json(c));
+	/* As in a cluster without Ceph. */
+	if (!(c->ceph.known & CEPH_STATUS) &&
+	    !json_object_size(json_object_get(json, "collectors")))
+		json_object_set_new(json, "health_message",
+		    json_text("the primary has not asked Ceph: see "
+			      "functions.enable_storage there"));
 	turn_answer(turn, json);
 }
 

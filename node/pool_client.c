@@ -30,6 +30,7 @@ struct pool_client *pool_client_new(const struct pool_client_options *options)
 	c->worker = worker_new(&(struct worker_options){
 	    .loop = options->loop,
 	    .role = "pool",
+	    .name = options->name,
 	    .argument = (const char *)argument.data,
 	    .told = options->told,
 	    .data = options->data,

@@ -17,6 +17,7 @@ struct pool_client;
 
 struct pool_client_options {
 	uv_loop_t *loop;
+	const char *name; /* of its worker in texts; copied; NULL: pool */
 	const char *driver; /* rbd, sim */
 	/* Copied. timeout_s had better be less than the deadlines: what is known when a daemon
 	 * stops answering is then told, where a killed worker tells nothing. */

@@ -58,6 +58,7 @@ static struct asker *asker_open(struct pool_watch *w, const char *name, uint64_t
 	collector_open(&a->collector, &collector);
 	struct pool_client_options client = {
 	    .loop = w->options.loop,
+	    .name = name,
 	    .driver = config_pool_names[config->pool.driver],
 	    .pool = {.config_file = storage->ceph_config_file,
 		.keyring = storage->ceph_admin_keyring,

@@ -61,6 +61,7 @@ struct sending {
 struct worker {
 	struct worker_options options;
 	char *role;
+	char *name; /* in what is said of it */
 	char *argument;
 	enum worker_state state;
 	struct child *child; /* NULL while resting */
@@ -131,7 +132,7 @@ static void debug_finish(
 {
 	char place[32];
 	uint64_t now = worker_now(w), began = r->began_at_ms ? r->began_at_ms : now;
-	snprintf(place, sizeof(place), "%.20s worker", w->role);
+	snprintf(place, sizeof(place), "%.20s worker", w->name);
 	log_debug(place, "%s: %s, waited %" PRIu64 " ms, took %" PRIu64 " ms", r->what,
 	    answer->status ? answer->text : "done", began - r->asked_at_ms, now - began);
 }
@@ -222,7 +223,7 @@ static void worker_distrust(struct worker *w)
 {
 	struct err err;
 	err_set(&err, 0, "the %s worker (pid %d) sent something that is no answer and was killed",
-	    w->role, w->child->process.pid);
+	    w->name, w->child->process.pid);
 	w->count.kills++;
 	worker_kill(w);
 	worker_tell(w, WORKER_KILLED, err.text);
@@ -300,9 +301,9 @@ static void exit_describe(const struct worker *w, int64_t status, int number, st
 {
 	int pid = w->child->process.pid;
 	if (number != 0)
-		err_set(err, 0, "the %s worker (pid %d) died of signal %d", w->role, pid, number);
+		err_set(err, 0, "the %s worker (pid %d) died of signal %d", w->name, pid, number);
 	else
-		err_set(err, 0, "the %s worker (pid %d) exited with status %d", w->role, pid,
+		err_set(err, 0, "the %s worker (pid %d) exited with status %d", w->name, pid,
 		    (int)status);
 }
 
@@ -390,7 +391,7 @@ static void worker_start(struct worker *w)
 	w->child = child_new(w, &error);
 	if (!w->child) {
 		err_set(
-		    &err, 0, "the %s worker cannot be started: %s", w->role, uv_strerror(error));
+		    &err, 0, "the %s worker cannot be started: %s", w->name, uv_strerror(error));
 		w->trouble = err;
 		worker_rest(w);
 		worker_tell(w, WORKER_FAILED, err.text);
@@ -399,7 +400,7 @@ static void worker_start(struct worker *w)
 	w->state = WORKER_RUNNING;
 	w->count.starts++;
 	w->trouble.text[0] = '\0';
-	err_set(&err, 0, "the %s worker has pid %d", w->role, w->child->process.pid);
+	err_set(&err, 0, "the %s worker has pid %d", w->name, w->child->process.pid);
 	worker_tell(w, WORKER_STARTED, err.text);
 }
 
@@ -417,13 +418,13 @@ static void current_expire(struct worker *w)
 	int pid = w->child ? w->child->process.pid : 0;
 	if (w->state == WORKER_RUNNING) {
 		err_set(&err, 0,
-		    "the %s worker (pid %d) did not answer within %u ms and was killed", w->role,
+		    "the %s worker (pid %d) did not answer within %u ms and was killed", w->name,
 		    pid, w->current->deadline_ms);
 		w->count.kills++;
 		worker_kill(w);
 		worker_tell(w, WORKER_KILLED, err.text);
 	} else {
-		err_set(&err, 0, "the %s worker (pid %d) hangs in the kernel", w->role, pid);
+		err_set(&err, 0, "the %s worker (pid %d) hangs in the kernel", w->name, pid);
 	}
 	current_finish(w, &(struct worker_answer){.status = -ETIMEDOUT, .text = err.text});
 }
@@ -435,7 +436,7 @@ static void waiting_expire(struct worker *w, struct request *r)
 		err_set(&err, 0, "no answer within %u ms: %s", r->deadline_ms, w->trouble.text);
 	else
 		err_set(&err, 0, "waited %u ms behind another request to the %s worker",
-		    r->deadline_ms, w->role);
+		    r->deadline_ms, w->name);
 	request_finish(w, r, &(struct worker_answer){.status = -ETIMEDOUT, .text = err.text});
 }
 
@@ -522,6 +523,7 @@ struct worker *worker_new(const struct worker_options *options)
 	struct worker *w = must_alloc(sizeof(*w));
 	w->options = *options;
 	w->role = text_copy(options->role);
+	w->name = text_copy(options->name ? options->name : options->role);
 	w->argument = text_copy(options->argument ? options->argument : "");
 	w->last = &w->first;
 	w->backoff_ms = WORKER_BACKOFF_MIN;
@@ -586,6 +588,7 @@ static void on_timer_closed(uv_handle_t *handle)
 	if (w->closed)
 		w->closed(w->closed_data);
 	free(w->role);
+	free(w->name);
 	free(w->argument);
 	free(w);
 }

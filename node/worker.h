@@ -32,6 +32,7 @@ enum worker_event {
 struct worker_options {
 	uv_loop_t *loop;
 	const char *role; /* copied */
+	const char *name; /* what it is called in texts; copied; NULL: as its role */
 	const char *argument; /* what the role needs to open; copied; everybody can see it in ps */
 	/* For the log; may be NULL. Must not close the worker. */
 	void (*told)(void *data, enum worker_event event, const char *text);

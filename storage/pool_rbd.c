@@ -88,7 +88,8 @@ static int cluster_configure(const struct pool *pool, rados_t cluster, struct er
 {
 	int rc = pool->dl->rados_conf_read_file(cluster, pool->config_file);
 	if (rc < 0)
-		return err_set(err, rc, "%s: %s", pool->config_file, strerror(-rc));
+		return err_set(err, rc, "%s: %s", pool->config_file,
+		    rc == -EINVAL ? "no configuration of Ceph" : strerror(-rc));
 	return options_set(pool, cluster, err);
 }
 
@@ -104,8 +105,8 @@ static int connect_explain(const struct pool *pool, int rc, struct err *err)
 	case -EACCES:
 	case -EPERM:
 		return err_set(err, rc,
-		    "the monitors of %s do not let client." CLIENT " in: its key is not theirs",
-		    pool->config_file);
+		    "the monitors do not let client." CLIENT " in: wrong or no key in %s",
+		    *pool->keyring ? pool->keyring : "its keyring");
 	default:
 		return err_set(err, rc, "connect by %s: %s", pool->config_file, strerror(-rc));
 	}

@@ -264,7 +264,10 @@ static void before_the_first_report_nothing_is_known(void **state)
 	struct stage_answer answer;
 	stage_close(&s);
 	stage_open(&s);
-	assert_json("storage status", NULL, "{\"pools\":0,\"node\":\"hv1\",\"collectors\":{}}");
+	assert_json("storage status", NULL,
+	    "{\"pools\":0,\"node\":\"hv1\",\"collectors\":{},"
+	    "\"health_message\":\"the primary has not asked Ceph: "
+	    "see functions.enable_storage there\"}");
 	assert_json("storage osd list", NULL, "[]");
 	answer = ask("storage osd info", json_pack("{s:i}", "osd", 0));
 	assert_string_equal(
