@@ -52,6 +52,21 @@ static void say(const struct collector_watch *w, const char *why, uint64_t now_m
 		log_warning("%s collector%s; it has no values yet", name, why);
 }
 
+uint64_t collector_held_up(struct collector_watch *w, const char *why, uint64_t now_ms)
+{
+	uint64_t late_ms = w->good_ms + w->options.every_ms + COLLECTOR_HELD_UP_MS;
+	struct err line;
+	if (w->asked || w->state != COLLECTOR_OK)
+		return UINT64_MAX;
+	if (now_ms < late_ms)
+		return late_ms;
+	w->state = COLLECTOR_STUCK;
+	err_set(&line, 0, ": %s", why);
+	say(w, line.text, now_ms);
+	agent_collected(w->options.agent, w->options.name, w->state, why, now_ms);
+	return UINT64_MAX;
+}
+
 /* It is not well; why is for everybody, and for the log when that is new. */
 static void fail(struct collector_watch *w, const struct collector_answer *answer, uint64_t now_ms)
 {

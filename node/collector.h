@@ -49,6 +49,12 @@ uint64_t collector_due_ms(const struct collector_watch *w);
 /* Something may have changed: it is asked as soon as can be. Not while it is left alone. */
 void collector_hasten(struct collector_watch *w);
 
+/* It cannot be asked, for its worker is at something that may take long: without values for so much
+ * longer than an interval it is stuck, and why is the reason. Returns when that is to be looked at
+ * again. */
+#define COLLECTOR_HELD_UP_MS 5000
+uint64_t collector_held_up(struct collector_watch *w, const char *why, uint64_t now_ms);
+
 /* It is asked now: returns the deadline for the worker. One that then cannot be asked is
  * answered at once with that error. */
 unsigned collector_begin(struct collector_watch *w, uint64_t now_ms);

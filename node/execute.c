@@ -488,9 +488,9 @@ static void look(struct execute *e, uint64_t now)
 
 uint64_t execute_turn(struct execute *e, uint64_t now)
 {
-	/* One that starts a large guest is not stuck: it is asked when it is done. */
+	/* One that starts a large guest is asked when it is done; that is not well for ever. */
 	if (e->under_way)
-		return UINT64_MAX;
+		return collector_held_up(&e->look, "waits for a VM's start or stop", now);
 	if (now >= collector_due_ms(&e->look))
 		look(e, now);
 	return collector_due_ms(&e->look);

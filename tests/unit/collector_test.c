@@ -151,6 +151,22 @@ static void what_waited_in_vain_for_a_worker_was_not_killed(void **state)
 	assert_int_equal(w.state, COLLECTOR_STUCK);
 }
 
+static void what_is_held_up_for_long_is_stuck(void **state)
+{
+	const char *why = "waits for a start";
+	assert_true(collector_held_up(&w, why, 9000) == UINT64_MAX);
+	ask(10000, 20, &good);
+	uint64_t late_ms = 10020 + 2000 + COLLECTOR_HELD_UP_MS;
+	assert_int_equal(collector_held_up(&w, why, 11000), late_ms);
+	assert_int_equal(agent.collectors[0].state, COLLECTOR_OK);
+	assert_true(collector_held_up(&w, why, late_ms) == UINT64_MAX);
+	assert_int_equal(agent.collectors[0].state, COLLECTOR_STUCK);
+	assert_string_equal(agent.collectors[0].message, why);
+	assert_int_equal(agent.collectors[0].age_ms, 10020);
+	ask(late_ms + 100, 20, &good);
+	assert_int_equal(agent.collectors[0].state, COLLECTOR_OK);
+}
+
 static void the_agent_is_told_of_states_ages_and_kills(void **state)
 {
 	const struct collector *told = &agent.collectors[0];
@@ -184,6 +200,7 @@ int main(void)
 	    TEST(the_log_has_one_line_per_change),
 	    TEST(one_that_never_answered_has_no_values),
 	    TEST(what_waited_in_vain_for_a_worker_was_not_killed),
+	    TEST(what_is_held_up_for_long_is_stuck),
 	    TEST(the_agent_is_told_of_states_ages_and_kills),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
