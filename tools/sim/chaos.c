@@ -10,6 +10,7 @@
 #define SETTLE_MS     5000 /* for the cluster to come up */
 #define CHAOS_MS      30000 /* faults for so long */
 #define PRIMARY_IN_MS 2000 /* after they end */
+#define MOMENT_MS     500 /* without one between two looks at it */
 #define PATIENT_TIMES 3 /* so much more, if the most patient is to be waited for */
 #define PEACE_MS      15000 /* at least, for what began late to show itself */
 #define PEACE_MS_MAX  150000 /* for everything wanted to run; a doubtful start takes a minute */
@@ -109,6 +110,13 @@ static uint64_t last_pause_ends(const struct world *w)
 	return end_ms;
 }
 
+/* One that is set impatient loses its lease for a moment now and then, when a message is late. */
+static void await_primary(struct world *w, uint64_t until_ms)
+{
+	while (!*w->failure && !world_primary(w) && w->now_ms < until_ms)
+		world_run(w, w->now_ms + MOMENT_MS / 25);
+}
+
 static void peace(struct chaos *c)
 {
 	struct world *w = &c->world;
@@ -118,6 +126,7 @@ static void peace(struct chaos *c)
 	if (w->options.unlike) /* the most patient may be needed */
 		within_ms += PATIENT_TIMES * WORLD_ELECTION_MS_MAX;
 	world_run(w, from_ms + within_ms);
+	await_primary(w, from_ms + within_ms + MOMENT_MS);
 	if (!*w->failure && !world_primary(w))
 		world_fail(w, "no primary %u ms after the faults ended", within_ms);
 	world_run(w, from_ms + PEACE_MS);
@@ -133,11 +142,9 @@ static void play(struct chaos *c)
 {
 	struct world *w = &c->world;
 	world_run(w, SETTLE_MS);
-	/* An impatient one loses its lease now and then: messages are lost from the beginning. */
-	while (!*w->failure && !world_primary(w) && w->now_ms < SETTLE_MS + PRIMARY_IN_MS)
-		world_run(w, w->now_ms + LOOK_EVERY_MS);
+	await_primary(w, SETTLE_MS + MOMENT_MS);
 	if (!*w->failure && !world_primary(w))
-		world_fail(w, "no primary %u ms after the start", SETTLE_MS + PRIMARY_IN_MS);
+		world_fail(w, "no primary %u ms after the start", SETTLE_MS);
 	users_begin(w, &c->users, SETTLE_MS + CHAOS_MS);
 	faults_begin(w, SETTLE_MS + CHAOS_MS);
 	world_run(w, SETTLE_MS + CHAOS_MS);
