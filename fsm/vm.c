@@ -264,14 +264,22 @@ static int check_owner(const struct vm *vm, uint32_t node, uint64_t generation, 
 	    generation);
 }
 
+/* The VM, if node is its owner at that generation; else NULL with *result. */
+static struct vm *find_owned(
+    struct cluster *c, const struct sighting *of, uint32_t node, int *result, struct err *err)
+{
+	struct vm *vm = find(c, of->vm, result, err);
+	if (vm)
+		*result = check_owner(vm, node, of->generation, err);
+	return *result ? NULL : vm;
+}
+
 int apply_vm_report(struct cluster *c, struct command_vm_report *command, struct err *err)
 {
 	int result = 0;
-	struct vm *vm = find(c, command->vm, &result, err);
+	struct sighting of = {.vm = command->vm, .generation = command->generation};
+	struct vm *vm = find_owned(c, &of, command->node, &result, err);
 	if (!vm)
-		return result;
-	result = check_owner(vm, command->node, command->generation, err);
-	if (result)
 		return result;
 	observe(c, vm, command->observed);
 	if (*command->reason) {
@@ -284,11 +292,9 @@ int apply_vm_report(struct cluster *c, struct command_vm_report *command, struct
 int apply_vm_fail(struct cluster *c, struct command_vm_fail *command, struct err *err)
 {
 	int result = 0;
-	struct vm *vm = find(c, command->vm, &result, err);
+	struct sighting of = {.vm = command->vm, .generation = command->generation};
+	struct vm *vm = find_owned(c, &of, command->node, &result, err);
 	if (!vm)
-		return result;
-	result = check_owner(vm, command->node, command->generation, err);
-	if (result)
 		return result;
 	if (vm->state != VM_START)
 		return err_set(err, -EINVAL, "%s is not to be started (%s): it cannot fail to",
