@@ -22,6 +22,25 @@ static bool names_password(const uint8_t *bytes, size_t end)
 	return false;
 }
 
+static bool ends_with(const uint8_t *bytes, size_t size, const char *text)
+{
+	size_t length = strlen(text);
+	return size >= length && !memcmp(bytes + size - length, text, length);
+}
+
+/* Of <qemu:arg value='...'/> and <qemu:env name='...' value='...'/>, whatever the prefix is: what
+ * is handed on to QEMU as it stands may be anything. */
+static bool names_argument(const uint8_t *bytes, size_t end)
+{
+	const uint8_t *tag = memrchr(bytes, '<', end);
+	if (!tag || !ends_with(bytes, end, "value"))
+		return false;
+	size_t size = 0, left = end - (size_t)(tag - bytes);
+	while (size < left && !is_space(tag[size]))
+		size++;
+	return ends_with(tag, size, ":arg") || ends_with(tag, size, ":env");
+}
+
 /* Where the quoted text begins that the '=' at this place gives to a password; 0: to none. */
 static size_t value_at(const uint8_t *bytes, size_t size, size_t equals)
 {
@@ -31,7 +50,8 @@ static size_t value_at(const uint8_t *bytes, size_t size, size_t equals)
 	while (at < size && is_space(bytes[at]))
 		at++;
 	bool quoted = at < size && (bytes[at] == '\'' || bytes[at] == '"');
-	return quoted && names_password(bytes, end) ? at + 1 : 0;
+	bool secret = names_password(bytes, end) || names_argument(bytes, end);
+	return quoted && secret ? at + 1 : 0;
 }
 
 void mask_passwords(const uint8_t *bytes, size_t size, struct buffer *out)

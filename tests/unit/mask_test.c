@@ -38,6 +38,15 @@ static void what_stands_behind_a_password_is_masked(void **state)
 	expect("passwd='a'passwd='b'", "passwd='***'passwd='***'");
 }
 
+static void what_is_handed_to_qemu_as_it_stands_is_masked(void **state)
+{
+	expect("<qemu:arg value='secret,data=geheim'/>", "<qemu:arg value='***'/>");
+	expect("<q:env\nname='VNC' value = \"geheim\"/>", "<q:env\nname='VNC' value = \"***\"/>");
+	expect("<arg value='a'/><feature value='b'/>", "<arg value='a'/><feature value='b'/>");
+	expect("<qemu:args value='a'/>value='b'", "<qemu:args value='a'/>value='b'");
+	expect("value='a'", "value='a'");
+}
+
 static void everything_else_stays_as_it_is(void **state)
 {
 	expect("", "");
@@ -70,6 +79,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(what_stands_behind_a_password_is_masked),
+	    cmocka_unit_test(what_is_handed_to_qemu_as_it_stands_is_masked),
 	    cmocka_unit_test(everything_else_stays_as_it_is),
 	    cmocka_unit_test(a_record_and_a_command_show_none),
 	};
