@@ -29,7 +29,8 @@ LDFLAGS  := $(FLAGS_$(MODE)) -Wl,--gc-sections -Wl,-z,relro,-z,now
 LIBS     := -l:libraft.a -l:libuv_a.a -l:libyaml.a -l:liblz4.a -l:libnl-route-3.a -l:libnl-3.a \
             -l:libjansson.a -l:libexpat.a -l:libssl.a -l:libcrypto.a -lpthread -ldl -lm
 
-rooms := fsm raft sriov storage node node/api tools tools/raft tools/sim
+rooms := fsm raft sriov storage node $(addprefix node/,api config control log member operation primary trust vm worker) \
+         tools tools/raft tools/sim
 src   := $(foreach r,$(rooms),$(wildcard $r/*.c))
 obj   := $(src:%.c=$B/%.o)
 lib   := $(filter-out $B/tools/main.o,$(obj))

@@ -1,8 +1,8 @@
 /* The state hashes of the last entries, to find a replica that has diverged.
  *
  * A tick carries the hash that most members had after an earlier entry, the tick before it
- * (node/agreement.h); a replica that had another one there is not the same machine any more (a bug,
- * bad memory) and must stop acting. Of this replica alone: not part of the value. */
+ * (node/member/agreement.h); a replica that had another one there is not the same machine any
+ * more (a bug, bad memory) and must stop acting. Of this replica alone: not part of the value. */
 #ifndef FSM_HISTORY_H
 #define FSM_HISTORY_H
 

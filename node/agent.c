@@ -8,7 +8,7 @@
 #include "fsm/history.h"
 #include "fsm/node.h"
 #include "fsm/schema.h"
-#include "node/health.h"
+#include "node/member/health.h"
 
 /* What was proposed and does not show in the value is proposed again after this. */
 #define TELL_AGAIN_MS	 2000

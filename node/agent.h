@@ -8,10 +8,10 @@
 #define NODE_AGENT_H
 
 #include "fsm/cluster.h"
-#include "node/agreement.h"
-#include "node/coordinator.h"
-#include "node/plan.h"
-#include "node/standing.h"
+#include "node/member/agreement.h"
+#include "node/primary/coordinator.h"
+#include "node/vm/plan.h"
+#include "node/member/standing.h"
 
 #define AGENT_COMMANDS_MAX   64
 #define AGENT_COLLECTORS_MAX 16

@@ -5,9 +5,9 @@
 
 #include <uv.h>
 
-#include "node/config.h"
-#include "node/context.h"
-#include "node/ledger.h"
+#include "node/config/config.h"
+#include "node/operation/context.h"
+#include "node/member/ledger.h"
 
 struct duties;
 struct execute_flush;

@@ -5,7 +5,7 @@
 #ifndef NODE_GATHER_H
 #define NODE_GATHER_H
 
-#include "node/operation.h"
+#include "node/operation/operation.h"
 
 #define GATHER_NODES_MAX  256
 #define GATHER_TIMEOUT_MS 2000

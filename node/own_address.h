@@ -7,7 +7,7 @@
 #ifndef NODE_OWN_ADDRESS_H
 #define NODE_OWN_ADDRESS_H
 
-#include "node/config.h"
+#include "node/config/config.h"
 
 #define OWN_ADDRESSES_MAX 512
 

@@ -6,9 +6,9 @@
 #include <unistd.h>
 
 #include "fsm/history.h"
-#include "node/collector.h"
-#include "node/log.h"
-#include "node/pool_client.h"
+#include "node/worker/collector.h"
+#include "node/log/log.h"
+#include "node/worker/pool_client.h"
 #include "node/statistics.h"
 #include "raft/clock.h"
 

@@ -10,8 +10,8 @@
 #include <uv.h>
 
 #include "node/agent.h"
-#include "node/config.h"
-#include "node/context.h"
+#include "node/config/config.h"
+#include "node/operation/context.h"
 
 struct pool_watch;
 

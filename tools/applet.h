@@ -6,7 +6,7 @@
 #ifndef TOOLS_APPLET_H
 #define TOOLS_APPLET_H
 
-#include "node/operation.h"
+#include "node/operation/operation.h"
 
 #define APPLET(words, needs, function, help) int function(int argc, char **argv);
 #include "tools/applet.def"

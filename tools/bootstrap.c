@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "node/json.h"
+#include "node/operation/json.h"
 #include "raft/replica.h"
 #include "tools/applet.h"
 #include "tools/client.h"

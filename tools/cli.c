@@ -11,8 +11,8 @@
 
 #include "fsm/buffer.h"
 #include "node/guess.h"
-#include "node/json.h"
-#include "node/operation.h"
+#include "node/operation/json.h"
+#include "node/operation/operation.h"
 #include "tools/answer.h"
 #include "tools/applet.h"
 #include "tools/client.h"

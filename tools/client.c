@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "node/control_wire.h"
+#include "node/control/control_wire.h"
 
 #define READ_SIZE 65536
 

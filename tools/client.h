@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 #include "fsm/err.h"
-#include "node/operation.h"
+#include "node/operation/operation.h"
 
 #define CLIENT_SOCKET "/run/pvc/pvcnoded.sock"
 /* An operation is answered within TURN_TIMEOUT_MS; a daemon that says nothing for this long

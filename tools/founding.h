@@ -7,7 +7,7 @@
 
 #include <jansson.h>
 
-#include "node/config.h"
+#include "node/config/config.h"
 #include "raft/identity.h"
 
 struct founding {

@@ -1,7 +1,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "node/guard.h"
+#include "node/primary/guard.h"
 #include "tools/applet.h"
 
 int applet_guard(int argc, char **argv)

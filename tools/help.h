@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-#include "node/operation.h"
+#include "node/operation/operation.h"
 
 /* Help for what these words name: everything, an area ("vm") or an operation. 0, or -ENOENT
  * when they name nothing. */

@@ -11,8 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "node/contacts.h"
-#include "node/json.h"
+#include "node/member/contacts.h"
+#include "node/operation/json.h"
 #include "raft/guest.h"
 #include "tools/applet.h"
 #include "tools/newcomer.h"

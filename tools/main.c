@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "node/operation.h"
+#include "node/operation/operation.h"
 #include "tools/answer.h"
 #include "tools/applet.h"
 #include "tools/cli.h"

@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "node/json.h"
+#include "node/operation/json.h"
 #include "tools/answer.h"
 #include "tools/cli.h"
 #include "tools/table.h"

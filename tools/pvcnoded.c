@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "node/config.h"
+#include "node/config/config.h"
 #include "node/daemon.h"
 #include "tools/applet.h"
 

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "node/json.h"
+#include "node/operation/json.h"
 #include "tools/probe.h"
 #include "tools/survey_check.h"
 #include "tools/table.h"

@@ -9,7 +9,7 @@
 #include <jansson.h>
 #include <stdio.h>
 
-#include "node/config.h"
+#include "node/config/config.h"
 #include "raft/token.h"
 
 #define SURVEY_FINDINGS_MAX 64

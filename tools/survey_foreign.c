@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "node/hypervisor.h"
+#include "node/worker/hypervisor.h"
 #include "tools/probe.h"
 #include "tools/survey_check.h"
 

@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "node/cidr.h"
+#include "node/config/cidr.h"
 #include "raft/endpoint.h"
 #include "raft/guest.h"
 #include "tools/probe.h"

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "node/json.h"
+#include "node/operation/json.h"
 
 #define CELL_MAX 1280 /* a command with a join token in it is the longest */
 

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "fsm/command.h"
-#include "node/control_wire.h"
+#include "node/control/control_wire.h"
 #include "raft/identity.h"
 #include "tests/bench/load.h"
 #include "tests/bench/stream.h"

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "fsm/check.h"
-#include "node/control.h"
+#include "node/control/control.h"
 #include "tests/unit/stage.h"
 
 #define PATIENCE  32 /* turns */

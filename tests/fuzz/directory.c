@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "node/value_json.h"
+#include "node/operation/value_json.h"
 #include "raft/checksum.h"
 #include "raft/directory.h"
 #include "tests/fuzz/mend.h"

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "node/domain.h"
+#include "node/worker/domain.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -6,9 +6,9 @@
 #include <string.h>
 
 #include "node/agent.h"
-#include "node/forward.h"
-#include "node/trust_keeper.h"
-#include "node/trust_wire.h"
+#include "node/control/forward.h"
+#include "node/trust/trust_keeper.h"
+#include "node/trust/trust_wire.h"
 #include "tests/unit/stage.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

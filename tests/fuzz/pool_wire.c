@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "node/pool_wire.h"
+#include "node/worker/pool_wire.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -4,8 +4,8 @@
 
 #include "tests/unit/members.h"
 
-#include "node/admission.h"
-#include "node/config.h"
+#include "node/trust/admission.h"
+#include "node/config/config.h"
 
 struct hall { /* a member, and the log it asks */
 	struct peers *peers;

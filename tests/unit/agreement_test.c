@@ -11,7 +11,7 @@
 #include "fsm/change.h"
 #include "fsm/history.h"
 #include "node/agent.h"
-#include "node/health.h"
+#include "node/member/health.h"
 
 #define INDEX 40
 

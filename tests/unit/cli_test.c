@@ -15,7 +15,7 @@
 #include <jansson.h>
 
 #include "fsm/buffer.h"
-#include "node/control_wire.h"
+#include "node/control/control_wire.h"
 #include "tools/cli.h"
 
 /* A daemon that has three answers: to what is asked, and to how far it has come. */

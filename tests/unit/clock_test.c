@@ -3,7 +3,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
-#include "node/credentials.h"
+#include "node/trust/credentials.h"
 #include "tests/unit/members.h"
 
 #define DAY_S  INT64_C(86400)

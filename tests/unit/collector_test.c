@@ -8,8 +8,8 @@
 
 #include <cmocka.h>
 
-#include "node/collector.h"
-#include "node/log.h"
+#include "node/worker/collector.h"
+#include "node/log/log.h"
 
 static struct agent agent;
 static struct collector_watch w;

@@ -14,9 +14,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "node/config.h"
-#include "node/config_idle.h"
-#include "node/config_key.h"
+#include "node/config/config.h"
+#include "node/config/config_idle.h"
+#include "node/config/config_key.h"
 
 #define EXAMPLE "debian/pvcnoded.yaml"
 #define LEAST	"pvc: {node: hv1, cluster: {name: c1, coordinators: [hv1]}}\n"
@@ -512,7 +512,7 @@ static void every_idle_key_is_a_key(void **state)
 {
 	static const char *const idle[] = {
 #define IDLE(key) #key,
-#include "node/config_idle.def"
+#include "node/config/config_idle.def"
 	};
 	for (size_t i = 0; i < sizeof(idle) / sizeof(*idle); i++) {
 		const struct config_key *key = config_file_keys()->keys();

@@ -12,7 +12,7 @@
 
 #include "fsm/change.h"
 #include "fsm/node.h"
-#include "node/contacts.h"
+#include "node/member/contacts.h"
 
 #define START_MS 5000
 #define LATE_MS	 (START_MS + CONTACTS_ALONE_MS)

@@ -15,9 +15,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "node/control.h"
-#include "node/control_socket.h"
-#include "node/control_wire.h"
+#include "node/control/control.h"
+#include "node/control/control_socket.h"
+#include "node/control/control_wire.h"
 #include "tests/unit/stage.h"
 
 #define DEADLINE_MS 20000

@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "fsm/buffer.h"
-#include "node/domain.h"
+#include "node/worker/domain.h"
 
 #define UUID "<uuid>22222222-0000-4000-8000-0000000000d1</uuid>"
 

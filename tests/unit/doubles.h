@@ -14,9 +14,9 @@
 #include <stdio.h>
 
 #include "node/duties.h"
-#include "node/execute.h"
-#include "node/holdings.h"
-#include "node/members.h"
+#include "node/vm/execute.h"
+#include "node/primary/holdings.h"
+#include "node/member/members.h"
 
 #define DOUBLES_ACTIONS_MAX 20
 

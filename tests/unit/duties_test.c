@@ -2,7 +2,7 @@
  * end. The value and the judgement are the real ones, the rest are doubles; what is proposed
  * is applied at once, unless a test wants otherwise. */
 #include "fsm/history.h"
-#include "node/health.h"
+#include "node/member/health.h"
 #include "tests/unit/doubles.h"
 #include "tests/unit/stage.h"
 

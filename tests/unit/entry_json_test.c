@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "node/entry_json.h"
+#include "node/operation/entry_json.h"
 #include "raft/batch.h"
 #include "raft/configuration.h"
 

@@ -16,8 +16,8 @@
 #include <cmocka.h>
 
 #include "fsm/change.h"
-#include "node/execute.h"
-#include "node/worker_main.h"
+#include "node/vm/execute.h"
+#include "node/worker/worker_main.h"
 #include "raft/clock.h"
 
 #define PATIENCE_MS 60000

@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "node/contacts.h"
+#include "node/member/contacts.h"
 #include "node/file.h"
 
 static char home[64], path[96];

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "node/forward.h"
+#include "node/control/forward.h"
 
 struct wire { /* what one side sent, not yet delivered */
 	struct buffer bytes;

@@ -18,7 +18,7 @@
 
 #include <cmocka.h>
 
-#include "node/guard.h"
+#include "node/primary/guard.h"
 #include "raft/clock.h"
 
 #define DEADLINE_MS 20000

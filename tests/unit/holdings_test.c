@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "node/holdings.h"
+#include "node/primary/holdings.h"
 #include "raft/clock.h"
 
 #define DEADLINE_MS 20000

@@ -9,10 +9,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "node/execute.h"
-#include "node/hypervisor_client.h"
-#include "node/starting.h"
-#include "node/worker_main.h"
+#include "node/vm/execute.h"
+#include "node/worker/hypervisor_client.h"
+#include "node/vm/starting.h"
+#include "node/worker/worker_main.h"
 #include "tests/unit/patience.h"
 
 #define UUID "22222222-0000-4000-8000-0000000000d1"

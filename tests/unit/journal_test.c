@@ -6,7 +6,7 @@
 #include <cmocka.h>
 #include <errno.h>
 
-#include "node/journal.h"
+#include "node/log/journal.h"
 
 static struct journal *journal;
 

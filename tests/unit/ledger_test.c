@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "fsm/snapshot.h"
-#include "node/ledger.h"
+#include "node/member/ledger.h"
 #include "raft/clock.h"
 
 #define DEADLINE_MS 20000

@@ -18,8 +18,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "node/banner.h"
-#include "node/log.h"
+#include "node/log/banner.h"
+#include "node/log/log.h"
 
 #define DEADLINE_MS 30000
 

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "node/json.h"
-#include "node/mask.h"
+#include "node/operation/json.h"
+#include "node/operation/mask.h"
 
 static void expect(const char *text, const char *expected)
 {

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "node/members.h"
+#include "node/member/members.h"
 #include "tests/unit/seating.h"
 
 /* "vote 4", "stand by 3", "remove 5", "lead 2", "nothing". */

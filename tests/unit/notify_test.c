@@ -14,7 +14,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "node/notify.h"
+#include "node/control/notify.h"
 
 /* A socket at name, '@' for the abstract namespace, that NOTIFY_SOCKET names. */
 static int listen_at(const char *name)

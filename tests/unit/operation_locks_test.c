@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "node/execute.h"
+#include "node/vm/execute.h"
 #include "tests/unit/stage.h"
 
 static struct stage s;

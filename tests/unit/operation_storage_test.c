@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 #include "fsm/ceph.h"
-#include "node/health.h"
+#include "node/member/health.h"
 #include "tests/unit/stage.h"
 #include "tools/view.h"
 

@@ -8,9 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "node/config.h"
+#include "node/config/config.h"
 #include "node/guess.h"
-#include "node/json.h"
+#include "node/operation/json.h"
 #include "tests/unit/stage.h"
 
 static int open_stage(void **state)

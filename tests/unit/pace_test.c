@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "node/pace.h"
+#include "node/member/pace.h"
 
 static unsigned pace(uint32_t rtt_us, uint64_t p50_us, uint64_t p99_us, unsigned present_ms)
 {

@@ -11,7 +11,7 @@
 #include "fsm/change.h"
 #include "fsm/text.h"
 #include "node/agent.h"
-#include "node/plan.h"
+#include "node/vm/plan.h"
 
 static struct cluster c;
 static struct local local;

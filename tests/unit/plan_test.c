@@ -12,9 +12,9 @@
 #include "fsm/history.h"
 #include "fsm/node.h"
 #include "node/agent.h"
-#include "node/coordinator.h"
-#include "node/health.h"
-#include "node/plan.h"
+#include "node/primary/coordinator.h"
+#include "node/member/health.h"
+#include "node/vm/plan.h"
 
 static struct cluster c;
 static struct local local;

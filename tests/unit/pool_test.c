@@ -10,9 +10,9 @@
 #include <unistd.h>
 
 #include "fsm/ceph.h"
-#include "node/pool_client.h"
-#include "node/pool_wire.h"
-#include "node/worker_main.h"
+#include "node/worker/pool_client.h"
+#include "node/worker/pool_wire.h"
+#include "node/worker/worker_main.h"
 #include "storage/ceph_view.h"
 #include "tests/unit/patience.h"
 

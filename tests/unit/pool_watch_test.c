@@ -14,7 +14,7 @@
 
 #include "fsm/ceph.h"
 #include "node/pool_watch.h"
-#include "node/worker_main.h"
+#include "node/worker/worker_main.h"
 #include "raft/clock.h"
 
 #define PATIENCE_MS 60000

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "node/preflight.h"
+#include "node/operation/preflight.h"
 #include "tests/unit/seating.h"
 
 static enum replica_role asked = REPLICA_FOLLOWER;

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "node/raft_judge.h"
+#include "node/operation/raft_judge.h"
 #include "tests/unit/parsed.h"
 
 static void assert_common(const char *text, uint64_t wanted)

@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "fsm/buffer.h"
-#include "node/release_wire.h"
+#include "node/worker/release_wire.h"
 #include "storage/release.h"
 
 /* A pool of three volumes: "vms/free" without a lock, "vms/ours" and "vms/theirs". */

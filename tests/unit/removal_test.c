@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "fsm/change.h"
-#include "node/removal.h"
+#include "node/member/removal.h"
 
 static struct cluster c;
 static struct removal_watch watch;

@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "fsm/change.h"
-#include "node/members.h"
+#include "node/member/members.h"
 
 #define SEATING_NOW_MS	   1000000
 #define SEATING_REPLACE_MS 600000

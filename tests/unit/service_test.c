@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-#include "node/service.h"
+#include "node/primary/service.h"
 
 #define DEADLINE_MS 20000
 #define LINE_SIZE   400

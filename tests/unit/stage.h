@@ -7,9 +7,9 @@
 
 #include <string.h>
 
-#include "node/context.h"
-#include "node/journal.h"
-#include "node/operation.h"
+#include "node/operation/context.h"
+#include "node/log/journal.h"
+#include "node/operation/operation.h"
 
 struct stage {
 	struct cluster cluster;

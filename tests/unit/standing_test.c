@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "node/standing.h"
+#include "node/member/standing.h"
 
 static struct replica_status follower(void)
 {

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "node/starting.h"
+#include "node/vm/starting.h"
 
 #define ONE "11111111-2222-3333-4444-555555555555"
 #define TWO "aaaaaaaa-bbbb-CCCC-dddd-eeeeeeeeeeee"

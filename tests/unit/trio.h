@@ -17,8 +17,8 @@
 #include <cmocka.h>
 
 #include "fsm/snapshot.h"
-#include "node/journal.h"
-#include "node/operation.h"
+#include "node/log/journal.h"
+#include "node/operation/operation.h"
 #include "raft/configuration.h"
 #include "raft/peers.h"
 #include "raft/wal.h"

@@ -14,8 +14,8 @@
 
 #include "fsm/authority.h"
 #include "fsm/membership.h"
-#include "node/trust_keeper.h"
-#include "node/trust_wire.h"
+#include "node/trust/trust_keeper.h"
+#include "node/trust/trust_wire.h"
 #include "tests/unit/authority.h"
 
 #define NODES	    3

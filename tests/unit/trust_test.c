@@ -2,8 +2,8 @@
 
 #include "fsm/authority.h"
 #include "fsm/node.h"
-#include "node/health.h"
-#include "node/trust.h"
+#include "node/member/health.h"
+#include "node/trust/trust.h"
 #include "tests/unit/value.h"
 
 #define YEAR_S (365 * 24 * 3600)

@@ -13,7 +13,7 @@
 #include "fsm/check.h"
 #include "fsm/refound.h"
 #include "fsm/snapshot.h"
-#include "node/value_json.h"
+#include "node/operation/value_json.h"
 
 static void apply(struct cluster *c, struct command command)
 {

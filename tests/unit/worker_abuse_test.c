@@ -19,8 +19,8 @@
 
 #include <cmocka.h>
 
-#include "node/worker.h"
-#include "node/worker_main.h"
+#include "node/worker/worker.h"
+#include "node/worker/worker_main.h"
 #include "storage/ceph_answer.h"
 
 #define PATIENCE_MS 60000

@@ -11,9 +11,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "node/log.h"
-#include "node/worker.h"
-#include "node/worker_main.h"
+#include "node/log/log.h"
+#include "node/worker/worker.h"
+#include "node/worker/worker_main.h"
 #include "tests/unit/patience.h"
 
 #define BIG	 (2u << 20)

@@ -11,7 +11,7 @@
 
 static int run(const struct raft_command *command, int argc, char **argv);
 
-#include "node/operation_arguments.def"
+#include "node/operation/operation_arguments.def"
 #define RAFT(identifier, words, needs, what, exit, traits, ...)                                    \
 	static const struct operation_argument identifier##_arguments[] = {__VA_ARGS__{0}};        \
 	const struct raft_command raft_##identifier##_command = {                                  \

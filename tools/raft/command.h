@@ -8,7 +8,7 @@
 
 #include <stdbool.h>
 
-#include "node/operation.h"
+#include "node/operation/operation.h"
 
 struct raft_call {
 	const struct raft_command *command;

@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "node/entry_json.h"
-#include "node/json.h"
+#include "node/operation/entry_json.h"
+#include "node/operation/json.h"
 #include "raft/batch.h"
 #include "raft/configuration.h"
 #include "raft/segment.h"

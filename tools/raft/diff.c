@@ -9,9 +9,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "node/entry_json.h"
-#include "node/json.h"
-#include "node/value_json.h"
+#include "node/operation/entry_json.h"
+#include "node/operation/json.h"
+#include "node/operation/value_json.h"
 #include "raft/batch.h"
 #include "tools/cli.h"
 #include "tools/raft/diff.h"

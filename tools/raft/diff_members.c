@@ -10,8 +10,8 @@
 #include <string.h>
 
 #include "fsm/cluster.h"
-#include "node/json.h"
-#include "node/value_json.h"
+#include "node/operation/json.h"
+#include "node/operation/value_json.h"
 #include "tools/cli.h"
 #include "tools/raft/ask.h"
 #include "tools/raft/diff.h"

@@ -6,8 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "node/config.h"
-#include "node/json.h"
+#include "node/config/config.h"
+#include "node/operation/json.h"
 #include "tools/cli.h"
 #include "tools/raft/command.h"
 #include "tools/table.h"

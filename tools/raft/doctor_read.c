@@ -13,8 +13,8 @@
 #include <unistd.h>
 
 #include "fsm/cluster.h"
-#include "node/json.h"
-#include "node/removal.h"
+#include "node/operation/json.h"
+#include "node/member/removal.h"
 #include "raft/identity.h"
 #include "raft/inspect.h"
 #include "tools/probe.h"

@@ -3,8 +3,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "node/json.h"
-#include "node/value_json.h"
+#include "node/operation/json.h"
+#include "node/operation/value_json.h"
 #include "tools/answer.h"
 #include "tools/cli.h"
 #include "tools/raft/source.h"

@@ -13,8 +13,8 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#include "node/config.h"
-#include "node/json.h"
+#include "node/config/config.h"
+#include "node/operation/json.h"
 #include "raft/replica.h"
 #include "tools/cli.h"
 #include "tools/client.h"

@@ -1,7 +1,7 @@
 /* pvc raft hash --data DIR: the state hash after an entry, to compare members by. */
 #include <inttypes.h>
 
-#include "node/json.h"
+#include "node/operation/json.h"
 #include "tools/cli.h"
 #include "tools/raft/source.h"
 #include "tools/replay.h"

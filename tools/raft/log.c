@@ -4,8 +4,8 @@
 #include <poll.h>
 #include <stdio.h>
 
-#include "node/entry_json.h"
-#include "node/json.h"
+#include "node/operation/entry_json.h"
+#include "node/operation/json.h"
 #include "tools/answer.h"
 #include "tools/cli.h"
 #include "tools/raft/source.h"

@@ -5,8 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "node/contacts.h"
-#include "node/json.h"
+#include "node/member/contacts.h"
+#include "node/operation/json.h"
 #include "raft/wal.h"
 #include "tools/cli.h"
 #include "tools/raft/backup.h"

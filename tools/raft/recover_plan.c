@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "node/json.h"
+#include "node/operation/json.h"
 #include "tools/cli.h"
 #include "tools/raft/plan_file.h"
 #include "tools/raft/survivors.h"

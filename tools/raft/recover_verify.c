@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "node/json.h"
+#include "node/operation/json.h"
 #include "tools/cli.h"
 #include "tools/raft/plan_file.h"
 #include "tools/raft/survivors.h"

@@ -18,7 +18,7 @@
 
 #include "fsm/refound.h"
 #include "fsm/snapshot.h"
-#include "node/json.h"
+#include "node/operation/json.h"
 #include "raft/replica.h"
 #include "raft/wal.h"
 #include "tools/cli.h"

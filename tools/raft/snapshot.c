@@ -7,9 +7,9 @@
 #include <unistd.h>
 
 #include "fsm/snapshot.h"
-#include "node/entry_json.h"
-#include "node/json.h"
-#include "node/value_json.h"
+#include "node/operation/entry_json.h"
+#include "node/operation/json.h"
+#include "node/operation/value_json.h"
 #include "tools/cli.h"
 #include "tools/raft/image.h"
 #include "tools/raft/source.h"

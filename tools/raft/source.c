@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "node/json.h"
+#include "node/operation/json.h"
 #include "tools/client.h"
 #include "tools/replay.h"
 

@@ -2,8 +2,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "node/entry_json.h"
-#include "node/json.h"
+#include "node/operation/entry_json.h"
+#include "node/operation/json.h"
 #include "raft/identity.h"
 #include "tools/cli.h"
 #include "tools/raft/source.h"

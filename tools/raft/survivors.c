@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "node/json.h"
+#include "node/operation/json.h"
 #include "tools/replay.h"
 
 /* Reading. */

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "node/json.h"
+#include "node/operation/json.h"
 #include "tools/cli.h"
 #include "tools/raft/source.h"
 #include "tools/replay.h"

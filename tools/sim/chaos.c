@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "node/members.h"
+#include "node/member/members.h"
 #include "tools/sim/fault.h"
 #include "tools/sim/node.h"
 

@@ -7,7 +7,7 @@
 #ifndef TOOLS_SIM_GUARD_H
 #define TOOLS_SIM_GUARD_H
 
-#include "node/coordinator.h"
+#include "node/primary/coordinator.h"
 #include "tools/sim/world.h"
 
 struct sim_guard {

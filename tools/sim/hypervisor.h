@@ -3,7 +3,7 @@
 #ifndef TOOLS_SIM_HYPERVISOR_H
 #define TOOLS_SIM_HYPERVISOR_H
 
-#include "node/plan.h"
+#include "node/vm/plan.h"
 #include "tools/sim/world.h"
 
 enum sim_vm_state { SIM_VM_OFF, SIM_VM_STARTING, SIM_VM_RUNNING };
@@ -11,7 +11,7 @@ enum sim_vm_state { SIM_VM_OFF, SIM_VM_STARTING, SIM_VM_RUNNING };
 struct sim_vm {
 	char uuid[37];
 	enum sim_vm_state state;
-	bool noted; /* a start of it is not certain yet: node/starting.h */
+	bool noted; /* a start of it is not certain yet: node/vm/starting.h */
 };
 
 struct sim_hypervisor {

@@ -7,7 +7,7 @@
 #include "fsm/history.h"
 #include "fsm/proposer.h"
 #include "fsm/snapshot.h"
-#include "node/members.h"
+#include "node/member/members.h"
 #include "tools/sim/network.h"
 #include "tools/sim/request.h"
 #include "tools/sim/verify.h"

@@ -11,7 +11,7 @@
 
 #define TEXT_MAX     (1u << 20) /* bytes of a file */
 #define UP_WITHIN_MS 20000
-#define PATIENCE_MS  10000 /* as node/operation_turn.h */
+#define PATIENCE_MS  10000 /* as node/operation/operation_turn.h */
 #define QUIET_MS     5000 /* at the end, when no `until` says how long */
 
 /* Reading. */

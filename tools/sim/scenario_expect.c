@@ -6,7 +6,7 @@
 
 #include "raft/configuration.h"
 #include "fsm/history.h"
-#include "node/health.h"
+#include "node/member/health.h"
 #include "tools/sim/scenario_step.h"
 
 struct found {

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "node/operation.h"
+#include "node/operation/operation.h"
 #include "tools/sim/request.h"
 #include "tools/sim/scenario_step.h"
 

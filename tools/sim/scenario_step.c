@@ -8,7 +8,7 @@
 
 #include "fsm/hash.h"
 #include "node/guess.h"
-#include "node/operation.h"
+#include "node/operation/operation.h"
 #include "tools/sim/network.h"
 #include "tools/sim/request.h"
 

@@ -5,7 +5,7 @@
 #include <jansson.h>
 
 #include "fsm/err.h"
-#include "node/context.h"
+#include "node/operation/context.h"
 #include "tools/sim/node.h"
 
 #define STEP_WORDS_MAX 24

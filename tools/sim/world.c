@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "node/members.h"
+#include "node/member/members.h"
 #include "tools/sim/node.h"
 #include "tools/sim/request.h"
 #include "tools/sim/verify.h"

@@ -16,7 +16,7 @@
 #include <unistd.h>
 #include <uv.h>
 
-#include "node/guard.h"
+#include "node/primary/guard.h"
 #include "raft/clock.h"
 
 struct holder {

@@ -23,9 +23,9 @@
 
 #include <cmocka.h>
 
-#include "node/domain.h"
-#include "node/hypervisor_client.h"
-#include "node/worker_main.h"
+#include "node/worker/domain.h"
+#include "node/worker/hypervisor_client.h"
+#include "node/worker/worker_main.h"
 
 #define PATIENCE_MS 120000 /* QEMU on a busy machine */
 
