@@ -101,6 +101,14 @@ int hypervisor_order(struct hypervisor_client *c, const struct hypervisor_order 
 	/* The call only borrows the texts. */
 	struct hypervisor_call call = {
 	    .op = order->op, .uuid = (char *)order->uuid, .xml = (char *)order->xml};
+	const struct hypervisor_migration *migration = order->migration;
+	if (migration) {
+		call.uuid = (char *)migration->uuid;
+		call.uri = (char *)migration->uri;
+		call.downtime_ms_max = migration->downtime_ms_max;
+		call.rate_mib_max = migration->rate_mib_max;
+		call.tls = migration->tls;
+	}
 	return client_ask(c, &call, &request);
 }
 

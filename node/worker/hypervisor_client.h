@@ -1,7 +1,8 @@
 /* The hypervisor as the daemon sees it: calls that answer later.
  *
  * The port's functions (node/worker/hypervisor.h) with a deadline and a callback,
- * served by a worker. Each done is called once, from the loop; -ETIMEDOUT, -EPIPE
+ * served by a worker, one call after the other: a migrate keeps its worker busy to the
+ * end, so its abort goes to another client. Each done is called once, from the loop; -ETIMEDOUT, -EPIPE
  * and -EPROTO mean that the order may or may not have been carried out. */
 #ifndef NODE_WORKER_HYPERVISOR_CLIENT_H
 #define NODE_WORKER_HYPERVISOR_CLIENT_H
@@ -33,8 +34,9 @@ struct hypervisor_listing {
 
 struct hypervisor_order {
 	enum hypervisor_op op; /* any but HYPERVISOR_list */
-	const char *uuid; /* not for validate */
+	const char *uuid; /* not for migrate and validate */
 	const char *xml; /* for start and validate */
+	const struct hypervisor_migration *migration; /* for migrate */
 	unsigned deadline_ms;
 	void (*done)(void *data, int status, const struct err *err);
 	void *data;

@@ -33,10 +33,16 @@
 	X(virDomainDestroy)                                                                        \
 	X(virDomainFree)                                                                           \
 	X(virDomainGetInfo)                                                                        \
+	X(virDomainAbortJob)                                                                       \
+	X(virDomainGetControlInfo)                                                                 \
+	X(virDomainGetJobStats)                                                                    \
 	X(virDomainGetName)                                                                        \
 	X(virDomainGetState)                                                                       \
 	X(virDomainGetUUIDString)                                                                  \
 	X(virDomainLookupByUUIDString)                                                             \
+	X(virDomainMigrateSetMaxDowntime)                                                          \
+	X(virDomainMigrateToURI3)                                                                  \
+	X(virDomainResume)                                                                         \
 	X(virDomainShutdownFlags)                                                                  \
 	X(virDomainUndefine)                                                                       \
 	X(virEventAddTimeout)                                                                      \
@@ -45,7 +51,12 @@
 	X(virGetLastError)                                                                         \
 	X(virInitialize)                                                                           \
 	X(virResetLastError)                                                                       \
-	X(virSetErrorFunc)
+	X(virSetErrorFunc)                                                                         \
+	X(virTypedParamsAddString)                                                                 \
+	X(virTypedParamsAddULLong)                                                                 \
+	X(virTypedParamsFree)                                                                      \
+	X(virTypedParamsGetInt)                                                                    \
+	X(virTypedParamsGetULLong)
 
 #define FUNCTION(name) __typeof__(&name) name;
 static struct {

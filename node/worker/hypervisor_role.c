@@ -60,6 +60,19 @@ static int serve_start(const struct role *role, const struct hypervisor_call *ca
 	return role->port->start(role->hypervisor, call->uuid, call->xml, err);
 }
 
+static int serve_migrate(
+    const struct role *role, const struct hypervisor_call *call, struct err *err)
+{
+	struct hypervisor_migration migration = {
+	    .uuid = call->uuid,
+	    .uri = call->uri,
+	    .downtime_ms_max = call->downtime_ms_max,
+	    .rate_mib_max = call->rate_mib_max,
+	    .tls = call->tls,
+	};
+	return role->port->migrate(role->hypervisor, &migration, err);
+}
+
 static int role_dispatch(const struct role *role, const struct hypervisor_call *call,
     struct buffer *answer, struct err *err)
 {
@@ -72,6 +85,12 @@ static int role_dispatch(const struct role *role, const struct hypervisor_call *
 		return role->port->shutdown(role->hypervisor, call->uuid, err);
 	case HYPERVISOR_stop:
 		return role->port->stop(role->hypervisor, call->uuid, err);
+	case HYPERVISOR_migrate:
+		return serve_migrate(role, call, err);
+	case HYPERVISOR_abort:
+		return role->port->abort(role->hypervisor, call->uuid, err);
+	case HYPERVISOR_resume:
+		return role->port->resume(role->hypervisor, call->uuid, err);
 	case HYPERVISOR_validate:
 		return role->port->validate(role->hypervisor, call->xml, err);
 	case HYPERVISOR_OPS:

@@ -1,10 +1,11 @@
 #include "node/worker/hypervisor_wire.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define VM_BYTES_MIN 5 /* of one encoded VM: five fields */
+#define VM_BYTES_MIN 12 /* of one encoded VM: twelve fields */
 
 static void text_encode(struct buffer *b, const char *text)
 {
@@ -37,6 +38,22 @@ static void text_decode_into(struct reader *r, char *text, size_t capacity)
 	free(whole);
 }
 
+static unsigned unsigned_decode(struct reader *r)
+{
+	uint64_t value = reader_varint(r);
+	if (value > UINT_MAX)
+		r->failed = true;
+	return (unsigned)value;
+}
+
+static bool flag_decode(struct reader *r)
+{
+	uint8_t value = reader_u8(r);
+	if (value > 1)
+		r->failed = true;
+	return value == 1;
+}
+
 const char *hypervisor_op_name(enum hypervisor_op op)
 {
 	static const char *const names[] = {
@@ -52,6 +69,10 @@ void hypervisor_call_encode(struct buffer *b, const struct hypervisor_call *call
 	buffer_append_u8(b, (uint8_t)call->op);
 	text_encode(b, call->uuid);
 	text_encode(b, call->xml);
+	text_encode(b, call->uri);
+	buffer_append_varint(b, call->downtime_ms_max);
+	buffer_append_varint(b, call->rate_mib_max);
+	buffer_append_u8(b, call->tls);
 }
 
 int hypervisor_call_decode(struct reader *r, struct hypervisor_call *call)
@@ -59,6 +80,10 @@ int hypervisor_call_decode(struct reader *r, struct hypervisor_call *call)
 	call->op = reader_u8(r);
 	call->uuid = text_decode(r);
 	call->xml = text_decode(r);
+	call->uri = text_decode(r);
+	call->downtime_ms_max = unsigned_decode(r);
+	call->rate_mib_max = reader_varint(r);
+	call->tls = flag_decode(r);
 	return r->failed || reader_left(r) > 0 || call->op >= HYPERVISOR_OPS ? -EPROTO : 0;
 }
 
@@ -66,7 +91,19 @@ void hypervisor_call_close(struct hypervisor_call *call)
 {
 	free(call->uuid);
 	free(call->xml);
+	free(call->uri);
 	*call = (struct hypervisor_call){0};
+}
+
+static void job_encode(struct buffer *b, const struct hypervisor_job *job)
+{
+	buffer_append_u8(b, job->active);
+	buffer_append_varint(b, job->total_mib);
+	buffer_append_varint(b, job->left_mib);
+	buffer_append_varint(b, job->rate_mib_s);
+	buffer_append_varint(b, job->elapsed_ms);
+	buffer_append_varint(b, job->percent);
+	buffer_append_varint(b, job->downtime_ms);
 }
 
 void hypervisor_vms_encode(struct buffer *b, const struct hypervisor_vm *vms, unsigned n)
@@ -78,20 +115,43 @@ void hypervisor_vms_encode(struct buffer *b, const struct hypervisor_vm *vms, un
 		buffer_append_varint(b, vms[i].observed);
 		buffer_append_varint(b, vms[i].memory_mib);
 		buffer_append_varint(b, vms[i].vcpus);
+		job_encode(b, &vms[i].job);
 	}
+}
+
+/* A value of enum vm_observed: one that has a name. */
+static enum vm_observed observed_decode(struct reader *r)
+{
+	uint64_t value = reader_varint(r);
+	for (unsigned i = 0; vm_observed_names[i]; i++) {
+		if (value == i)
+			return (enum vm_observed)i;
+	}
+	r->failed = true;
+	return OBSERVED_UNKNOWN;
+}
+
+static void job_decode(struct reader *r, struct hypervisor_job *job)
+{
+	job->active = flag_decode(r);
+	job->total_mib = reader_varint(r);
+	job->left_mib = reader_varint(r);
+	job->rate_mib_s = reader_varint(r);
+	job->elapsed_ms = reader_varint(r);
+	job->percent = unsigned_decode(r);
+	job->downtime_ms = unsigned_decode(r);
+	if (job->percent > 100)
+		r->failed = true;
 }
 
 static void vm_decode(struct reader *r, struct hypervisor_vm *vm)
 {
 	text_decode_into(r, vm->uuid, sizeof(vm->uuid));
 	text_decode_into(r, vm->name, sizeof(vm->name));
-	uint64_t observed = reader_varint(r);
-	vm->observed = (enum vm_observed)observed;
+	vm->observed = observed_decode(r);
 	vm->memory_mib = reader_varint(r);
-	uint64_t vcpus = reader_varint(r);
-	vm->vcpus = (uint32_t)vcpus;
-	if (observed > OBSERVED_UNOBSERVABLE || vcpus > UINT32_MAX)
-		r->failed = true;
+	vm->vcpus = unsigned_decode(r);
+	job_decode(r, &vm->job);
 }
 
 int hypervisor_vms_decode(struct reader *r, struct hypervisor_vm **vms, unsigned *n)

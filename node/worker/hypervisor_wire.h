@@ -17,8 +17,12 @@ enum hypervisor_op {
 
 struct hypervisor_call {
 	enum hypervisor_op op;
-	char *uuid; /* "" where the operation has none */
+	char *uuid; /* "" where the operation has none, as the other texts */
 	char *xml;
+	char *uri; /* this and the rest: of a migration, see struct hypervisor_migration */
+	unsigned downtime_ms_max;
+	uint64_t rate_mib_max;
+	bool tls;
 };
 
 const char *hypervisor_op_name(enum hypervisor_op op); /* "start" */
