@@ -17,6 +17,7 @@
 #include "tools/applet.h"
 #include "tools/client.h"
 #include "tools/help.h"
+#include "tools/progress.h"
 #include "tools/view.h"
 
 #define FILE_MAX     (1u << 20)
@@ -215,30 +216,6 @@ static uint64_t now_ms(void)
 	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-/* The line on which a person sees how far it has come. */
-struct progress_line {
-	bool terminal;
-	uint64_t begun_ms;
-	char said[512];
-};
-
-static void progress_show(struct progress_line *line, const char *text)
-{
-	unsigned seconds = (unsigned)((now_ms() - line->begun_ms) / 1000);
-	if (line->terminal)
-		fprintf(stderr, "\r\033[K%s (%u s)", text, seconds);
-	else if (strcmp(line->said, text) != 0)
-		fprintf(stderr, "%s\n", text);
-	snprintf(line->said, sizeof(line->said), "%s", text);
-	fflush(stderr);
-}
-
-static void progress_end(struct progress_line *line)
-{
-	if (line->terminal)
-		fputs("\r\033[K", stderr);
-}
-
 /* A daemon that is started again meanwhile is no reason to give up. */
 static int wait_again(struct client **client, const struct cli *cli, struct err *err)
 {
@@ -250,20 +227,34 @@ static int wait_again(struct client **client, const struct cli *cli, struct err 
 
 enum waited { WAITED_PENDING, WAITED_DONE, WAITED_FAILED, WAITED_LOST };
 
-/* Ask once; text gets what is to be said. */
+/* What is known of it so far. */
+struct waiting {
+	char text[ERR_TEXT_MAX];
+	json_t *movement; /* owned; NULL: no memory is copied */
+};
+
+static void waiting_close(struct waiting *w)
+{
+	json_decref(w->movement);
+	w->movement = NULL;
+}
+
+/* Ask once; w gets what is to be said. */
 static enum waited wait_look(
-    struct client *client, const struct operation_call *call, char text[ERR_TEXT_MAX])
+    struct client *client, const struct operation_call *call, struct waiting *w)
 {
 	struct client_answer answer;
 	struct err err;
 	enum waited state = WAITED_PENDING;
+	waiting_close(w);
 	if (client_ask_progress(client, call, &answer, &err)) {
-		snprintf(text, ERR_TEXT_MAX, "%s", err.text);
+		snprintf(w->text, sizeof(w->text), "%s", err.text);
 		return WAITED_LOST;
 	}
 	const char *its = json_string_value(json_object_get(answer.result, "state"));
 	const char *said = json_string_value(json_object_get(answer.result, "text"));
-	snprintf(text, ERR_TEXT_MAX, "%.*s", ERR_TEXT_MAX - 1, said ? said : answer.message);
+	snprintf(w->text, sizeof(w->text), "%.*s", ERR_TEXT_MAX - 1, said ? said : answer.message);
+	w->movement = json_incref(json_object_get(answer.result, "movement"));
 	if (!its || !strcmp(its, "failed"))
 		state = WAITED_FAILED;
 	else if (!strcmp(its, "done"))
@@ -275,20 +266,21 @@ static enum waited wait_look(
 /* Until it has come about, can no longer, or the time is over. The client may be another one
  * afterwards. */
 static enum waited wait_for(struct client **client, const struct cli *cli,
-    const struct operation_call *call, char text[ERR_TEXT_MAX])
+    const struct operation_call *call, struct waiting *w)
 {
-	struct progress_line line = {.terminal = isatty(STDERR_FILENO), .begun_ms = now_ms()};
+	struct progress_line line = {
+	    .out = stderr, .terminal = isatty(STDERR_FILENO), .begun_ms = now_ms()};
 	uint64_t deadline_ms = line.begun_ms + call->timeout_ms;
 	enum waited state;
 	for (;;) {
 		struct err err;
-		state = *client ? wait_look(*client, call, text) : WAITED_LOST;
+		state = *client ? wait_look(*client, call, w) : WAITED_LOST;
 		if (state == WAITED_DONE || state == WAITED_FAILED || now_ms() >= deadline_ms)
 			break;
-		progress_show(&line, text);
+		progress_show(&line, w->text, w->movement, now_ms());
 		uint64_t left_ms = deadline_ms - now_ms();
 		if (state == WAITED_LOST && wait_again(client, cli, &err))
-			snprintf(text, ERR_TEXT_MAX, "%s", err.text);
+			snprintf(w->text, sizeof(w->text), "%s", err.text);
 		else if (state == WAITED_PENDING)
 			client_wait(
 			    *client, left_ms < PROGRESS_MS ? (unsigned)left_ms : PROGRESS_MS, &err);
@@ -300,21 +292,23 @@ static enum waited wait_for(struct client **client, const struct cli *cli,
 static int wait_and_say(
     struct client **client, const struct cli *cli, const struct operation_call *call)
 {
-	char text[ERR_TEXT_MAX] = "";
+	struct waiting w = {0};
 	struct err late;
-	switch (wait_for(client, cli, call, text)) {
+	enum waited state = wait_for(client, cli, call, &w);
+	waiting_close(&w);
+	switch (state) {
 	case WAITED_DONE:
 		if (cli->format == CLI_TABLE)
-			printf("%s\n", text);
+			printf("%s\n", w.text);
 		return CLI_DONE;
 	case WAITED_FAILED:
-		return complain(CLI_REFUSED, -ECANCELED, text);
+		return complain(CLI_REFUSED, -ECANCELED, w.text);
 	case WAITED_LOST:
-		return complain(CLI_UNREACHABLE, -ECONNRESET, text);
+		return complain(CLI_UNREACHABLE, -ECONNRESET, w.text);
 	case WAITED_PENDING:
 		break;
 	}
-	err_set(&late, 0, "not yet after %u s: %s", (unsigned)(call->timeout_ms / 1000), text);
+	err_set(&late, 0, "not yet after %u s: %s", (unsigned)(call->timeout_ms / 1000), w.text);
 	return complain(CLI_REFUSED, -ETIMEDOUT, late.text);
 }
 

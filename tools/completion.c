@@ -47,8 +47,8 @@ static void offer(const char *candidate, const char *begun)
 		puts(candidate);
 }
 
-/* Names of nodes or VMs, if the daemon tells. */
-static void offer_names(const char *socket, const char *operation, const char *begun)
+/* Names of nodes or VMs, if the daemon tells, behind the bytes of begun that are kept. */
+static void offer_names(const char *socket, const char *operation, const char *begun, int kept)
 {
 	struct client *client;
 	struct client_answer answer = {0};
@@ -63,8 +63,8 @@ static void offer_names(const char *socket, const char *operation, const char *b
 		json_array_foreach(answer.result, i, item)
 		{
 			const char *name = json_string_value(json_object_get(item, "name"));
-			if (name)
-				offer(name, begun);
+			if (name && !strncmp(name, begun + kept, strlen(begun + kept)))
+				printf("%.*s%s\n", kept, begun, name);
 		}
 		client_answer_close(&answer);
 		operation_call_close(&call);
@@ -75,12 +75,14 @@ static void offer_names(const char *socket, const char *operation, const char *b
 static void offer_values(const struct cli *cli, enum argument_type type, const char *begun)
 {
 	const char *const *choices = operation_choices(type);
+	const char *comma = operation_type_is_list(type) ? strrchr(begun, ',') : NULL;
+	int kept = comma ? (int)(comma + 1 - begun) : 0;
 	for (unsigned i = 0; choices && choices[i]; i++)
 		offer(choices[i], begun);
-	if (type == TYPE_NODE)
-		offer_names(cli->socket, "node list", begun);
+	if (type == TYPE_NODE || type == TYPE_NODES)
+		offer_names(cli->socket, "node list", begun, kept);
 	if (type == TYPE_VM)
-		offer_names(cli->socket, "vm list", begun);
+		offer_names(cli->socket, "vm list", begun, 0);
 }
 
 static void offer_options(const struct operation *o, const char *begun)
