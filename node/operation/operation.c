@@ -51,6 +51,8 @@ void operation_call_close(struct operation_call *call)
 	*call = (struct operation_call){0};
 }
 
+static const char *const switch_names[] = {"no", "yes", NULL};
+
 const char *const *operation_choices(enum argument_type type)
 {
 	switch (type) {
@@ -58,11 +60,20 @@ const char *const *operation_choices(enum argument_type type)
 		return daemon_state_names;
 	case TYPE_VM_STATE:
 		return vm_state_names;
+	case TYPE_OBSERVED:
+		return vm_observed_names;
 	case TYPE_SELECTOR:
 		return selector_names;
+	case TYPE_SWITCH:
+		return switch_names;
 	default:
 		return NULL;
 	}
+}
+
+bool operation_type_is_list(enum argument_type type)
+{
+	return type == TYPE_NODES || type == TYPE_TAGS;
 }
 
 const char *operation_type_text(enum argument_type type)
@@ -82,9 +93,18 @@ const char *operation_type_text(enum argument_type type)
 		return "DIR";
 	case TYPE_DAEMON_STATE:
 	case TYPE_VM_STATE:
+	case TYPE_OBSERVED:
 		return "STATE";
 	case TYPE_SELECTOR:
 		return "SELECTOR";
+	case TYPE_METHOD:
+		return "METHOD";
+	case TYPE_SWITCH:
+		return "YES|NO";
+	case TYPE_NODES:
+		return "NODE,...";
+	case TYPE_TAGS:
+		return "TAG,...";
 	case TYPE_TEXT:
 		break;
 	}
@@ -145,6 +165,12 @@ static int check_choice(const struct operation_argument *a, const char *value, s
 	return -EINVAL;
 }
 
+/* "a,,b", ",a", "a," */
+static bool has_gap(const char *text)
+{
+	return *text == ',' || text[strlen(text) - 1] == ',' || strstr(text, ",,");
+}
+
 static int check_one(const struct operation_argument *a, const json_t *value, struct err *err)
 {
 	if (a->kind == ARGUMENT_DEMAND && !json_is_true(value))
@@ -163,6 +189,8 @@ static int check_one(const struct operation_argument *a, const json_t *value, st
 		return err_set(err, -EINVAL, "is longer than 1 MiB");
 	if (!*text)
 		return err_set(err, -EINVAL, "must not be empty");
+	if (operation_type_is_list(a->type) && has_gap(text))
+		return err_set(err, -EINVAL, "'%.64s' has an empty word between its commas", text);
 	if (a->type == TYPE_DURATION && operation_duration(text, &ms))
 		return err_set(err, -EINVAL, "'%.64s' is not a time such as 90s, 30m or 2h", text);
 	return check_choice(a, text, err);

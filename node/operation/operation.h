@@ -37,7 +37,12 @@ enum argument_type {
 	TYPE_FILE, /* a path on the command line; everywhere else the file's text */
 	TYPE_DAEMON_STATE,
 	TYPE_VM_STATE,
+	TYPE_OBSERVED,
 	TYPE_SELECTOR,
+	TYPE_METHOD,
+	TYPE_SWITCH, /* yes or no: to be told from what is not given */
+	TYPE_NODES, /* names with commas between them */
+	TYPE_TAGS,
 };
 
 struct operation_argument {
@@ -99,6 +104,8 @@ const struct operation *operation_named(const char *name);
 const char *const *operation_choices(enum argument_type type);
 /* Is it known by its place, not by a name? */
 bool operation_positional(const struct operation_argument *argument);
+/* Is it one text that holds several, with commas between them? */
+bool operation_type_is_list(enum argument_type type);
 /* "NODE", "30m|2h", ...: how help writes a value. */
 const char *operation_type_text(enum argument_type type);
 
