@@ -12,35 +12,76 @@ static void begin(const struct node *node, struct memory *m)
 	m->vcpus_total = k->vcpus_total;
 }
 
-static void add(const struct node *node, const struct vm *vm, struct memory *m)
+/* What one VM adds to the sums of its owner. */
+static struct memory share_of(const struct node *node, const struct vm *vm)
 {
 	if (node->daemon_state == DAEMON_FENCED)
+		return (struct memory){0};
+	struct memory share = {.vms = 1, .provisioned_mib = vm->memory_mib};
+	if (vm->observed == OBSERVED_RUNNING || vm->observed == OBSERVED_PAUSED) {
+		share.vms_running = 1;
+		share.allocated_mib = vm->memory_mib;
+		share.vcpus_allocated = vm->vcpus;
+	}
+	return share;
+}
+
+static void add(struct memory *m, const struct memory *share)
+{
+	m->vms += share->vms;
+	m->vms_running += share->vms_running;
+	m->provisioned_mib += share->provisioned_mib;
+	m->allocated_mib += share->allocated_mib;
+	m->vcpus_allocated += share->vcpus_allocated;
+}
+
+static void take(struct memory *m, const struct memory *share)
+{
+	m->vms -= share->vms;
+	m->vms_running -= share->vms_running;
+	m->provisioned_mib -= share->provisioned_mib;
+	m->allocated_mib -= share->allocated_mib;
+	m->vcpus_allocated -= share->vcpus_allocated;
+}
+
+/* Count it in, or out, wherever it counts. */
+static void count(const struct cluster *c, const struct vm *vm, struct memory *memories,
+    void (*sum)(struct memory *m, const struct memory *share))
+{
+	uint32_t at = table_position(&c->nodes, &vm->node);
+	if (at == c->nodes.count)
 		return;
-	m->vms++;
-	m->provisioned_mib += vm->memory_mib;
-	if (vm->observed != OBSERVED_RUNNING && vm->observed != OBSERVED_PAUSED)
-		return;
-	m->vms_running++;
-	m->allocated_mib += vm->memory_mib;
-	m->vcpus_allocated += vm->vcpus;
+	struct memory share = share_of(c->nodes.items[at], vm);
+	sum(&memories[at], &share);
 }
 
 void memory_of(const struct cluster *c, const struct node *node, struct memory *m)
 {
 	begin(node, m);
-	cluster_each(c->vms, struct vm, vm) if (vm->node == node->id) add(node, vm, m);
+	cluster_each(c->vms, struct vm, vm)
+	{
+		if (vm->node != node->id)
+			continue;
+		struct memory share = share_of(node, vm);
+		add(m, &share);
+	}
 }
 
 void memory_of_all(const struct cluster *c, struct memory memories[CLUSTER_NODES_MAX])
 {
 	for (uint32_t i = 0; i < c->nodes.count; i++)
 		begin(c->nodes.items[i], &memories[i]);
-	cluster_each(c->vms, struct vm, vm)
-	{
-		uint32_t at = table_position(&c->nodes, &vm->node);
-		if (at < c->nodes.count)
-			add(c->nodes.items[at], vm, &memories[at]);
-	}
+	cluster_each(c->vms, struct vm, vm) count(c, vm, memories, add);
+}
+
+void memory_leave(const struct cluster *c, const struct vm *vm, struct memory *memories)
+{
+	count(c, vm, memories, take);
+}
+
+void memory_enter(const struct cluster *c, const struct vm *vm, struct memory *memories)
+{
+	count(c, vm, memories, add);
 }
 
 uint64_t memory_promisable(const struct memory *m)
@@ -49,4 +90,10 @@ uint64_t memory_promisable(const struct memory *m)
 	 * keep their promises, new ones must wait. */
 	uint64_t spoken_for = MEMORY_RESERVED_MIB + m->provisioned_mib;
 	return m->total_mib > spoken_for ? m->total_mib - spoken_for : 0;
+}
+
+uint64_t memory_overpromised(const struct memory *m)
+{
+	uint64_t spoken_for = MEMORY_RESERVED_MIB + m->provisioned_mib;
+	return m->total_mib && spoken_for > m->total_mib ? spoken_for - m->total_mib : 0;
 }

@@ -1,8 +1,9 @@
 /* Memory of one node: what it has, and what its VMs are promised.
  *
  * A VM's memory is promised when the VM is placed, before it starts, so two
- * placements never count on the same MiB. Derived from placement, so a VM that
- * left takes its promise along. Plain values: no allocation. */
+ * placements never count on the same MiB; while it moves it is promised on both
+ * ends. Derived from placement, so a VM that left takes its promise along. Plain
+ * values: no allocation. */
 #ifndef FSM_MEMORY_H
 #define FSM_MEMORY_H
 
@@ -28,7 +29,14 @@ void memory_of(const struct cluster *c, const struct node *node, struct memory *
 /* The same of all nodes at once, in the order of c->nodes. */
 void memory_of_all(const struct cluster *c, struct memory memories[CLUSTER_NODES_MAX]);
 
+/* Who places many VMs at once need not count all anew for each: leave before vm's owner or state
+ * changes, enter after it. memories is memory_of_all()'s. */
+void memory_leave(const struct cluster *c, const struct vm *vm, struct memory *memories);
+void memory_enter(const struct cluster *c, const struct vm *vm, struct memory *memories);
+
 /* What may still be promised: 0 when full or over-promised. */
 uint64_t memory_promisable(const struct memory *m);
+/* What is promised beyond what there is; 0 also of a node that never said what it has. */
+uint64_t memory_overpromised(const struct memory *m);
 
 #endif

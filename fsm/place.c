@@ -2,8 +2,24 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdlib.h>
 
 #include "fsm/memory.h"
+
+static const struct {
+	const char *name, *text;
+} steps[] = {
+#define PLACE_STEP(number, NAME, step, what) [number] = {step, what},
+#include "fsm/place.def"
+};
+
+/* One node for one VM: every step asks this. */
+struct question {
+	const struct cluster *c;
+	const struct vm *vm;
+	const struct node *node;
+	const struct memory *memory;
+};
 
 struct candidate {
 	const struct node *node;
@@ -12,10 +28,11 @@ struct candidate {
 };
 
 /* Larger scores win. */
-static int64_t score(enum selector selector, const struct node *node, const struct memory *m)
+static int64_t score(const struct question *q)
 {
-	const struct keepalive *k = node->last.count ? node->last.items : NULL;
-	switch (selector) {
+	const struct memory *m = q->memory;
+	const struct keepalive *k = q->node->last.count ? q->node->last.items : NULL;
+	switch (q->vm->selector) {
 	case SELECTOR_MEMFREE:
 		return (int64_t)m->free_mib;
 	case SELECTOR_MEM:
@@ -32,33 +49,97 @@ static int64_t score(enum selector selector, const struct node *node, const stru
 	return 0;
 }
 
-static int check(const struct cluster *c, const struct vm *vm, const struct node *node,
-    const struct memory *m, struct err *err)
+/* A score in words. */
+static void say_score(enum selector selector, int64_t value, struct err *err)
 {
-	if (!node->hypervisor)
+	switch (selector) {
+	case SELECTOR_MEMFREE:
+		err_set(err, 0, "%" PRId64 " MiB are free", value);
+		return;
+	case SELECTOR_MEM:
+		err_set(err, 0, "%" PRId64 " MiB are not allocated", value);
+		return;
+	case SELECTOR_MEMPROV:
+		err_set(err, 0, "%" PRId64 " MiB are promised", -value);
+		return;
+	case SELECTOR_LOAD:
+		err_set(err, 0, "the load is %" PRId64 ".%02" PRId64, -value / 1000,
+		    -value % 1000 / 10);
+		return;
+	case SELECTOR_VCPUS:
+		err_set(err, 0, "%" PRId64 " vCPUs are not allocated", value);
+		return;
+	case SELECTOR_VMS:
+		err_set(err, 0, "%" PRId64 " VMs are placed there", -value);
+		return;
+	}
+}
+
+/* 0: it passed; else the step's errno, with err. */
+static int check(const struct question *q, enum place_step step, struct err *err)
+{
+	const struct node *node = q->node;
+	uint64_t promisable_mib;
+	switch (step) {
+	case PLACE_OTHER:
+		if (node->id != q->vm->node)
+			return 0;
+		return err_set(err, -EEXIST, "%s has %s already", node->name, q->vm->name);
+	case PLACE_RUNS_VMS:
+		if (node->hypervisor)
+			return 0;
 		return err_set(
 		    err, -EINVAL, "%s runs no VMs (enable_hypervisor is off there)", node->name);
-	if (node->daemon_state != DAEMON_RUN)
+	case PLACE_RUN:
+		if (node->daemon_state == DAEMON_RUN)
+			return 0;
 		return err_set(err, -EHOSTDOWN, "%s is %s, not run", node->name,
 		    state_name(daemon_state_names, node->daemon_state));
-	if (node->domain_state != DOMAIN_READY)
+	case PLACE_READY:
+		if (node->domain_state == DOMAIN_READY)
+			return 0;
 		return err_set(err, -EHOSTDOWN, "%s is %s, not ready", node->name,
 		    state_name(domain_state_names, node->domain_state));
-	if (!node->last.count || c->settings.time_ms - node->seen_ms > PLACE_FRESH_MS)
+	case PLACE_CURRENT:
+		if (node->last.count && q->c->settings.time_ms - node->seen_ms <= PLACE_FRESH_MS)
+			return 0;
 		return err_set(err, -EHOSTDOWN, "%s has not sent a keepalive lately", node->name);
-	if (memory_promisable(m) < vm->memory_mib)
+	case PLACE_LIMIT:
+		return 0;
+	case PLACE_ROOM:
+		promisable_mib = memory_promisable(q->memory);
+		if (promisable_mib >= q->vm->memory_mib)
+			return 0;
 		return err_set(err, -ENOMEM,
 		    "%s can promise %" PRIu64 " MiB more, %s needs %" PRIu64, node->name,
-		    memory_promisable(m), vm->name, vm->memory_mib);
+		    promisable_mib, q->vm->name, q->vm->memory_mib);
+	case PLACE_BEST:
+		return 0;
+	}
 	return 0;
+}
+
+/* The step at which it falls, those before `from` left out; *result is that step's errno. */
+static enum place_step fall(
+    const struct question *q, enum place_step from, int *result, struct err *err)
+{
+	for (enum place_step step = from; step < PLACE_BEST; step++) {
+		*result = check(q, step, err);
+		if (*result)
+			return step;
+	}
+	return PLACE_BEST;
 }
 
 int place_check(
     const struct cluster *c, const struct vm *vm, const struct node *node, struct err *err)
 {
 	struct memory m;
+	int result = 0;
 	memory_of(c, node, &m);
-	return check(c, vm, node, &m, err);
+	struct question q = {c, vm, node, &m};
+	fall(&q, PLACE_RUNS_VMS, &result, err);
+	return result;
 }
 
 /* Is a better than b, where both have room and b has the lower id? */
@@ -71,18 +152,57 @@ static bool better(const struct candidate *a, const struct candidate *b)
 	return a->memory->vms < b->memory->vms;
 }
 
-uint32_t place_choose(const struct cluster *c, const struct vm *vm, const struct memory *memories)
+static void tell(const struct place_listener *listener, const struct question *q,
+    const struct place_finding *finding, struct err *reason)
+{
+	if (finding->step == PLACE_BEST)
+		say_score(q->vm->selector, finding->score, reason);
+	listener->found(listener->data, finding);
+}
+
+uint32_t place_explain(const struct cluster *c, const struct vm *vm, const struct memory *memories,
+    const struct place_listener *listener)
 {
 	struct candidate best = {0};
-	const struct memory *m = memories;
+	struct err reason, *err = listener ? &reason : NULL;
+	struct question q = {c, vm, NULL, memories};
 	cluster_each(c->nodes, struct node, node)
 	{
-		const struct memory *its = m++;
-		if (node->id == vm->node || check(c, vm, node, its, NULL))
-			continue;
-		struct candidate one = {node, its, score(vm->selector, node, its)};
-		if (!best.node || better(&one, &best))
-			best = one;
+		int result;
+		q.node = node;
+		struct place_finding finding = {.node = node, .reason = reason.text};
+		finding.step = fall(&q, PLACE_OTHER, &result, err);
+		if (finding.step == PLACE_BEST) {
+			finding.score = score(&q);
+			struct candidate one = {node, q.memory, finding.score};
+			if (!best.node || better(&one, &best))
+				best = one;
+		}
+		if (listener)
+			tell(listener, &q, &finding, err);
+		q.memory++;
 	}
 	return best.node ? best.node->id : 0;
+}
+
+uint32_t place_choose(const struct cluster *c, const struct vm *vm, const struct memory *memories)
+{
+	return place_explain(c, vm, memories, NULL);
+}
+
+int place_order(const struct vm *a, const struct vm *b)
+{
+	if (a->memory_mib != b->memory_mib)
+		return a->memory_mib > b->memory_mib ? -1 : 1;
+	return a->id < b->id ? -1 : a->id > b->id;
+}
+
+const char *place_step_name(enum place_step step)
+{
+	return steps[step].name;
+}
+
+const char *place_step_text(enum place_step step)
+{
+	return steps[step].text;
 }
