@@ -96,7 +96,7 @@ sim: deps ## the simulator, SEEDS=20000 seeds
 	@$(MAKE) --no-print-directory all
 	@$B/pvc simulate --seeds $(SEEDS)
 
-lab: deps ## real libvirt, Ceph, SR-IOV, BMCs: T=core bootstrap ceph vm sriov fence reload api
+lab: deps ## real libvirt, Ceph, SR-IOV, BMCs: T=core bootstrap ceph vm life sriov fence reload api
 	@$(MAKE) --no-print-directory all
 	@tests/lab/run $(T)
 

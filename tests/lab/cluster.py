@@ -417,6 +417,7 @@ pvc:
   pool: {{driver: {"rbd" if "ceph" in more else "sim"}}}
   system:
     intervals: {{vm_shutdown_timeout: {more.get("shutdown", 180)}}}
+    migration: {more.get("migration", "{}")}
     configuration:
       directories:
         data_directory: {node.directory}/data

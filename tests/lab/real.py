@@ -124,6 +124,8 @@ class Wired:
 class Lab(Wired):
     """Three real nodes of a cluster that is up, a client, and observers of the upstream address."""
 
+    libvirtd_command = LIBVIRTD
+
     def __init__(self, shutdown_s=3):
         self.directory = tempfile.mkdtemp(prefix="pvc-lab.")
         self.shutdown_s = shutdown_s
@@ -146,7 +148,7 @@ class Lab(Wired):
         with open(f"{directory}/libvirt/etc/qemu.conf", "w", encoding="ascii") as file:
             file.write(QEMU_CONF)
         setup = SETUP.format(name=name, directory=directory, lab=self.directory,
-                             libvirtd=LIBVIRTD)
+                             libvirtd=self.libvirtd_command)
         node = Node(directory, name, Machine(setup, KINDS), f"10.78.1.{number}")
         self.configure(node)
         return node
@@ -183,15 +185,14 @@ class Lab(Wired):
         self.wires.hub.power_off()
         shutil.rmtree(self.directory)
 
-    @staticmethod
-    def libvirtd(node, what):
+    def libvirtd(self, node, what):
         if what == "kill":
             node.machine.run("sh", "-c", "pid=$(cat /run/libvirtd.pid); kill -KILL $pid; "
                              "while [ -d /proc/$pid ]; do sleep 0.05; done; rm /run/libvirtd.pid")
         elif what in ("stop", "cont"):
             node.machine.run("sh", "-c", f"kill -{what.upper()} $(cat /run/libvirtd.pid)")
         else:
-            node.machine.run(*LIBVIRTD.split())
+            node.machine.run(*self.libvirtd_command.split())
 
     # VMs.
 
