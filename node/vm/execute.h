@@ -12,7 +12,7 @@
 
 #include "node/agent.h"
 #include "node/config/config.h"
-#include "node/vm/locks.h"
+#include "node/vm/freeing.h"
 
 struct execute;
 
@@ -29,14 +29,7 @@ struct execute_options {
 int execute_open(struct execute **e, const struct execute_options *options, struct err *err);
 void execute_begin(struct execute *e, const struct action *action);
 
-/* A person wants the locks on a VM's volumes gone. done is called once, perhaps within the call;
- * -EBUSY: it runs here. */
-struct execute_flush {
-	const struct vm *vm;
-	enum release_extent extent;
-	void (*done)(void *data, const struct locks_outcome *outcome);
-	void *data;
-};
+/* -EOPNOTSUPP when this node has no part in the pool. */
 void execute_flush(struct execute *e, const struct execute_flush *flush);
 
 /* Look at the VMs when it is time; returns when it is time again. */
