@@ -7,10 +7,9 @@ on their serial consoles; copies.py watches all of them from the first to the la
 import json
 import os
 import random
-import time
 import uuid
 
-from cluster import GUEST, ROOT, Failed, now_ms, run, wait_for
+from cluster import GUEST, ROOT, Failed, run, wait_for
 from copies import Copies
 from real import LIBVIRTD, LIBVIRTD_CONF, QEMU_CONF, Lab
 
@@ -72,6 +71,12 @@ class Life(Lab):
         self.copies = Copies(self.cluster.nodes)
         self.observers.append(self.copies)
 
+    def watch_anew(self):
+        """After machines were off: their processes are others."""
+        self.observers.remove(self.copies)
+        self.copies.end()
+        self.watch()
+
     def check_doubles(self):
         doubles = self.copies.new_doubles()
         assert not doubles, f"two copies at one instant: {doubles[:5]}"
@@ -84,6 +89,9 @@ class Life(Lab):
         wait_for(f"{name} runs at {node} alone", alone)
         wait_for(f"everybody says that {name} runs at {node}",
                  lambda: all(self.settled(name, one) == node.name for one in self.answering()))
+
+    def primary(self):
+        return self.cluster.primary_of(self.answering())[0]
 
     def answering(self):
         return [node for node in self.cluster.nodes if node.daemon_alive()]
@@ -163,11 +171,3 @@ class Life(Lab):
     def ups(self, name):
         """How often it came up, wherever."""
         return sum(self.console(name, node)[0] for node in self.cluster.nodes)
-
-    def power_cut(self, node):
-        self.power_off(node)
-
-    def pause(self, span_s):
-        """A random instant of a span."""
-        time.sleep(random.uniform(0, span_s))
-        return now_ms()
