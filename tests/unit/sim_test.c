@@ -170,7 +170,7 @@ static void a_storm_of_messages_is_seen(void **state)
 	struct command command = {.number = COMMAND_fact, .fact = {.key = "k"}};
 	for (unsigned i = 0; i < 200000; i++)
 		network_send(w, 1, 2, (const uint8_t *)"", 1);
-	request_propose(w->nodes[1], &command, REQUEST_NONE, 0);
+	request_propose(w->nodes[1], &command, ASK_NONE, 0);
 	world_run(w, now_ms + 1000);
 	assert_non_null(strstr(w->failure, "a storm"));
 	end(w);

@@ -29,7 +29,7 @@ static void fence(struct world *w, unsigned node, uint64_t number, void *bytes)
 	    .node_fenced = {.node = n->raft_id, .by_hand = true, .who = "chaos"},
 	};
 	n->fence_pending = true;
-	request_propose(by, &command, REQUEST_FENCE, node);
+	request_propose(by, &command, ASK_FENCE, node);
 	sim_node_settle(by);
 }
 
@@ -91,7 +91,7 @@ static void fault_wish(struct world *w, struct sim_node *n)
 	    .primary_want = {.node = 1 + (uint32_t)world_random(w, w->node_count)},
 	};
 	if (sim_node_serves(n))
-		request_propose(n, &command, REQUEST_NONE, 0);
+		request_propose(n, &command, ASK_NONE, 0);
 }
 
 /* What it is changes, as long as the value lets it. */
@@ -104,7 +104,7 @@ static void fault_mode(struct world *w, struct sim_node *n)
 		.judged = membership_mark(&n->value)},
 	};
 	if (sim_node_serves(n))
-		request_propose(n, &command, REQUEST_NONE, 0);
+		request_propose(n, &command, ASK_NONE, 0);
 }
 
 /* The disk. */

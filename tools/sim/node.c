@@ -319,7 +319,7 @@ static void turn_members(struct sim_node *n, const struct standing *standing, ui
 	if (change.type == MEMBER_CHANGE_NONE)
 		return;
 	n->member_ms = now_ms;
-	uint64_t request = (uint64_t)REQUEST_MEMBER << 56, deadline_ms = now_ms + MEMBER_TIMEOUT_MS;
+	uint64_t request = (uint64_t)ASK_MEMBER << 56, deadline_ms = now_ms + MEMBER_TIMEOUT_MS;
 	if (change.type == MEMBER_CHANGE_LEAD)
 		replica_transfer(n->replica, change.id, now_ms);
 	else if (change.type == MEMBER_CHANGE_SET)
@@ -351,7 +351,7 @@ static void turn_agent(struct sim_node *n, const struct standing *standing, uint
 	agent_turn(&n->agent, &n->value, standing, &holding, now_ms, &turn);
 	for (unsigned i = 0; i < turn.count; i++) {
 		bool hello = turn.commands[i].number == COMMAND_node_hello;
-		request_propose(n, &turn.commands[i], hello ? REQUEST_HELLO : REQUEST_NONE, 0);
+		request_propose(n, &turn.commands[i], hello ? ASK_HELLO : ASK_NONE, 0);
 	}
 	for (unsigned i = 0; i < turn.action_count; i++)
 		sim_hypervisor_act(n, &turn.actions[i]);

@@ -3,13 +3,13 @@
 #define READ_TIMEOUT_MS 2000
 #define NUMBER_BITS	56
 
-static uint64_t request_of(enum request_kind kind, uint64_t number)
+static uint64_t request_of(enum ask_kind kind, uint64_t number)
 {
 	return (uint64_t)kind << NUMBER_BITS | number;
 }
 
 void request_bytes(
-    struct sim_node *n, const struct buffer *operation, enum request_kind kind, uint64_t number)
+    struct sim_node *n, const struct buffer *operation, enum ask_kind kind, uint64_t number)
 {
 	uint64_t now_ms = sim_node_clock(n);
 	if (n->replica)
@@ -18,7 +18,7 @@ void request_bytes(
 }
 
 void request_propose(
-    struct sim_node *n, struct command *command, enum request_kind kind, uint64_t number)
+    struct sim_node *n, struct command *command, enum ask_kind kind, uint64_t number)
 {
 	struct buffer bytes = {0};
 	/* A tick is the leader's word for the whole cluster: nobody's client (fsm/command.h). */
@@ -36,7 +36,7 @@ void request_read(struct sim_node *n, uint64_t number)
 	uint64_t now_ms = sim_node_clock(n);
 	if (n->replica)
 		replica_read(
-		    n->replica, request_of(REQUEST_READ, number), now_ms + READ_TIMEOUT_MS, now_ms);
+		    n->replica, request_of(ASK_READ, number), now_ms + READ_TIMEOUT_MS, now_ms);
 }
 
 static void joined(struct sim_node *newcomer, int result)
@@ -52,24 +52,24 @@ void request_answered(void *node, uint64_t request, int result, uint64_t index)
 	struct sim_node *n = node;
 	struct world *w = n->world;
 	uint64_t number = request & ((1ull << NUMBER_BITS) - 1);
-	enum request_kind kind = (enum request_kind)(request >> NUMBER_BITS);
+	enum ask_kind kind = (enum ask_kind)(request >> NUMBER_BITS);
 	struct sim_answer answer = {n, kind, number, result, index};
 	switch (kind) {
-	case REQUEST_HELLO:
+	case ASK_HELLO:
 		n->agent.hello_done |= result >= 0;
 		break;
-	case REQUEST_JOIN:
+	case ASK_JOIN:
 		joined(w->nodes[number], result);
 		break;
-	case REQUEST_FENCE:
+	case ASK_FENCE:
 		w->nodes[number]->fence_pending = false;
 		break;
-	case REQUEST_USER:
-	case REQUEST_READ:
+	case ASK_USER:
+	case ASK_READ:
 		w->answered(w, &answer);
 		break;
-	case REQUEST_MEMBER:
-	case REQUEST_NONE:
+	case ASK_MEMBER:
+	case ASK_NONE:
 		break;
 	}
 }

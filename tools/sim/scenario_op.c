@@ -39,7 +39,7 @@ static void context_propose(
 	struct asked *asked = data;
 	asked->done = done;
 	asked->done_data = done_data;
-	request_propose(asked->node, command, REQUEST_USER, asked->number);
+	request_propose(asked->node, command, ASK_USER, asked->number);
 }
 
 void op_answered(struct world *w, const struct sim_answer *answer)

@@ -241,9 +241,9 @@ static int step_vm(struct scenario *s, const struct step *step)
 	struct sim_node *first = s->world.nodes[1];
 	struct command state = {.number = COMMAND_vm_state, .vm_state = {.state = VM_START}};
 	state.vm_state.vm = first->value.settings.next_vm;
-	request_propose(first, &define, REQUEST_NONE, 0);
+	request_propose(first, &define, ASK_NONE, 0);
 	if (start)
-		request_propose(first, &state, REQUEST_NONE, 0);
+		request_propose(first, &state, ASK_NONE, 0);
 	sim_node_settle(first);
 	/* The next `vm` line needs to know which number this one got. */
 	world_run(&s->world, s->world.now_ms + VM_TAKES_MS);

@@ -95,7 +95,7 @@ static void writer_ask(struct world *w, unsigned who, uint64_t asked, void *byte
 	writer->asked++;
 	world_at(w, w->now_ms + 20 + world_random(w, PATIENCE_MS), writer_ask, who, writer->asked);
 	if (sim_node_serves(n)) {
-		request_bytes(n, &writer->operation, REQUEST_USER, writer->number << 8 | who);
+		request_bytes(n, &writer->operation, ASK_USER, writer->number << 8 | who);
 		sim_node_settle(n);
 	}
 }
@@ -136,7 +136,7 @@ void users_answered(struct world *w, struct users *u, const struct sim_answer *a
 {
 	uint64_t number = a->number >> 8;
 	unsigned who = a->number & 0xff;
-	if (a->kind == REQUEST_READ) {
+	if (a->kind == ASK_READ) {
 		read_done(w, a);
 		return;
 	}
@@ -224,7 +224,7 @@ static void owner(struct world *w, unsigned who, uint64_t hurries, void *bytes)
 	else
 		make_vm(w, vm, &command);
 	if (sim_node_serves(n)) {
-		request_propose(n, &command, REQUEST_NONE, 0);
+		request_propose(n, &command, ASK_NONE, 0);
 		sim_node_settle(n);
 	}
 	/* Sometimes blow upon blow, sometimes left alone for as long as a start takes. */

@@ -76,7 +76,7 @@ static void found(struct world *w)
 	snprintf(command.found.node, sizeof(command.found.node), "1");
 	snprintf(command.found.address, sizeof(command.found.address), "sim:1");
 	snprintf(command.found.incarnation, sizeof(command.found.incarnation), "sim-1");
-	request_propose(first, &command, REQUEST_NONE, 0);
+	request_propose(first, &command, ASK_NONE, 0);
 	sim_node_settle(first);
 }
 
@@ -116,8 +116,8 @@ static void join(struct world *w, unsigned node, uint64_t number, void *bytes)
 	command.join.mode = mode_of(w, node);
 	command.join.hypervisor = !world_is_witness(w, node);
 	if (sim_node_serves(by)) {
-		request_propose(by, &token, REQUEST_NONE, 0);
-		request_propose(by, &command, REQUEST_JOIN, node);
+		request_propose(by, &token, ASK_NONE, 0);
+		request_propose(by, &command, ASK_JOIN, node);
 		sim_node_settle(by);
 	}
 	world_at(w, w->now_ms + JOIN_AGAIN_MS, join, node, 1);

@@ -46,20 +46,20 @@ struct world_options {
 	unsigned patience_ms; /* how long a daemon waits for the answer to a proposal */
 };
 
-enum request_kind { /* in the top byte of a request's number */
-	REQUEST_NONE,
-	REQUEST_HELLO,
-	REQUEST_JOIN, /* low bytes: the node that joins */
-	REQUEST_FENCE, /* low bytes: the node */
-	REQUEST_MEMBER, /* raft's configuration */
-	REQUEST_USER, /* of whoever plays: low bytes are his */
-	REQUEST_READ, /* the same, of a linearizable read */
+enum ask_kind { /* in the top byte of a request's number */
+	ASK_NONE,
+	ASK_HELLO,
+	ASK_JOIN, /* low bytes: the node that joins */
+	ASK_FENCE, /* low bytes: the node */
+	ASK_MEMBER, /* raft's configuration */
+	ASK_USER, /* of whoever plays: low bytes are his */
+	ASK_READ, /* the same, of a linearizable read */
 };
 
 /* What one request was answered. */
 struct sim_answer {
 	struct sim_node *node; /* through which it was asked */
-	enum request_kind kind; /* REQUEST_USER or REQUEST_READ */
+	enum ask_kind kind; /* ASK_USER or ASK_READ */
 	uint64_t number;
 	int result;
 	uint64_t index;
