@@ -1,9 +1,10 @@
 /* The hypervisor as the daemon sees it: calls that answer later.
  *
  * The port's functions (node/worker/hypervisor.h) with a deadline and a callback,
- * served by a worker, one call after the other: a migrate keeps its worker busy to the
- * end, so its abort goes to another client. Each done is called once, from the loop; -ETIMEDOUT, -EPIPE
- * and -EPROTO mean that the order may or may not have been carried out. */
+ * served by a worker, one after the other: a migrate keeps its worker to the end,
+ * so its abort goes through another client. Each done is called once, from the
+ * loop; -ETIMEDOUT, -EPIPE and -EPROTO mean that the order may or may not have
+ * been carried out. */
 #ifndef NODE_WORKER_HYPERVISOR_CLIENT_H
 #define NODE_WORKER_HYPERVISOR_CLIENT_H
 

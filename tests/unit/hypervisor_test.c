@@ -216,9 +216,10 @@ static void a_start_that_an_earlier_daemon_left_open_is_in_doubt(void **state)
 static void a_list_of_vms_survives_the_wire_and_no_part_of_it_does(void **state)
 {
 	struct hypervisor_vm vms[3] = {
-	    {UUID, "a", OBSERVED_RUNNING, 1, 2},
-	    {UUID, "a longer name", OBSERVED_UNOBSERVABLE, UINT64_MAX, UINT32_MAX},
-	    {"", "", OBSERVED_UNKNOWN, 0, 0},
+	    {UUID, "a", OBSERVED_RUNNING, 1, 2, {true, 7, 6, 5, 4, 100, 2}},
+	    {UUID, "a longer name", OBSERVED_UNOBSERVABLE, UINT64_MAX, UINT32_MAX,
+		{.total_mib = 0}},
+	    {.uuid = ""},
 	};
 	struct hypervisor_vm *read;
 	unsigned n;
@@ -235,6 +236,7 @@ static void a_list_of_vms_survives_the_wire_and_no_part_of_it_does(void **state)
 	for (unsigned i = 0; i < n; i++) {
 		assert_string_equal(read[i].name, vms[i].name);
 		assert_int_equal(read[i].memory_mib, vms[i].memory_mib);
+		assert_memory_equal(&read[i].job, &vms[i].job, sizeof(vms[i].job));
 	}
 	free(read);
 	buffer_append_u8(&b, 0);
