@@ -225,8 +225,8 @@ static bool runs_nothing_of_others(const struct agent *agent, const struct clust
 static enum daemon_state state_wanted(
     const struct agent *agent, const struct cluster *c, const struct node *me)
 {
-	if (agent->stopping)
-		return DAEMON_STOP;
+	if (agent->leaving)
+		return agent->leaving;
 	if (agent->local.known && runs_nothing_of_others(agent, c))
 		return DAEMON_RUN;
 	return me->daemon_state == DAEMON_RUN ? DAEMON_RUN : DAEMON_INIT;
@@ -507,6 +507,9 @@ static void tell_tick(struct agent *agent, struct cluster *c, const struct stand
 		return;
 	if (heard_a_newcomer(agent, c) && wait_ms > TICK_NEWCOMER_MS)
 		wait_ms = TICK_NEWCOMER_MS;
+	/* Its own last keepalive, or what there was of others' at the end. */
+	if (agent->leaving == DAEMON_STOP && agent->heard_count)
+		wait_ms = 0;
 	if (!first && now_ms - agent->tick_ms < wait_ms)
 		return;
 	struct command *command =
@@ -603,18 +606,21 @@ void agent_turn(struct agent *agent, struct cluster *c, const struct standing *s
 	if (!me || !standing->leader_id)
 		return;
 	if (!agent->hello_done) {
-		if (!agent->stopping)
+		if (agent->leaving)
+			tell_state(agent, c, me, turn, now_ms);
+		else
 			tell_hello(agent, turn, now_ms);
 		return;
 	}
 	tell_hash(agent, c, me, standing, turn);
 	tell_state(agent, c, me, turn, now_ms);
 	tell_interval(agent, c, me, turn, now_ms);
-	if (!agent->options.hypervisor || agent->stopping)
+	if (!agent->options.hypervisor || agent->leaving == DAEMON_STOP)
 		return;
 	struct plan_options options = {
 	    .node = agent->options.node,
 	    .shutdown_timeout_ms = agent->options.shutdown_timeout_ms,
+	    .leaving = agent->leaving != DAEMON_INIT,
 	};
 	plan_make(&agent->plan, c, standing, &options, &agent->local, now_ms);
 	turn->actions = agent->plan.actions;
@@ -639,8 +645,17 @@ uint64_t agent_next_ms(const struct agent *agent, uint64_t now_ms)
 	return later ? agent->keepalive_ms : soon_ms;
 }
 
-bool agent_stopped(const struct agent *agent, const struct cluster *c)
+void agent_leave(struct agent *agent, enum daemon_state state)
 {
-	const struct node *me = cluster_node(c, agent->options.node);
-	return !me || me->daemon_state == DAEMON_STOP;
+	if (agent->leaving != state && state == DAEMON_STOP)
+		agent->keepalive_ms = 0;
+	agent->leaving = state;
+}
+
+bool agent_busy(const struct agent *agent)
+{
+	for (unsigned i = 0; i < agent->local.count; i++)
+		if (agent->local.vms[i].busy && !agent->local.vms[i].waits)
+			return true;
+	return false;
 }

@@ -43,7 +43,9 @@ struct agent {
 	struct coordinator coordinator;
 	struct plan plan;
 	bool hello_done; /* the log knows that this daemon has started */
-	bool stopping; /* an orderly end: nothing is started any more */
+	/* How far an orderly end has come. DAEMON_INIT: it is not wanted; DAEMON_SHUTDOWN: nothing
+	 * is started any more; DAEMON_STOP: nothing at all is done any more. */
+	enum daemon_state leaving;
 	uint64_t told_hello_ms, told_state_ms, told_interval_ms;
 	enum daemon_state told_state;
 	uint64_t keepalive_ms; /* when the next one is due */
@@ -109,8 +111,11 @@ uint64_t agent_free_ms(const struct agent *agent, const struct standing *standin
 /* When agent_turn() is due at the latest, if nothing happens before. */
 uint64_t agent_next_ms(const struct agent *agent, uint64_t now_ms);
 
-/* The log knows of an orderly end: this node is `stop` in the value. */
-bool agent_stopped(const struct agent *agent, const struct cluster *c);
+/* An orderly end comes so far (struct agent): the log is told. With DAEMON_STOP a last keepalive is
+ * due at once. */
+void agent_leave(struct agent *agent, enum daemon_state state);
+/* Something is being done to a VM, for which the hypervisor has not answered yet. */
+bool agent_busy(const struct agent *agent);
 
 /* The first bytes of what goes between agents: a keepalive, the hash of a value, and a leader's
  * word that its hash counts (agreement.h). A replica's frames never begin with them. */

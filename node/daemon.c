@@ -28,12 +28,17 @@
 #include "node/log/log.h"
 #include "node/control/notify.h"
 #include "node/member/removal.h"
+#include "node/member/round_trip.h"
 #include "node/trust/trust_keeper.h"
 #include "node/trust/trust_wire.h"
 #include "raft/clock.h"
 
-#define STOP_WITHIN_MS 10000
-#define LOG_FLUSH_MS   500
+/* From the second signal on; the first one has all the time that it takes. */
+#define HURRY_WITHIN_MS 10000
+/* What is waited for on the way out is said that often, to systemd as well. */
+#define STOPPING_EVERY_MS 5000
+#define PATIENCE_MS	  30000
+#define LOG_FLUSH_MS	  500
 /* Of its log a witness keeps little in memory: it is a small machine. */
 #define WITNESS_LOG_BYTES (256u << 10)
 /* Judging costs a walk over all VMs: under a flood of operations not at each turn. */
@@ -68,7 +73,8 @@ struct daemon {
 	uint64_t removal_ms; /* when to look whether this node was removed */
 	struct removal_watch removal;
 	struct contacts contacts;
-	uint64_t stop_by_ms; /* 0: not stopping */
+	uint64_t stop_by_ms; /* 0: nobody is in a hurry */
+	uint64_t stopping_ms; /* when it is said next what the end waits for; 0: this is not it */
 	uint64_t told_index; /* of the value, to those who watch */
 	bool stirred; /* somebody has something for the duties */
 	bool value_moved; /* since they were last looked at */
@@ -274,18 +280,7 @@ static void peer_younger(void *data, const struct peers_member *who)
 static uint32_t slowest_voter_us(void *data)
 {
 	struct daemon *d = data;
-	struct peers_status peers[PEERS_MEMBERS_MAX];
-	struct replica_member members[REPLICA_MEMBERS_MAX];
-	struct replica *replica = ledger_replica(d->ledger);
-	unsigned n = peers_status(d->peers, peers, PEERS_MEMBERS_MAX);
-	unsigned m = replica ? replica_members(replica, members, REPLICA_MEMBERS_MAX) : 0;
-	uint32_t slowest_us = 0;
-	for (unsigned i = 0; i < n; i++)
-		for (unsigned k = 0; k < m; k++)
-			if (peers[i].sending && members[k].id == peers[i].id &&
-			    members[k].role == MEMBER_VOTER && peers[i].rtt_us > slowest_us)
-				slowest_us = peers[i].rtt_us;
-	return slowest_us;
+	return round_trip_slowest_us(d->peers, ledger_replica(d->ledger));
 }
 
 /* The first leader of a new cluster says what it is called. */
@@ -418,10 +413,29 @@ static void close_all(struct daemon *d)
 {
 	uv_handle_t *const handles[] = {(uv_handle_t *)&d->turn, (uv_handle_t *)&d->timer,
 	    (uv_handle_t *)&d->terminate, (uv_handle_t *)&d->interrupt, (uv_handle_t *)&d->hangup};
-	notify_stopping();
 	close_parts(d);
 	for (unsigned i = 0; i < sizeof(handles) / sizeof(*handles); i++)
 		uv_close(handles[i], NULL);
+}
+
+/* Returns whether the orderly end has come, or nobody waits for it any more. */
+static bool turn_stopping(struct daemon *d, uint64_t now)
+{
+	char awaited[STOPPING_TEXT_MAX];
+	if (!d->stopping_ms || duties_stopped(d->duties))
+		return d->stopping_ms;
+	duties_awaits(d->duties, awaited);
+	if (d->stop_by_ms && now >= d->stop_by_ms) {
+		log_warning("Stopping in a hurry: %s", awaited);
+		return true;
+	}
+	if (now >= d->stopping_ms) {
+		d->stopping_ms = now + STOPPING_EVERY_MS;
+		log_info("Stopping: %s", awaited);
+		notify_status("Stopping: %s", awaited);
+		notify_patience(PATIENCE_MS);
+	}
+	return false;
 }
 
 static void turn(uv_prepare_t *prepare)
@@ -438,7 +452,7 @@ static void turn(uv_prepare_t *prepare)
 	uint64_t keeper = turn_keeper(d, now);
 	turn_value(d);
 	turn_notify(d, now);
-	bool stopped = d->stop_by_ms && (duties_stopped(d->duties) || now >= d->stop_by_ms);
+	bool stopped = turn_stopping(d, now);
 	if (turn_removal(d, now) || stopped) {
 		close_all(d);
 		return;
@@ -455,14 +469,21 @@ static void turn(uv_prepare_t *prepare)
 
 /* Signals. */
 
+/* The first one is a wish; a second one is in a hurry. */
 static void on_terminate(uv_signal_t *handle, int number)
 {
 	struct daemon *d = handle->data;
-	if (d->stop_by_ms)
-		return;
-	log_system("Stopping: VMs go on running");
-	d->stop_by_ms = clock_ms() + STOP_WITHIN_MS;
-	duties_stop(d->duties);
+	uint64_t now = clock_ms();
+	if (!d->stopping_ms) {
+		log_system("Stopping: VMs go on running");
+		notify_stopping();
+		notify_patience(PATIENCE_MS);
+		d->stopping_ms = now + STOPPING_EVERY_MS;
+	} else if (!d->stop_by_ms) {
+		log_system("Stopping in a hurry: within %u s", HURRY_WITHIN_MS / 1000);
+		d->stop_by_ms = now + HURRY_WITHIN_MS;
+	}
+	duties_stop(d->duties, now);
 }
 
 static void on_hangup(uv_signal_t *handle, int number)

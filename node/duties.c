@@ -47,7 +47,9 @@ struct duties {
 	bool unguarded;
 	unsigned reports; /* under way */
 	uint64_t host_ms, member_ms, transfer_ms;
-	bool stopping, announced_divergence;
+	struct stopping stopping;
+	char awaited[STOPPING_TEXT_MAX]; /* by it; "": nothing */
+	bool announced_divergence;
 	bool holding; /* the guard has been told to hold */
 	bool leased; /* when last looked at */
 	bool lost; /* out of touch for long enough to go without a word */
@@ -301,12 +303,13 @@ static void turn_leave(struct duties *d, uint64_t now)
 {
 	struct replica *replica = ledger_replica(d->options.ledger);
 	bool ill = d->disk_error != 0 || d->unguarded;
-	if (!(d->stopping || ill) || !replica || d->standing.leader_id != d->standing.id)
+	bool stopping = stopping_hands_on(&d->stopping);
+	if (!(stopping || ill) || !replica || d->standing.leader_id != d->standing.id)
 		return;
 	if (now - d->transfer_ms < TRANSFER_AGAIN_MS)
 		return;
 	d->transfer_ms = now;
-	if (!lead_handed_on(d, replica, now) && d->stopping)
+	if (!lead_handed_on(d, replica, now) && stopping)
 		replica_transfer(replica, 0, now);
 }
 
@@ -356,11 +359,6 @@ static void measure_host(struct duties *d, uint64_t now)
 	agent_collected(&d->agent, "host", result ? COLLECTOR_FAILED : COLLECTOR_OK, why.text, now);
 	if (!d->agent.hello_done)
 		own_addresses(d->options.config, d->agent.host.addresses);
-}
-
-static bool alone(const struct cluster *c)
-{
-	return c->nodes.count < 2;
 }
 
 /* How the log is doing, and with it how patient this member should be. */
@@ -428,6 +426,38 @@ static void tell(struct duties *d, uint64_t node, const struct buffer *bytes)
 		d->options.send(d->options.data, node, bytes->data, bytes->size);
 }
 
+/* Somebody else votes, and may lead when this node does not. */
+static bool another_votes(const struct duties *d, const struct replica *replica)
+{
+	struct replica_member members[REPLICA_MEMBERS_MAX];
+	unsigned n = replica ? replica_members(replica, members, REPLICA_MEMBERS_MAX) : 0;
+	for (unsigned i = 0; i < n; i++)
+		if (members[i].role == MEMBER_VOTER && members[i].id != d->options.context->id)
+			return true;
+	return false;
+}
+
+/* Returns whether what is held here is to be let go of, whoever leads. */
+static bool turn_stopping(
+    struct duties *d, const struct replica *replica, const struct holding *holding, uint64_t now)
+{
+	struct stopping_view view = {
+	    .cluster = d->options.context->cluster,
+	    .node = d->options.context->id,
+	    .now_ms = now,
+	    .leads = d->standing.leader_id && d->standing.leader_id == d->standing.id,
+	    .follower = another_votes(d, replica),
+	    .gone = holding->addresses_gone && holding->services_gone,
+	    .busy = agent_busy(&d->agent),
+	    .lost = d->lost,
+	};
+	if (stopping_turn(&d->stopping, &view))
+		changed(d);
+	agent_leave(&d->agent, stopping_says(&d->stopping));
+	stopping_awaits(&d->stopping, &view, d->awaited);
+	return stopping_lets_go(&d->stopping, &view);
+}
+
 uint64_t duties_turn(struct duties *d, uint64_t now)
 {
 	struct cluster *c = d->options.context->cluster;
@@ -462,7 +492,8 @@ uint64_t duties_turn(struct duties *d, uint64_t now)
 	if (told)
 		log_keepalive(d);
 	/* One that is ended goes on holding until another leads, if there is another. */
-	d->holding = turn.hold && !(d->stopping && alone(c));
+	bool lets_go = turn_stopping(d, replica, &holding, now);
+	d->holding = turn.hold && !lets_go;
 	if (d->holding)
 		holdings_take(d->holdings, d->standing.lease_until_ms);
 	else
@@ -526,25 +557,21 @@ void duties_flush(struct duties *d, const struct execute_flush *flush)
 	flush->done(flush->data, &(struct locks_outcome){.status = -EOPNOTSUPP, .err = &err});
 }
 
-void duties_stop(struct duties *d)
+void duties_stop(struct duties *d, uint64_t now_ms)
 {
-	d->stopping = true;
-	d->agent.stopping = true;
+	stopping_ask(&d->stopping, now_ms);
+	agent_leave(&d->agent, stopping_says(&d->stopping));
 	changed(d);
 }
 
 bool duties_stopped(const struct duties *d)
 {
 	struct holding holding;
-	const struct cluster *c = d->options.context->cluster;
 	holdings_status(d->holdings, &holding);
-	const struct node *me = cluster_node(c, d->standing.id);
-	bool leads = d->standing.leader_id == d->standing.id;
-	/* Who follows waits for our word that nothing is held here any more. */
-	bool held = me && (me->coordinator_state == COORDINATOR_RELINQUISH ||
-			      me->coordinator_state == COORDINATOR_TAKEOVER ||
-			      me->coordinator_state == COORDINATOR_PRIMARY);
-	bool owes = held && !alone(c);
-	bool said = agent_stopped(&d->agent, c) && (!leads || alone(c)) && !owes;
-	return (said || d->lost) && holding.addresses_gone && holding.services_gone;
+	return d->stopping.step == STOPPING_DONE && holding.addresses_gone && holding.services_gone;
+}
+
+void duties_awaits(const struct duties *d, char text[STOPPING_TEXT_MAX])
+{
+	memcpy(text, d->awaited, sizeof(d->awaited));
 }

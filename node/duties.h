@@ -8,6 +8,7 @@
 #include "node/config/config.h"
 #include "node/operation/context.h"
 #include "node/member/ledger.h"
+#include "node/stopping.h"
 
 struct duties;
 struct execute_flush;
@@ -46,10 +47,11 @@ void duties_collected(struct duties *d, const char *collector, enum collector_st
 /* As execute_flush(); -EOPNOTSUPP when this node runs no VMs. */
 void duties_flush(struct duties *d, const struct execute_flush *flush);
 
-/* An orderly end: start nothing any more, tell the log, give leadership and the role
- * away. VMs go on running. */
-void duties_stop(struct duties *d);
+/* An orderly end, step by step (stopping.h): VMs go on running. Asked a second time: in a hurry. */
+void duties_stop(struct duties *d, uint64_t now_ms);
 /* All of that is done. */
 bool duties_stopped(const struct duties *d);
+/* What is waited for; "" when nothing is. */
+void duties_awaits(const struct duties *d, char text[STOPPING_TEXT_MAX]);
 
 #endif

@@ -58,6 +58,13 @@ int notify_stopping(void)
 	return notify("STOPPING=1");
 }
 
+int notify_patience(unsigned ms)
+{
+	char message[64];
+	snprintf(message, sizeof(message), "EXTEND_TIMEOUT_USEC=%u000", ms);
+	return notify(message);
+}
+
 int notify_status(const char *format, ...)
 {
 	char message[512] = "STATUS=";

@@ -17,6 +17,9 @@ int notify_watchdog(void);
 /* On the way out. */
 int notify_stopping(void);
 
+/* The way out takes so much longer, from now on, without anything being wrong. */
+int notify_patience(unsigned ms);
+
 /* What we do, for `systemctl status`: one line. */
 int notify_status(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

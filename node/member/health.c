@@ -145,10 +145,12 @@ static void judge_node(const struct cluster *c, const struct node *node, struct 
 		say(h, HEALTH_DEGRADED, "%s is %s", node->name,
 		    state_name(daemon_state_names, node->daemon_state));
 		return;
-	case DAEMON_SHUTDOWN:
 	case DAEMON_STOP:
 		say(h, HEALTH_DEGRADED, "%s was shut down", node->name);
 		return;
+	case DAEMON_SHUTDOWN:
+		say(h, HEALTH_DEGRADED, "%s is shutting down", node->name);
+		break;
 	case DAEMON_INIT:
 	case DAEMON_RUN:
 		break;

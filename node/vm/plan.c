@@ -130,7 +130,7 @@ static void plan_vm(struct plan *plan, const struct standing *standing,
 		return;
 	}
 	bool off = local->observed == OBSERVED_SHUTOFF || local->observed == OBSERVED_CRASHED;
-	bool refused = local->refused_generation == vm->generation;
+	bool refused = options->leaving || local->refused_generation == vm->generation;
 	if (off && mine && vm->state == VM_START && standing->current && !refused)
 		plan_add(plan, ACTION_START, vm, local);
 }

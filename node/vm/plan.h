@@ -63,6 +63,7 @@ struct action {
 struct plan_options {
 	uint32_t node;
 	uint64_t shutdown_timeout_ms; /* ACPI gets that long, then the power goes */
+	bool leaving; /* this node is about to end: nothing is started */
 };
 
 /* Actions under way at a time; the rest wait for their turn, by the VMs' ids. */
@@ -82,7 +83,8 @@ struct plan {
  *     that of our own last action on the VM.
  *  3. Runs here, but another node owns it, or nobody: stop.
  *  4. Not in the value: not ours, left alone.
- *  5. Wanted start, seen off, `current`: start, unless that was refused for this generation.
+ *  5. Wanted start, seen off, `current`: start, unless that was refused for this generation or
+ *     this node is leaving.
  *  6. Wanted shutdown, runs: ask by ACPI once; past the time-out: stop.
  *  7. Wanted stop, disable or fail, runs: stop. */
 void plan_make(struct plan *plan, const struct cluster *c, const struct standing *standing,

@@ -275,14 +275,26 @@ static void who_lets_go_says_so_once_nothing_is_held(void **state)
 
 /* The lead. */
 
+static void define(unsigned n);
+static void see(unsigned n, enum vm_observed observed);
+
+/* A step of the end and the next one: each stirs the loop. */
+static void some_turns(void)
+{
+	for (unsigned i = 0; i < 6; i++)
+		turn();
+}
+
 static void who_is_ended_hands_the_lead_on_and_holds_until_then(void **state)
 {
 	turn();
-	duties_stop(duties);
+	duties_stop(duties, now);
 	turn();
+	assert_int_equal(own_state(), DAEMON_SHUTDOWN);
+	assert_int_equal(ledger.n_transfers, 0);
+	some_turns();
 	assert_int_equal(ledger.n_transfers, 1);
 	assert_int_equal(ledger.transfers[0], 2);
-	assert_int_equal(own_state(), DAEMON_STOP);
 	now += 300;
 	turn();
 	assert_int_equal(ledger.n_transfers, 1);
@@ -298,12 +310,65 @@ static void who_is_ended_hands_the_lead_on_and_holds_until_then(void **state)
 	stage_primary(&stage, 3, 8);
 	turn();
 	assert_false(holdings.held || duties_stopped(duties));
-	holdings.holding = (struct holding){.addresses_gone = true, .services_gone = true};
-	/* The one who follows is waiting for that word. */
+	/* However long its services take, it is not said to have stopped. */
+	holdings.holding = (struct holding){.addresses_gone = true};
+	turns_for(120000);
+	assert_int_equal(own_state(), DAEMON_SHUTDOWN);
 	assert_false(duties_stopped(duties));
-	turn();
+	holdings.holding.services_gone = true;
+	/* The one who follows is waiting for that word. */
+	assert_int_equal(said.count[COMMAND_relinquished], 0);
+	some_turns();
+	assert_int_equal(said.count[COMMAND_relinquished], 1);
+	assert_int_equal(own_state(), DAEMON_STOP);
 	assert_true(duties_stopped(duties));
 	assert_int_equal(ledger.n_transfers, 3);
+}
+
+static void keepalives_go_on_to_the_last_and_one_comes_at_the_end(void **state)
+{
+	turn();
+	leads(2, 8);
+	stage_primary(&stage, 2, 8);
+	holdings.holding = (struct holding){.addresses_gone = true};
+	duties_stop(duties, now);
+	turns_for(1000);
+	unsigned before = sent.count;
+	turns_for(60000);
+	assert_in_range(sent.count, before + 59, before + 61);
+	/* Between two of them everything is over. */
+	unsigned last = sent.count + 1;
+	while (sent.count < last)
+		turns_for(50);
+	turns_for(300);
+	assert_int_equal(sent.count, last);
+	holdings.holding.services_gone = true;
+	some_turns();
+	assert_int_equal(sent.count, last + 1);
+	assert_true(duties_stopped(duties));
+}
+
+static void who_is_in_a_hurry_does_not_wait_for_what_is_done_to_a_vm(void **state)
+{
+	struct command start = {
+	    .number = COMMAND_vm_state, .vm_state = {.vm = 1, .state = VM_START}};
+	define(1);
+	see(1, OBSERVED_SHUTOFF);
+	stage_apply(&stage, &start, NULL);
+	turn();
+	assert_int_equal(execute.n_actions, 1);
+	leads(2, 8);
+	stage_primary(&stage, 2, 8);
+	holdings.holding = (struct holding){.addresses_gone = true, .services_gone = true};
+	duties_stop(duties, now);
+	turns_for(60000);
+	char awaited[STOPPING_TEXT_MAX];
+	duties_awaits(duties, awaited);
+	assert_string_equal(awaited, "a VM is being started or stopped");
+	assert_int_equal(own_state(), DAEMON_SHUTDOWN);
+	duties_stop(duties, now);
+	some_turns();
+	assert_true(duties_stopped(duties));
 }
 
 static void where_nobody_may_lead_whoever_is_furthest_gets_it(void **state)
@@ -312,24 +377,45 @@ static void where_nobody_may_lead_whoever_is_furthest_gets_it(void **state)
 	struct command stop = {.number = COMMAND_node_state, .node_state.state = DAEMON_STOP};
 	for (stop.node_state.node = 2; stop.node_state.node <= 3; stop.node_state.node++)
 		stage_apply(&stage, &stop, NULL);
-	duties_stop(duties);
-	turn();
+	duties_stop(duties, now);
+	some_turns();
 	assert_int_equal(ledger.n_transfers, 1);
 	assert_int_equal(ledger.transfers[0], 0);
+}
+
+static void who_finds_nobody_to_lead_lets_go_all_the_same(void **state)
+{
+	turn();
+	duties_stop(duties, now);
+	ledger.unfit = 2;
+	for (unsigned i = 0; i < 30 && holdings.held; i++) {
+		ledger.n_transfers = 0;
+		now += 500;
+		turn();
+	}
+	assert_false(holdings.held);
+	holdings.holding = (struct holding){.addresses_gone = true, .services_gone = true};
+	ledger.n_transfers = 0;
+	some_turns();
+	assert_true(duties_stopped(duties));
 }
 
 static void a_node_alone_lets_go_and_ends(void **state)
 {
 	turn();
 	assert_true(holdings.held);
-	duties_stop(duties);
-	turn();
+	duties_stop(duties, now);
+	some_turns();
 	assert_false(holdings.held);
-	assert_int_equal(own_state(), DAEMON_STOP);
+	assert_int_equal(own_state(), DAEMON_SHUTDOWN);
 	assert_false(duties_stopped(duties));
+	unsigned ticks = said.count[COMMAND_tick];
 	holdings.holding = (struct holding){.addresses_gone = true, .services_gone = true};
-	turn();
+	some_turns();
+	assert_int_equal(own_state(), DAEMON_STOP);
 	assert_true(duties_stopped(duties));
+	/* Its last keepalive is its own to tell. */
+	assert_int_equal(said.count[COMMAND_tick], ticks + 1);
 }
 
 static void out_of_touch_for_long_one_ends_without_a_word(void **state)
@@ -337,7 +423,7 @@ static void out_of_touch_for_long_one_ends_without_a_word(void **state)
 	turn();
 	leads(0, 7);
 	said.silent = true;
-	duties_stop(duties);
+	duties_stop(duties, now);
 	for (unsigned i = 0; i < 29; i++) {
 		now += 100;
 		turn();
@@ -345,7 +431,7 @@ static void out_of_touch_for_long_one_ends_without_a_word(void **state)
 	holdings.holding = (struct holding){.addresses_gone = true, .services_gone = true};
 	assert_false(duties_stopped(duties));
 	now += 100;
-	turn();
+	some_turns();
 	assert_true(duties_stopped(duties));
 	/* But never while it may hold something. */
 	holdings.holding.services_gone = false;
@@ -606,7 +692,7 @@ static void who_is_ended_starts_nothing(void **state)
 	    .number = COMMAND_vm_state, .vm_state = {.vm = 1, .state = VM_START}};
 	define(1);
 	see(1, OBSERVED_SHUTOFF);
-	duties_stop(duties);
+	duties_stop(duties, now);
 	stage_apply(&stage, &start, NULL);
 	turns_for(1000);
 	assert_int_equal(execute.n_actions, 0);
@@ -666,6 +752,9 @@ int main(void)
 	    WITH_THREE(a_new_primary_takes_addresses_once_they_are_free_and_services_later),
 	    WITH_THREE(who_lets_go_says_so_once_nothing_is_held),
 	    WITH_THREE(who_is_ended_hands_the_lead_on_and_holds_until_then),
+	    WITH_THREE(keepalives_go_on_to_the_last_and_one_comes_at_the_end),
+	    WITH_THREE(who_is_in_a_hurry_does_not_wait_for_what_is_done_to_a_vm),
+	    WITH_THREE(who_finds_nobody_to_lead_lets_go_all_the_same),
 	    WITH_THREE(where_nobody_may_lead_whoever_is_furthest_gets_it),
 	    cmocka_unit_test_setup_teardown(a_node_alone_lets_go_and_ends, open_one, close_all),
 	    WITH_THREE(out_of_touch_for_long_one_ends_without_a_word),
