@@ -46,6 +46,8 @@ mkdir -p /run/libvirt /run/lock /var/lib/libvirt /var/log/libvirt /var/cache/lib
 for part in lib log cache; do mount --bind {directory}/libvirt/$part /var/$part/libvirt; done
 mount --bind {directory}/libvirt/etc /etc/libvirt
 mount --bind {directory}/console {lab}/console
+cat /proc/sys/kernel/random/uuid >/run/boot_id
+mount --bind /run/boot_id /proc/sys/kernel/random/boot_id
 ip link set lo up
 {libvirtd}
 """
