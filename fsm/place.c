@@ -54,23 +54,22 @@ static void say_score(enum selector selector, int64_t value, struct err *err)
 {
 	switch (selector) {
 	case SELECTOR_MEMFREE:
-		err_set(err, 0, "%" PRId64 " MiB are free", value);
+		err_set(err, 0, "%" PRId64 " MiB free", value);
 		return;
 	case SELECTOR_MEM:
-		err_set(err, 0, "%" PRId64 " MiB are not allocated", value);
+		err_set(err, 0, "%" PRId64 " MiB not allocated", value);
 		return;
 	case SELECTOR_MEMPROV:
-		err_set(err, 0, "%" PRId64 " MiB are promised", -value);
+		err_set(err, 0, "%" PRId64 " MiB promised", -value);
 		return;
 	case SELECTOR_LOAD:
-		err_set(err, 0, "the load is %" PRId64 ".%02" PRId64, -value / 1000,
-		    -value % 1000 / 10);
+		err_set(err, 0, "load %" PRId64 ".%02" PRId64, -value / 1000, -value % 1000 / 10);
 		return;
 	case SELECTOR_VCPUS:
-		err_set(err, 0, "%" PRId64 " vCPUs are not allocated", value);
+		err_set(err, 0, "%" PRId64 " vCPUs not allocated", value);
 		return;
 	case SELECTOR_VMS:
-		err_set(err, 0, "%" PRId64 " VMs are placed there", -value);
+		err_set(err, 0, "%" PRId64 " VM%s placed there", -value, value == -1 ? "" : "s");
 		return;
 	}
 }
