@@ -92,7 +92,7 @@ uint64_t memory_promisable(const struct memory *m)
 	return m->total_mib > spoken_for ? m->total_mib - spoken_for : 0;
 }
 
-uint64_t memory_overpromised(const struct memory *m)
+uint64_t memory_overprovisioned(const struct memory *m)
 {
 	uint64_t spoken_for = MEMORY_RESERVED_MIB + m->provisioned_mib;
 	return m->total_mib && spoken_for > m->total_mib ? spoken_for - m->total_mib : 0;

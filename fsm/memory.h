@@ -37,6 +37,6 @@ void memory_enter(const struct cluster *c, const struct vm *vm, struct memory *m
 /* What may still be promised: 0 when full or over-promised. */
 uint64_t memory_promisable(const struct memory *m);
 /* What is promised beyond what there is; 0 also of a node that never said what it has. */
-uint64_t memory_overpromised(const struct memory *m);
+uint64_t memory_overprovisioned(const struct memory *m);
 
 #endif
