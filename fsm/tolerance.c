@@ -126,6 +126,13 @@ void tolerance_close(struct tolerance *t)
 	*t = (struct tolerance){0};
 }
 
+bool tolerance_is_possible(const struct cluster *c)
+{
+	unsigned n = 0;
+	cluster_each(c->nodes, struct node, node) n += node->hypervisor;
+	return n >= 2;
+}
+
 const struct tolerance_loss *tolerance_worst(const struct tolerance *t)
 {
 	const struct tolerance_loss *worst = t->count ? t->losses : NULL;
@@ -150,14 +157,6 @@ void tolerance_text(
 	    (const char *)names.data, loss->memory_mib, loss->count == 1 ? "has" : "have",
 	    node ? "" : " even now");
 	buffer_close(&names);
-}
-
-/* A failure can be tolerated only by another node. */
-static bool has_two(const struct cluster *c)
-{
-	unsigned n = 0;
-	cluster_each(c->nodes, struct node, node) n += node->hypervisor;
-	return n >= 2;
 }
 
 static uint64_t lost_mib(const struct tolerance *t, uint32_t node)
@@ -190,7 +189,7 @@ int tolerance_check(const struct cluster *c, const struct vm *would_be, struct e
 	struct tolerance before, after;
 	char text[TOLERANCE_TEXT_MAX];
 	/* Who waits for a place itself takes nobody's. */
-	if (!would_be->node || !has_two(c))
+	if (!would_be->node || !tolerance_is_possible(c))
 		return 0;
 	const struct vm *vm = cluster_vm(c, would_be->id);
 	/* While its promise stays as it is, no other node's VMs find more or less room. */

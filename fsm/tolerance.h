@@ -28,6 +28,9 @@ struct tolerance {
 void tolerance_open(const struct cluster *c, struct tolerance *t);
 void tolerance_close(struct tolerance *t);
 
+/* Is there another node at all that runs VMs? */
+bool tolerance_is_possible(const struct cluster *c);
+
 /* The loss that leaves most memory without room, the first of those; NULL: there is none. */
 const struct tolerance_loss *tolerance_worst(const struct tolerance *t);
 
@@ -37,8 +40,7 @@ void tolerance_text(
     const struct cluster *c, const struct tolerance_loss *loss, char text[TOLERANCE_TEXT_MAX]);
 
 /* Would it be less if vm, one of c or a new one with id 0, were as in would_be? 0, or -ENOMEM with
- * err saying what would have no room. Where fewer than two nodes run VMs there is nothing to lose:
- * always 0. */
+ * err saying what would have no room. Where it is not possible there is nothing to lose: always 0. */
 int tolerance_check(const struct cluster *c, const struct vm *would_be, struct err *err);
 
 /* The same of the start of a VM that is off, wherever it would be placed. */

@@ -413,6 +413,38 @@ static void print_collectors(const json_t *nodes, enum table_colours colours, FI
 	}
 }
 
+/* Of each node a word, one after the other. */
+static void overprovisioned_text(const json_t *nodes, char text[CELL_MAX])
+{
+	size_t i, used = 0;
+	const json_t *node;
+	*text = 0;
+	json_array_foreach(nodes, i, node)
+	{
+		char mib[CELL_MAX];
+		mib_text(json_integer_value(json_object_get(node, "memory_mib")), mib);
+		snprintf(text + used, CELL_MAX - used, "%s%.64s by %.16s", i ? ", " : "",
+		    json_string_value(json_object_get(node, "node")), mib);
+		used = strlen(text);
+	}
+}
+
+static void print_room(const json_t *status, enum table_colours colours, FILE *out)
+{
+	char text[CELL_MAX];
+	const json_t *tolerance = json_object_get(status, "tolerance");
+	const json_t *over = json_object_get(status, "overprovisioned");
+	const char *why = json_string_value(json_object_get(tolerance, "message"));
+	snprintf(text, CELL_MAX, "%" JSON_INTEGER_FORMAT "%s%.600s",
+	    json_integer_value(json_object_get(tolerance, "host_failures")), why && *why ? ": " : "",
+	    why ? why : "");
+	field_print("hosts that may fail", text, colours, out);
+	if (!json_array_size(over))
+		return;
+	overprovisioned_text(over, text);
+	field_print("over-provisioned", text, colours, out);
+}
+
 static void print_status(const json_t *status, enum table_colours colours, FILE *out)
 {
 	char text[CELL_MAX];
@@ -440,6 +472,8 @@ static void print_status(const json_t *status, enum table_colours colours, FILE 
 	field_print("nodes", text, colours, out);
 	counts_text(json_object_get(status, "vms"), text);
 	field_print("VMs", text, colours, out);
+	if (json_is_object(json_object_get(status, "tolerance")))
+		print_room(status, colours, out);
 	if (json_is_object(json_object_get(status, "storage"))) {
 		status_storage(json_object_get(status, "storage"), text);
 		field_print("storage", text, colours, out);
@@ -521,7 +555,10 @@ static void print_result(
 	if (print_views(operation, strlen(operation), result, output))
 		return;
 	const char *message = json_string_value(json_object_get(result, "message"));
+	const char *warning = json_string_value(json_object_get(result, "warning"));
 	print_raw(message ? message : "done", output->file);
+	if (warning)
+		fprintf(output->file, "warning: %s\n", warning);
 }
 
 void view_print(const char *operation, const json_t *result, enum table_colours colours, FILE *out)

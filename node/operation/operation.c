@@ -391,9 +391,10 @@ static const char *log_reason(int status)
 	}
 }
 
-static json_t *said(const struct operation_turn *turn)
+static json_t *answer_of(struct operation_turn *turn, int result)
 {
-	json_t *json = json_pack("{s:o}", "message", json_text(turn->message));
+	json_t *json = turn->finish ? turn->finish(turn, result)
+				    : json_pack("{s:o}", "message", json_text(turn->message));
 	if (turn->facts)
 		json_object_update(json, turn->facts);
 	return json;
@@ -414,7 +415,7 @@ static void proposed(void *data, int result, uint64_t index, const struct err *e
 {
 	struct operation_turn *turn = data;
 	if (result >= 0) {
-		turn_answer(turn, turn->finish ? turn->finish(turn, result) : said(turn));
+		turn_answer(turn, answer_of(turn, result));
 		return;
 	}
 	if (judged_again(turn, result))

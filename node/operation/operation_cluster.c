@@ -143,6 +143,8 @@ void operation_status(struct operation_turn *turn)
 	json_object_set_new(json, "schema_version", json_integer(c->settings.schema));
 	json_object_set_new(json, "nodes", nodes_json(c));
 	json_object_set_new(json, "vms", vms_json(c));
+	json_object_set_new(json, "tolerance", tolerance_json(c));
+	json_object_set_new(json, "overprovisioned", overprovisioned_json(c));
 	json_object_set_new(json, "storage", storage_json(c));
 	json_object_set_new(json, "collectors", all_collectors_json(c, turn->arguments));
 	free(health);

@@ -81,6 +81,15 @@ const char *node_name(const struct cluster *c, uint32_t id); /* "-" for none */
 /* What a node said last of what it measures: {"pool": {"age_ms", "state", "kills", "message"}}. */
 json_t *collectors_json(const struct cluster *c, const struct node *node);
 
+/* Host failures to tolerate: {"host_failures": 0 or 1, "message": why not 1, "losses": ...}. */
+json_t *tolerance_json(const struct cluster *c);
+/* The nodes that promise more than they have, and by how much. */
+json_t *overprovisioned_json(const struct cluster *c);
+/* Before it is proposed: the answer gets a "warning" when the start of vm ends the tolerance of a
+ * host failure, or vm being on node, 0 for where it would be placed; vm may be one that is new. */
+void turn_warn_start(struct operation_turn *turn, const struct vm *vm);
+void turn_warn_place(struct operation_turn *turn, const struct vm *vm, uint32_t node);
+
 #define OPERATION(identifier, ...) void operation_##identifier(struct operation_turn *turn);
 #include "node/operation/operation.def"
 #undef OPERATION

@@ -273,8 +273,9 @@ static void arguments_that_somebody_sent_are_checked(void **state)
 static void status_has_the_members_that_others_rely_on(void **state)
 {
 	json_t *status = result_of(*state, "status");
-	assert_members(status, "cluster health health_messages maintenance primary raft "
-			       "schema_version nodes vms storage collectors");
+	assert_members(status,
+	    "cluster health health_messages maintenance primary raft "
+	    "schema_version nodes vms tolerance overprovisioned storage collectors");
 	assert_string_equal(text_at(status, "cluster"), "prod");
 	const json_t *primary = json_object_get(status, "primary");
 	assert_members(primary, "node epoch state since_ms step");

@@ -102,7 +102,8 @@ static void status_says_it_in_a_screen(void **state)
 	    "log                 not open\n"
 	    "schema              1\n"
 	    "nodes               1: 1 run\n"
-	    "VMs                 0\n");
+	    "VMs                 0\n"
+	    "hosts that may fail 0: fewer than two nodes run VMs\n");
 	stage_close(&s);
 }
 
@@ -123,6 +124,7 @@ static void status_shows_how_old_values_are(void **state)
 	    "schema              1\n"
 	    "nodes               1: 1 run\n"
 	    "VMs                 0\n"
+	    "hosts that may fail 0: fewer than two nodes run VMs\n"
 	    "collectors          hv1: hypervisor stuck (2.1 s, 3 kills)\n");
 	stage_close(&s);
 }
@@ -143,6 +145,34 @@ static void values_that_never_came_have_no_age(void **state)
 	    "nodes               0\n"
 	    "VMs                 0\n"
 	    "collectors          hv2: pool failed (-, 1 kill), host ok (0.3 s)\n");
+}
+
+static void status_says_who_has_no_room_and_who_promised_too_much(void **state)
+{
+	assert_view("status",
+	    json_pack("{s:{s:i, s:s}, s:[{s:s, s:i}, {s:s, s:i}]}", "tolerance", "host_failures", 0,
+		"message", "without hv1 web1 (512 MiB) has no room", "overprovisioned", "node",
+		"hv1", "memory_mib", 2048, "node", "hv2", "memory_mib", 20480),
+	    TABLE_PLAIN,
+	    "cluster             -\n"
+	    "health              -\n"
+	    "maintenance         off\n"
+	    "primary             - (- for -, epoch -, -)\n"
+	    "log                 not open\n"
+	    "schema              -\n"
+	    "nodes               0\n"
+	    "VMs                 0\n"
+	    "hosts that may fail 0: without hv1 web1 (512 MiB) has no room\n"
+	    "over-provisioned    hv1 by 2048M, hv2 by 20.0G\n");
+}
+
+static void a_warning_is_a_line_below_what_was_done(void **state)
+{
+	assert_view("vm start",
+	    json_pack("{s:s, s:s}", "message", "web1: start, on hv1", "warning", "no room"),
+	    TABLE_PLAIN,
+	    "web1: start, on hv1\n"
+	    "warning: no room\n");
 }
 
 static const char a_status[] =
@@ -360,6 +390,8 @@ int main(void)
 	    cmocka_unit_test(status_says_it_in_a_screen),
 	    cmocka_unit_test(status_shows_how_old_values_are),
 	    cmocka_unit_test(values_that_never_came_have_no_age),
+	    cmocka_unit_test(status_says_who_has_no_room_and_who_promised_too_much),
+	    cmocka_unit_test(a_warning_is_a_line_below_what_was_done),
 	    cmocka_unit_test(the_state_of_a_replica_is_a_page),
 	    cmocka_unit_test(every_member_is_a_row),
 	    cmocka_unit_test(health_says_why),
