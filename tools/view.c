@@ -436,8 +436,8 @@ static void print_room(const json_t *status, enum table_colours colours, FILE *o
 	const json_t *over = json_object_get(status, "overprovisioned");
 	const char *why = json_string_value(json_object_get(tolerance, "message"));
 	snprintf(text, CELL_MAX, "%" JSON_INTEGER_FORMAT "%s%.600s",
-	    json_integer_value(json_object_get(tolerance, "host_failures")), why && *why ? ": " : "",
-	    why ? why : "");
+	    json_integer_value(json_object_get(tolerance, "host_failures")),
+	    why && *why ? ": " : "", why ? why : "");
 	field_print("hosts that may fail", text, colours, out);
 	if (!json_array_size(over))
 		return;
