@@ -39,8 +39,9 @@ const struct tolerance_loss *tolerance_worst(const struct tolerance *t);
 void tolerance_text(
     const struct cluster *c, const struct tolerance_loss *loss, char text[TOLERANCE_TEXT_MAX]);
 
-/* Would it be less if vm, one of c or a new one with id 0, were as in would_be? 0, or -ENOMEM with
- * err saying what would have no room. Where it is not possible there is nothing to lose: always 0. */
+/* Would it be less if a VM, one of c or a new one with id 0, were as in would_be? 0, or -ENOMEM
+ * with err saying what would have no room. Where it is not possible there is nothing to lose:
+ * always 0. */
 int tolerance_check(const struct cluster *c, const struct vm *would_be, struct err *err);
 
 /* The same of the start of a VM that is off, wherever it would be placed. */

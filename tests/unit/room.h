@@ -1,7 +1,8 @@
 /* A cluster put together by hand: nodes with room, and VMs that take it.
  *
  * For tests of what is only read from a value, at random and often; nothing is applied to it, and
- * its hash is of nobody. Only tests/unit/ includes it; each test that does has a cluster of its own. */
+ * its hash is of nobody. Only tests/unit/ includes it; each test that does has a cluster of its
+ * own. */
 #ifndef TESTS_UNIT_ROOM_H
 #define TESTS_UNIT_ROOM_H
 
