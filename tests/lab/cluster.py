@@ -423,7 +423,7 @@ pvc:
         data_directory: {node.directory}/data
         dynamic_directory: {node.directory}/run
         log_directory: {node.directory}/log
-        console_log_directory: {node.directory}/console
+        console_log_directory: {more.get("console", node.directory + "/console")}
       logging:
         file_logging: no
         stdout_logging: yes

@@ -57,6 +57,7 @@ class Life(Lab):
 
     def configure(self, node, services="[]", **more):
         super().configure(node, services, **{
+            "console": f"{self.directory}/console",  # the same path at all nodes, not the same place
             "migration": f"{{uri: 'qemu+tcp://{node.address}/system', rate_mib: {RATE_MIB}}}",
             **more})
 
