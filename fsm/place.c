@@ -74,71 +74,65 @@ static void say_score(enum selector selector, int64_t value, struct err *err)
 	}
 }
 
-/* 0: it passed; else the step's errno, with err. */
-static int check(const struct question *q, enum place_step step, struct err *err)
+/* The decision: the first step that the node does not pass. */
+static enum place_step fall(const struct question *q)
 {
 	const struct node *node = q->node;
-	uint64_t promisable_mib;
+	if (node->id == q->vm->node)
+		return PLACE_OTHER;
+	if (!node->hypervisor)
+		return PLACE_RUNS_VMS;
+	if (node->daemon_state != DAEMON_RUN)
+		return PLACE_RUN;
+	if (node->domain_state != DOMAIN_READY)
+		return PLACE_READY;
+	if (!node->last.count || q->c->settings.time_ms - node->seen_ms > PLACE_FRESH_MS)
+		return PLACE_CURRENT;
+	if (memory_promisable(q->memory) < q->vm->memory_mib)
+		return PLACE_ROOM;
+	return PLACE_BEST;
+}
+
+/* Why it fell at this step, and as which errno. */
+static int say_fall(const struct question *q, enum place_step step, struct err *err)
+{
+	const struct node *node = q->node;
 	switch (step) {
 	case PLACE_OTHER:
-		if (node->id != q->vm->node)
-			return 0;
 		return err_set(err, -EEXIST, "%s has %s already", node->name, q->vm->name);
 	case PLACE_RUNS_VMS:
-		if (node->hypervisor)
-			return 0;
 		return err_set(
 		    err, -EINVAL, "%s runs no VMs (enable_hypervisor is off there)", node->name);
 	case PLACE_RUN:
-		if (node->daemon_state == DAEMON_RUN)
-			return 0;
 		return err_set(err, -EHOSTDOWN, "%s is %s, not run", node->name,
 		    state_name(daemon_state_names, node->daemon_state));
 	case PLACE_READY:
-		if (node->domain_state == DOMAIN_READY)
-			return 0;
 		return err_set(err, -EHOSTDOWN, "%s is %s, not ready", node->name,
 		    state_name(domain_state_names, node->domain_state));
 	case PLACE_CURRENT:
-		if (node->last.count && q->c->settings.time_ms - node->seen_ms <= PLACE_FRESH_MS)
-			return 0;
 		return err_set(err, -EHOSTDOWN, "%s has not sent a keepalive lately", node->name);
 	case PLACE_LIMIT:
-		return 0;
+		return err_set(err, -EINVAL, "%s is limited to other nodes", q->vm->name);
 	case PLACE_ROOM:
-		promisable_mib = memory_promisable(q->memory);
-		if (promisable_mib >= q->vm->memory_mib)
-			return 0;
 		return err_set(err, -ENOMEM,
 		    "%s can promise %" PRIu64 " MiB more, %s needs %" PRIu64, node->name,
-		    promisable_mib, q->vm->name, q->vm->memory_mib);
+		    memory_promisable(q->memory), q->vm->name, q->vm->memory_mib);
 	case PLACE_BEST:
-		return 0;
+		break;
 	}
 	return 0;
-}
-
-/* The step at which it falls, those before `from` left out; *result is that step's errno. */
-static enum place_step fall(
-    const struct question *q, enum place_step from, int *result, struct err *err)
-{
-	for (enum place_step step = from; step < PLACE_BEST; step++) {
-		*result = check(q, step, err);
-		if (*result)
-			return step;
-	}
-	return PLACE_BEST;
 }
 
 int place_check(
     const struct cluster *c, const struct vm *vm, const struct node *node, struct err *err)
 {
 	struct memory m;
-	int result = 0;
+	/* A person may well say where it is already. */
+	struct vm anywhere = *vm;
+	anywhere.node = 0;
 	memory_of(c, node, &m);
-	struct question q = {c, vm, node, &m};
-	fall(&q, PLACE_RUNS_VMS, &result, err);
-	return result;
+	struct question q = {c, &anywhere, node, &m};
+	return say_fall(&q, fall(&q), err);
 }
 
 /* Is a better than b, where both have room and b has the lower id? */
@@ -156,6 +150,8 @@ static void tell(const struct place_listener *listener, const struct question *q
 {
 	if (finding->step == PLACE_BEST)
 		say_score(q->vm->selector, finding->score, reason);
+	else
+		say_fall(q, finding->step, reason);
 	listener->found(listener->data, finding);
 }
 
@@ -163,14 +159,13 @@ uint32_t place_explain(const struct cluster *c, const struct vm *vm, const struc
     const struct place_listener *listener)
 {
 	struct candidate best = {0};
-	struct err reason, *err = listener ? &reason : NULL;
+	struct err reason;
 	struct question q = {c, vm, NULL, memories};
 	cluster_each(c->nodes, struct node, node)
 	{
-		int result;
 		q.node = node;
 		struct place_finding finding = {.node = node, .reason = reason.text};
-		finding.step = fall(&q, PLACE_OTHER, &result, err);
+		finding.step = fall(&q);
 		if (finding.step == PLACE_BEST) {
 			finding.score = score(&q);
 			struct candidate one = {node, q.memory, finding.score};
@@ -178,7 +173,7 @@ uint32_t place_explain(const struct cluster *c, const struct vm *vm, const struc
 				best = one;
 		}
 		if (listener)
-			tell(listener, &q, &finding, err);
+			tell(listener, &q, &finding, &reason);
 		q.memory++;
 	}
 	return best.node ? best.node->id : 0;
