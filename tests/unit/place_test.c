@@ -145,6 +145,16 @@ static void the_order_is_by_size_and_then_by_id(void **state)
 	assert_true(place_order(&later, &big) > 0);
 }
 
+static void too_much_is_promised_only_of_what_is_known(void **state)
+{
+	struct memory m = {.total_mib = 4096, .provisioned_mib = 4096 - MEMORY_RESERVED_MIB};
+	assert_int_equal(memory_overprovisioned(&m), 0);
+	m.provisioned_mib += 100;
+	assert_int_equal(memory_overprovisioned(&m), 100);
+	m.total_mib = 0; /* it was never heard */
+	assert_int_equal(memory_overprovisioned(&m), 0);
+}
+
 /* At random. */
 
 static uint32_t seed, chance_state;
@@ -273,6 +283,7 @@ int main(void)
 	    TEST(the_steps_go_by_their_numbers),
 	    TEST(what_is_best_is_said_in_the_selector_s_words),
 	    TEST(the_order_is_by_size_and_then_by_id),
+	    TEST(too_much_is_promised_only_of_what_is_known),
 	    cmocka_unit_test(what_is_explained_is_what_is_decided),
 	    cmocka_unit_test(who_leaves_and_enters_is_counted_once),
 	};
