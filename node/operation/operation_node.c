@@ -27,9 +27,11 @@ json_t *collectors_json(const struct cluster *c, const struct node *node)
 
 static json_t *memory_json(const struct memory *m)
 {
-	return json_pack("{s:I, s:I, s:I, s:I, s:I}", "total", (json_int_t)m->total_mib, "used",
-	    (json_int_t)m->used_mib, "free", (json_int_t)m->free_mib, "allocated",
-	    (json_int_t)m->allocated_mib, "provisioned", (json_int_t)m->provisioned_mib);
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "total", (json_int_t)m->total_mib,
+	    "used", (json_int_t)m->used_mib, "free", (json_int_t)m->free_mib, "allocated",
+	    (json_int_t)m->allocated_mib, "provisioned", (json_int_t)m->provisioned_mib,
+	    "promisable", (json_int_t)memory_promisable(m), "overprovisioned",
+	    (json_int_t)memory_overprovisioned(m));
 }
 
 static json_t *node_json(const struct cluster *c, const struct node *node)

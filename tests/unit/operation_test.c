@@ -300,7 +300,7 @@ static void node_list_has_the_members_that_others_rely_on(void **state)
 	assert_string_equal(text_at(node, "mode"), "coordinator");
 	assert_string_equal(text_at(node, "version"), "1.2.3");
 	const json_t *memory = json_object_get(node, "memory");
-	assert_members(memory, "total used free allocated provisioned");
+	assert_members(memory, "total used free allocated provisioned promisable overprovisioned");
 	assert_int_equal(json_integer_value(json_object_get(memory, "allocated")), 512);
 	assert_int_equal(json_integer_value(json_object_get(memory, "total")), 8192);
 	assert_members(json_object_get(node, "vcpus"), "total allocated");
