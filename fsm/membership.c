@@ -10,6 +10,7 @@
 #include "fsm/node.h"
 #include "fsm/schema.h"
 #include "fsm/text.h"
+#include "fsm/vm.h"
 
 static struct node *node_new(struct cluster *c, const char *name, const char *address)
 {
@@ -159,18 +160,30 @@ static int check_role_free(const struct cluster *c, const struct node *node, str
 	return 0;
 }
 
+static int check_empty(const struct cluster *c, const struct node *node, struct err *err)
+{
+	cluster_each(c->vms, struct vm, vm)
+	{
+		if (vm->target == node->id)
+			return err_set(err, -EBUSY, "%s is being moved to %s: ask again later",
+			    vm->name, node->name);
+		if (vm->node == node->id)
+			return err_set(err, -EBUSY,
+			    node->daemon_state == DAEMON_RUN
+				? "%s still owns the VM %s: first pvc vm move %s NODE"
+				: "%s still owns the VM %s: first pvc vm move %s NODE, or, if the "
+				  "machine is off, pvc node fenced %s --by-hand",
+			    node->name, vm->name, vm->name, node->name);
+	}
+	return 0;
+}
+
 int node_may_leave(const struct cluster *c, const struct node *node, struct err *err)
 {
 	int result = check_role_free(c, node, err);
 	if (result)
 		return result;
-	cluster_each(c->vms, struct vm, vm) if (vm->node == node->id) return err_set(err, -EBUSY,
-	    node->daemon_state == DAEMON_RUN
-		? "%s still owns the VM %s: first pvc vm move %s NODE"
-		: "%s still owns the VM %s: first pvc vm move %s NODE, or, if the machine is off, "
-		  "pvc node fenced %s --by-hand",
-	    node->name, vm->name, vm->name, node->name);
-	return 0;
+	return check_empty(c, node, err);
 }
 
 uint64_t membership_mark(const struct cluster *c)
@@ -197,6 +210,7 @@ static int check_judged(const struct cluster *c, uint64_t judged, struct err *er
 static void node_gone(struct cluster *c, struct node *node)
 {
 	node_forget(c, node->id);
+	vm_forget_node(c, node->id);
 	change_remove(c, &c->nodes, node);
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "fsm/apply.h"
+#include "fsm/autostart.h"
 #include "fsm/blobs.h"
 #include "fsm/text.h"
 #include "fsm/vm.h"
@@ -103,6 +104,8 @@ int apply_node_hello(struct cluster *c, struct command_node_hello *command, stru
 	memcpy(node->kernel, command->kernel, sizeof(node->kernel));
 	memcpy(node->arch, command->arch, sizeof(node->arch));
 	memcpy(node->addresses, command->addresses, sizeof(node->addresses));
+	memcpy(node->migration_uri, command->migration_uri, sizeof(node->migration_uri));
+	autostart_hello(c, node, command->boot_id);
 	node->schema_min = command->schema_min;
 	node->schema_max = command->schema_max;
 	node->hypervisor = command->hypervisor && node->mode != NODE_WITNESS;

@@ -84,7 +84,9 @@ static enum place_step fall(const struct question *q)
 		return PLACE_RUNS_VMS;
 	if (node->daemon_state != DAEMON_RUN)
 		return PLACE_RUN;
-	if (node->domain_state != DOMAIN_READY)
+	/* What a flush moved away comes back before its node is ready for others. */
+	bool comes_home = node->domain_state == DOMAIN_UNFLUSH && q->vm->home == node->id;
+	if (node->domain_state != DOMAIN_READY && !comes_home)
 		return PLACE_READY;
 	if (!node->last.count || q->c->settings.time_ms - node->seen_ms > PLACE_FRESH_MS)
 		return PLACE_CURRENT;

@@ -27,6 +27,8 @@ static enum right right_of(enum command_number number)
 	case COMMAND_node_trust:
 	case COMMAND_vm_report:
 	case COMMAND_vm_fail:
+	case COMMAND_vm_migrated:
+	case COMMAND_vm_migrate_failed:
 	case COMMAND_ceph_report:
 	case COMMAND_probe:
 		return RIGHT_ITSELF;
@@ -39,6 +41,11 @@ static enum right right_of(enum command_number number)
 	case COMMAND_vm_undefine:
 	case COMMAND_vm_state:
 	case COMMAND_vm_place:
+	case COMMAND_vm_migrate:
+	case COMMAND_vm_meta:
+	case COMMAND_vm_modify:
+	case COMMAND_vm_rename:
+	case COMMAND_node_domain:
 	case COMMAND_fact: /* of any key */
 	case COMMAND_primary_want:
 	case COMMAND_node_mode:

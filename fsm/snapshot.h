@@ -12,7 +12,7 @@
 #include "fsm/cluster.h"
 
 /* Raised with every change of record.def; all there were are in format.def. */
-#define SNAPSHOT_FORMAT 3
+#define SNAPSHOT_FORMAT 4
 
 void snapshot_encode(struct cluster *c, struct buffer *out);
 

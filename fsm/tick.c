@@ -1,6 +1,9 @@
 /* The tick: cluster time passes, and what waits is looked at again. */
 #include "fsm/apply.h"
+#include "fsm/autostart.h"
+#include "fsm/flush.h"
 #include "fsm/history.h"
+#include "fsm/migration.h"
 #include "fsm/node.h"
 #include "fsm/primary.h"
 #include "fsm/session.h"
@@ -25,6 +28,9 @@ int apply_tick(struct cluster *c, struct command_tick *command, struct err *err)
 		node_heard(c, &command->keepalives.items[i]);
 	session_expire(c);
 	primary_tick(c);
-	vm_place_waiting(c);
+	vm_tick(c);
+	flush_tick(c);
+	migration_tick(c);
+	autostart_tick(c);
 	return 0;
 }

@@ -439,6 +439,11 @@ static bool program_may(uint64_t number)
 	case COMMAND_vm_undefine:
 	case COMMAND_vm_state:
 	case COMMAND_vm_place:
+	case COMMAND_vm_migrate:
+	case COMMAND_vm_meta:
+	case COMMAND_vm_modify:
+	case COMMAND_vm_rename:
+	case COMMAND_node_domain:
 	case COMMAND_fact:
 	case COMMAND_primary_want:
 		return true;

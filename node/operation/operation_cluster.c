@@ -71,7 +71,7 @@ static json_t *nodes_json(const struct cluster *c)
 
 static json_t *vms_json(const struct cluster *c)
 {
-	unsigned counts[VM_FAIL + 1] = {0}, running = 0;
+	unsigned counts[VM_PROVISION + 1] = {0}, running = 0;
 	cluster_each(c->vms, struct vm, vm)
 	{
 		counts[vm->state]++;
