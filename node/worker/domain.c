@@ -5,6 +5,7 @@
 #include <expat.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "fsm/text.h"
@@ -32,9 +33,11 @@ struct reading {
 	char text[TEXT_MAX];
 	size_t text_size;
 	unsigned long root_line;
+	long name_begin, name_end; /* bytes: between <name> and </name> */
 	char unit[16];
 	bool devices; /* depth 2 is <devices>... */
 	bool in_disk; /* ...and depth 3 a <disk> */
+	bool in_interface; /* ...or an <interface> */
 	struct disk disk;
 };
 
@@ -50,6 +53,11 @@ static void fail(struct reading *r, const char *format, const char *detail)
 	err_set(r->err, 0, format, detail);
 	err_wrap(r->err, 0, "line %lu", (unsigned long)XML_GetCurrentLineNumber(r->parser));
 	XML_StopParser(r->parser, XML_FALSE);
+}
+
+static unsigned line_of(const struct reading *r)
+{
+	return (unsigned)XML_GetCurrentLineNumber(r->parser);
 }
 
 /* The text without the white space around it. */
@@ -115,6 +123,7 @@ static void take_name(struct reading *r)
 		return;
 	}
 	snprintf(r->domain->name, sizeof(r->domain->name), "%s", name);
+	r->domain->name_line = line_of(r);
 }
 
 /* As libvirt: 32 hexadecimal digits, hyphens anywhere between them. */
@@ -136,6 +145,7 @@ static void take_uuid(struct reading *r)
 		digits++;
 	}
 	*out = '\0';
+	r->domain->uuid_line = line_of(r);
 	if (digits != 32)
 		fail(r, "'%s' is no uuid", text);
 }
@@ -189,8 +199,63 @@ static void item_begin(struct reading *r, const XML_Char *name, const XML_Char *
 		fail(r, "a second <%s>", name);
 	r->seen[r->item] = true;
 	r->text_size = 0;
+	if (r->item == ITEM_NAME)
+		r->name_begin =
+		    (long)XML_GetCurrentByteIndex(r->parser) + XML_GetCurrentByteCount(r->parser);
 	if (r->item == ITEM_MEMORY)
 		unit_remember(r, attributes);
+}
+
+int domain_mac_parse(const char *text, uint8_t bytes[6])
+{
+	for (unsigned i = 0; i < 6; i++) {
+		size_t digits = strspn(text, "0123456789abcdefABCDEF");
+		if (digits < 1 || digits > 2 || text[digits] != (i < 5 ? ':' : '\0'))
+			return -EINVAL;
+		bytes[i] = (uint8_t)strtoul(text, NULL, 16);
+		text += digits + 1;
+	}
+	return 0;
+}
+
+static void take_mac(struct reading *r, const char *text)
+{
+	struct domain *d = r->domain;
+	struct domain_mac mac = {.line = line_of(r)};
+	if (domain_mac_parse(text, mac.bytes)) {
+		fail(r, "'%.64s' is no MAC address", text);
+		return;
+	}
+	for (unsigned i = 0; i < d->macs_count; i++) {
+		if (memcmp(d->macs[i].bytes, mac.bytes, sizeof(mac.bytes)) == 0) {
+			fail(r, "two interfaces have the MAC address %.64s", text);
+			return;
+		}
+	}
+	if (d->macs_count == DOMAIN_MACS_MAX)
+		fail(r, "more than 64 interfaces%s", "");
+	else
+		d->macs[d->macs_count++] = mac;
+}
+
+/* Each name once. */
+static void take_name_of(
+    struct reading *r, struct domain_names *names, const char *text, size_t size)
+{
+	struct domain_name *name = names->items;
+	for (; name < names->items + names->count; name++) {
+		if (strncmp(name->text, text, size) == 0 && !name->text[size])
+			return;
+	}
+	if (size >= sizeof(name->text)) {
+		fail(r, "the name %.100s is too long", text);
+	} else if (names->count == DOMAIN_NAMES_MAX) {
+		fail(r, "%.64s: more than 32 bridges or pools", text);
+	} else {
+		snprintf(name->text, sizeof(name->text), "%.*s", (int)size, text);
+		name->line = line_of(r);
+		names->count++;
+	}
 }
 
 static const char *attribute_of(const XML_Char **attributes, const char *name)
@@ -224,11 +289,27 @@ static void disk_part(struct reading *r, const XML_Char *name, const XML_Char **
 	if (strcmp(name, "source") != 0 || strcmp(attribute_of(attributes, "protocol"), "rbd") != 0)
 		return;
 	const char *source = attribute_of(attributes, "name");
+	size_t pool = strcspn(source, "/");
+	if (pool > 0 && source[pool])
+		take_name_of(r, &r->domain->pools, source, pool);
 	/* Of two, libvirt takes the first. IMAGE@SNAPSHOT is an older form of <snapshot>. */
 	if (disk->source[0] == '\0')
 		snprintf(disk->source, sizeof(disk->source), "%s", *source ? source : "?");
 	if (strchr(source, '@'))
 		disk->locks = false;
+}
+
+/* What stands within an <interface>. */
+static void interface_part(struct reading *r, const XML_Char *name, const XML_Char **attributes)
+{
+	const char *address = attribute_of(attributes, "address");
+	const char *bridge = attribute_of(attributes, "bridge");
+	if (r->depth != 4)
+		return;
+	if (strcmp(name, "mac") == 0 && *address)
+		take_mac(r, address);
+	else if (strcmp(name, "source") == 0 && *bridge)
+		take_name_of(r, &r->domain->bridges, bridge, strlen(bridge));
 }
 
 static void disk_end(struct reading *r)
@@ -259,8 +340,12 @@ static void XMLCALL on_begin(void *data, const XML_Char *name, const XML_Char **
 		fail(r, "<%.100s> is nested too deep", name);
 	} else if (r->in_disk) {
 		disk_part(r, name, attributes);
+	} else if (r->in_interface) {
+		interface_part(r, name, attributes);
 	} else if (r->devices && r->depth == 3 && strcmp(name, "disk") == 0) {
 		disk_begin(r, attributes);
+	} else if (r->devices && r->depth == 3 && strcmp(name, "interface") == 0) {
+		r->in_interface = true;
 	}
 }
 
@@ -283,11 +368,15 @@ static void XMLCALL on_end(void *data, const XML_Char *name)
 	    take_name, take_uuid, take_memory, take_vcpu};
 	struct reading *r = data;
 	r->depth--;
+	if (r->depth == 2)
+		r->in_interface = false;
 	if (r->in_disk && r->depth == 2 && !r->failed)
 		disk_end(r);
 	if (r->depth != 1 || r->item == ITEM_NONE || r->failed)
 		return;
 	r->text[r->text_size] = '\0';
+	if (r->item == ITEM_NAME)
+		r->name_end = (long)XML_GetCurrentByteIndex(r->parser);
 	take[r->item](r);
 	r->item = ITEM_NONE;
 }
@@ -326,18 +415,57 @@ static int domain_parse(struct reading *r, const char *xml, size_t size)
 	return -EINVAL;
 }
 
-int domain_read(const char *xml, size_t size, struct domain *d, struct err *err)
+static int read_all(struct reading *r, const char *xml, size_t size)
 {
 	/* libvirt: without <vcpu> it has one. */
-	*d = (struct domain){.vcpus = 1};
+	*r->domain = (struct domain){.vcpus = 1};
 	if (size > DOMAIN_SIZE_MAX)
-		return err_set(err, -EINVAL, "line 1: the XML has more than 1 MiB");
+		return err_set(r->err, -EINVAL, "line 1: the XML has more than 1 MiB");
+	r->parser = XML_ParserCreate(NULL);
+	if (!r->parser)
+		return err_set(r->err, -EINVAL, "line 1: no memory to read the XML");
+	int rc = domain_parse(r, xml, size);
+	XML_ParserFree(r->parser);
+	return rc;
+}
+
+int domain_read(const char *xml, size_t size, struct domain *d, struct err *err)
+{
 	struct err unread;
 	struct reading r = {.domain = d, .err = err ? err : &unread, .item = ITEM_NONE};
-	r.parser = XML_ParserCreate(NULL);
-	if (!r.parser)
-		return err_set(err, -EINVAL, "line 1: no memory to read the XML");
-	int rc = domain_parse(&r, xml, size);
-	XML_ParserFree(r.parser);
+	return read_all(&r, xml, size);
+}
+
+static void append_escaped(struct buffer *out, const char *text)
+{
+	for (; *text; text++) {
+		if (*text == '<')
+			buffer_print(out, "&lt;");
+		else if (*text == '>')
+			buffer_print(out, "&gt;");
+		else if (*text == '&')
+			buffer_print(out, "&amp;");
+		else
+			buffer_append(out, text, 1);
+	}
+}
+
+int domain_rename(const struct blob *xml, const char *name, struct buffer *out, struct err *err)
+{
+	struct domain d;
+	struct reading r = {.domain = &d, .err = err, .item = ITEM_NONE};
+	const char *bytes = (const char *)xml->data;
+	int rc = read_all(&r, bytes, xml->size);
+	out->size = 0;
+	if (rc != 0)
+		return rc;
+	buffer_append(out, bytes, (size_t)r.name_begin);
+	append_escaped(out, name);
+	buffer_append(out, bytes + r.name_end, xml->size - (size_t)r.name_end);
+	rc = domain_read((const char *)out->data, out->size, &d, err);
+	/* It may be in another encoding than the name is. */
+	if (rc == 0 && strcmp(d.name, name) != 0)
+		rc = err_set(
+		    err, -EINVAL, "line %u: the XML's encoding has no such name", d.name_line);
 	return rc;
 }

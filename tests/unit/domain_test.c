@@ -258,6 +258,90 @@ static void a_volume_that_is_none_is_refused_with_its_line(void **state)
 	buffer_close(&many);
 }
 
+static const char with_network[] =
+    "<domain><name>a</name>" UUID "<memory>1</memory><devices>\n"
+    "<interface type='bridge'><mac address='52:54:0:0A:b:1'/><source bridge='vmbr1'/>"
+    "</interface>\n"
+    "<interface type='bridge'><mac address='52:54:00:0a:0b:02'/><source bridge='vmbr1'/>"
+    "<backend><source bridge='inner'/></backend></interface>\n"
+    "<interface type='hostdev'><mac address='52:54:00:0a:0b:03'/><source bridge='vmbr2'/>"
+    "</interface><source bridge='none'/>\n"
+    "<disk type='network' device='cdrom'><source protocol='rbd' name='iso/debian'/></disk>\n"
+    "<disk type='network'><source protocol='rbd' name='vms/a'/></disk>"
+    "<disk type='network'><source protocol='rbd' name='vms/b'/></disk>\n"
+    "</devices></domain>";
+
+static void what_it_refers_to_is_known_with_its_line(void **state)
+{
+	static const uint8_t mac[] = {0x52, 0x54, 0, 0x0a, 0x0b, 1};
+	struct domain d;
+	assert_int_equal(read_text(with_network, &d), 0);
+	assert_int_equal(d.macs_count, 3);
+	assert_memory_equal(d.macs[0].bytes, mac, sizeof(mac));
+	assert_int_equal(d.macs[2].line, 4);
+	assert_int_equal(d.bridges.count, 2);
+	assert_string_equal(d.bridges.items[0].text, "vmbr1");
+	assert_int_equal(d.bridges.items[0].line, 2);
+	assert_string_equal(d.bridges.items[1].text, "vmbr2");
+	assert_int_equal(d.pools.count, 2);
+	assert_string_equal(d.pools.items[0].text, "iso");
+	assert_int_equal(d.pools.items[0].line, 5);
+	assert_string_equal(d.pools.items[1].text, "vms");
+	assert_int_equal(d.name_line, 1);
+	assert_int_equal(d.uuid_line, 1);
+}
+
+static void interface_refused(const char *interfaces, const char *message)
+{
+	char xml[1024];
+	struct domain d;
+	snprintf(xml, sizeof(xml),
+	    "<domain><name>a</name>" UUID "<memory>1</memory><devices>\n%s</devices></domain>",
+	    interfaces);
+	assert_int_equal(read_text(xml, &d), -EINVAL);
+	assert_string_equal(err.text, message);
+}
+
+static void a_mac_address_is_one_and_of_one_interface(void **state)
+{
+	interface_refused("<interface><mac address='52:54:00:0a:0b'/></interface>",
+	    "line 2: '52:54:00:0a:0b' is no MAC address");
+	interface_refused("<interface><mac address='52:54:00:0a:0b:100'/></interface>",
+	    "line 2: '52:54:00:0a:0b:100' is no MAC address");
+	interface_refused("<interface><mac address='52:54:00:0a:0b:01'/></interface>\n"
+			  "<interface><mac address='52:54:0:a:B:1'/></interface>",
+	    "line 3: two interfaces have the MAC address 52:54:0:a:B:1");
+}
+
+static const char *renamed(const char *xml, const char *name)
+{
+	static struct buffer out;
+	struct blob blob = {(uint8_t *)(uintptr_t)xml, (uint32_t)strlen(xml)};
+	if (domain_rename(&blob, name, &out, &err))
+		return err.text;
+	buffer_append_u8(&out, 0);
+	return (const char *)out.data;
+}
+
+static void another_name_changes_no_other_byte(void **state)
+{
+	assert_string_equal(
+	    renamed("<domain>\n <metadata><name>x</name></metadata>\n <name>web1</name>" UUID
+		    "<memory>1</memory><devices><name>web1</name></devices></domain>\n",
+		"web<2>&"),
+	    "<domain>\n <metadata><name>x</name></metadata>\n <name>web&lt;2&gt;&amp;</name>" UUID
+	    "<memory>1</memory><devices><name>web1</name></devices></domain>\n");
+	assert_string_equal(
+	    renamed("<domain><name>a</name>" UUID "<memory>1</memory></domain>", "a/b"),
+	    "line 1: the name has a '/' or a control character in it, or is . or ..");
+	assert_string_equal(
+	    renamed("<?xml version='1.0' encoding='ISO-8859-1'?><domain><name>a</name>" UUID
+		    "<memory>1</memory></domain>",
+		"gr\xc3\xbcn"),
+	    "line 1: the XML's encoding has no such name");
+	assert_string_equal(renamed("<domain><name>a</name>", "b"), "line 1: no element found");
+}
+
 static void any_change_of_one_byte_is_read_or_refused_with_a_line(void **state)
 {
 	char xml[] = "<domain type='qemu'><name>web1</name>" UUID
@@ -289,6 +373,9 @@ int main(void)
 	    cmocka_unit_test(the_volumes_are_the_rbd_disks_that_it_may_write),
 	    cmocka_unit_test(a_disk_that_it_does_not_lock_is_no_volume_of_it),
 	    cmocka_unit_test(a_volume_that_is_none_is_refused_with_its_line),
+	    cmocka_unit_test(what_it_refers_to_is_known_with_its_line),
+	    cmocka_unit_test(a_mac_address_is_one_and_of_one_interface),
+	    cmocka_unit_test(another_name_changes_no_other_byte),
 	    cmocka_unit_test(any_change_of_one_byte_is_read_or_refused_with_a_line),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
