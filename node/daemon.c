@@ -18,6 +18,7 @@
 #include "node/config/config.h"
 #include "node/config/config_idle.h"
 #include "node/member/contacts.h"
+#include "node/member/found.h"
 #include "node/control/control.h"
 #include "node/trust/credentials.h"
 #include "node/duties.h"
@@ -31,6 +32,7 @@
 #include "node/member/round_trip.h"
 #include "node/trust/trust_keeper.h"
 #include "node/trust/trust_wire.h"
+#include "node/worker/console_client.h"
 #include "raft/clock.h"
 
 /* From the second signal on; the first one has all the time that it takes. */
@@ -65,6 +67,7 @@ struct daemon {
 	struct journal *journal;
 	struct forward *forward;
 	struct keeper *keeper;
+	struct console_client *console;
 	uint64_t duties_ms; /* when they are due */
 	uint64_t keeper_said_ms;
 	uint64_t judged_ms; /* when they were last looked at */
@@ -153,6 +156,18 @@ static void context_ask(void *data, uint32_t node, const struct operation_call *
 	forward_ask(d->forward, node, call, done, done_data);
 }
 
+static void context_console(
+    void *data, const struct console_query *query, console_done done, void *done_data)
+{
+	struct daemon *d = data;
+	struct err err;
+	int result = console_ask(d->console, query, done, done_data);
+	if (!result)
+		return;
+	err_set(&err, 0, "too many consoles are being read here: try again");
+	done(done_data, result, NULL, &err);
+}
+
 static void context_flush(void *data, const struct execute_flush *flush)
 {
 	struct daemon *d = data;
@@ -196,10 +211,12 @@ static void make_context(struct daemon *d)
 	    .files = context_files,
 	    .peers = context_peers,
 	    .ask = context_ask,
+	    .console = context_console,
 	    .flush = context_flush,
 	};
 	struct forward_options forward = {.context = &d->context, .send = send_to, .data = d};
 	d->forward = forward_new(&forward);
+	d->console = console_client_new(&d->loop);
 }
 
 static void program_answered(void *data, uint64_t request, int result, uint64_t index)
@@ -283,23 +300,6 @@ static uint32_t slowest_voter_us(void *data)
 	return round_trip_slowest_us(d->peers, ledger_replica(d->ledger));
 }
 
-/* The first leader of a new cluster says what it is called. */
-static void found_cluster(struct daemon *d)
-{
-	struct command command = {.number = COMMAND_found, .found = {.schema = SCHEMA_MAX}};
-	struct command_found *found = &command.found;
-	struct err err;
-	char peer[CONFIG_PEER_MAX];
-	config_peer(&d->config, peer);
-	snprintf(found->name, sizeof(found->name), "%s", d->config.cluster.name);
-	snprintf(found->uuid, sizeof(found->uuid), "%s", d->identity.cluster);
-	snprintf(found->node, sizeof(found->node), "%s", d->identity.name);
-	snprintf(found->address, sizeof(found->address), "%.127s", peer);
-	if (!identity_incarnation((const char *)d->files.certificate.data,
-		d->files.certificate.size, found->incarnation, &err))
-		ledger_propose(d->ledger, &command, 5000, NULL, NULL);
-}
-
 /* Turns. */
 
 static void turn_value(struct daemon *d)
@@ -321,7 +321,7 @@ static void turn_founding(struct daemon *d, uint64_t now)
 	if (status.role != REPLICA_LEADER || now < d->founding_ms)
 		return;
 	d->founding_ms = now + FOUNDING_AGAIN_MS;
-	found_cluster(d);
+	found_propose(&d->config, &d->files, &d->identity, d->ledger);
 }
 
 /* When the duties are due next. What happens soon after one another is judged at once. */
@@ -394,6 +394,8 @@ static void peers_closed(void *data)
 static void close_parts(struct daemon *d)
 {
 	d->closing = true;
+	if (d->console)
+		console_client_close(d->console);
 	if (d->control)
 		control_close(d->control);
 	if (d->ledger)

@@ -561,12 +561,18 @@ static void print_result(
 		fprintf(output->file, "warning: %s\n", warning);
 }
 
+/* Its answer is text, line by line. */
+static bool has_lines(const char *operation)
+{
+	return !strcmp(operation, "node log") || !strcmp(operation, "vm console");
+}
+
 void view_print(const char *operation, const json_t *result, enum table_colours colours, FILE *out)
 {
 	struct view_output output = {.file = out, .colours = colours};
 	if (!strcmp(operation, "status"))
 		print_status(result, colours, out);
-	else if (!strcmp(operation, "node log"))
+	else if (has_lines(operation))
 		print_lines(json_object_get(result, "lines"), out);
 	else
 		print_result(operation, result, &output);
@@ -575,7 +581,7 @@ void view_print(const char *operation, const json_t *result, enum table_colours 
 void view_print_more(const char *operation, const json_t *result, FILE *out)
 {
 	struct view_output output = {.file = out, .part = VIEW_CONTINUED};
-	if (!strcmp(operation, "node log"))
+	if (has_lines(operation))
 		print_lines(json_object_get(result, "lines"), out);
 	else
 		print_result(operation, result, &output);

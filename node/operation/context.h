@@ -14,6 +14,8 @@
 #include "raft/replica.h"
 
 struct config;
+struct console_query;
+struct console_sight;
 struct execute_flush;
 struct journal;
 struct json_t;
@@ -62,6 +64,12 @@ struct context {
 	/* Have another node carry out an operation that only it can: node/control/forward.h. */
 	void (*ask)(void *data, uint32_t node, const struct operation_call *call,
 	    void (*done)(void *data, int status, struct json_t *result, const struct err *err),
+	    void *done_data);
+	/* Read a VM's console, of a file on this node: console_ask() of
+	 * node/worker/console_client.h, whatever comes of it. */
+	void (*console)(void *data, const struct console_query *query,
+	    void (*done)(
+		void *data, int status, const struct console_sight *sight, const struct err *err),
 	    void *done_data);
 	/* Free a VM's volumes of locks: execute_flush() of this node. */
 	void (*flush)(void *data, const struct execute_flush *flush);

@@ -289,3 +289,20 @@ int json_record_read(const struct record *record, const json_t *json, void *obje
 		record_clear(record, object);
 	return result;
 }
+
+json_t *json_lines(const struct buffer *text)
+{
+	json_t *list = json_array();
+	const char *at = (const char *)text->data;
+	size_t left = text->size;
+	while (left > 0) {
+		const char *end = memchr(at, '\n', left);
+		size_t size = end ? (size_t)(end - at) : left;
+		json_t *line = json_stringn(at, size);
+		json_array_append_new(list, line ? line : json_string("(not UTF-8)"));
+		size += end != NULL;
+		at += size;
+		left -= size;
+	}
+	return list;
+}

@@ -34,4 +34,7 @@ json_t *json_u64(uint64_t value);
 /* Text that nobody promised to be UTF-8: what is not is shown as '?'. */
 json_t *json_text(const char *text);
 
+/* Text of many lines as a list of them, without their newlines. */
+json_t *json_lines(const struct buffer *text);
+
 #endif

@@ -77,7 +77,7 @@ struct operation {
 	const char *warning; /* what that person is told first */
 	bool follow; /* can be asked again with "after" for what is new: -f */
 	uint64_t waits_ms; /* waited for without --wait, by default that long; 0: it is not */
-	bool members; /* may be asked by other members too, though it changes something */
+	bool members; /* may be asked by other members too, though not everybody may read it */
 	/* What the exit status of the command line says, where that is not "0 done, 1 refused or
 	 * failed, 2 usage": the answer's "exit_status" is it. */
 	const char *exits;

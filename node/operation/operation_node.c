@@ -192,24 +192,6 @@ void operation_node_secondary(struct operation_turn *turn)
 	want_primary(turn, next);
 }
 
-/* Text of many lines to a list of them, without their newlines. */
-static json_t *lines_json(const struct buffer *text)
-{
-	json_t *list = json_array();
-	const char *at = (const char *)text->data;
-	size_t left = text->size;
-	while (left > 0) {
-		const char *end = memchr(at, '\n', left);
-		size_t size = end ? (size_t)(end - at) : left;
-		json_t *line = json_stringn(at, size);
-		json_array_append_new(list, line ? line : json_string("(not UTF-8)"));
-		size += end != NULL;
-		at += size;
-		left -= size;
-	}
-	return list;
-}
-
 /* Only the node itself has its lines. */
 void operation_node_log(struct operation_turn *turn)
 {
@@ -229,7 +211,7 @@ void operation_node_log(struct operation_turn *turn)
 	uint64_t last = argument_number(turn->arguments, "last");
 	uint64_t newest = context->lines(context->data, argument_number(turn->arguments, "after"),
 	    last < UINT32_MAX ? (unsigned)last : UINT32_MAX, &text);
-	json_t *lines = lines_json(&text);
+	json_t *lines = json_lines(&text);
 	buffer_close(&text);
 	turn_answer(turn, json_pack("{s:o, s:o}", "newest", json_u64(newest), "lines", lines));
 }

@@ -11,7 +11,8 @@
 
 #include "node/worker/worker.h"
 
-static const struct worker_role *const worker_roles[] = {&hypervisor_role, &pool_role, NULL};
+static const struct worker_role *const worker_roles[] = {
+    &hypervisor_role, &pool_role, &console_role, NULL};
 
 static void signal_swallow(int number)
 {

@@ -22,7 +22,7 @@ struct worker_role {
 	int (*serve)(void *state, struct reader *request, struct buffer *answer, struct err *err);
 };
 
-extern const struct worker_role hypervisor_role, pool_role;
+extern const struct worker_role hypervisor_role, pool_role, console_role;
 
 /* Serve one of roles (NULL ends them) until the parent is gone. argv is
  * "worker" ROLE FD PARENT ARGUMENT, as node/worker/worker.c writes it. Returns only
