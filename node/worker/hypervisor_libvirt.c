@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <libvirt/libvirt.h>
 #include <libvirt/virterror.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -52,7 +53,6 @@
 	X(virInitialize)                                                                           \
 	X(virResetLastError)                                                                       \
 	X(virSetErrorFunc)                                                                         \
-	X(virTypedParamsAddString)                                                                 \
 	X(virTypedParamsAddULLong)                                                                 \
 	X(virTypedParamsFree)                                                                      \
 	X(virTypedParamsGetInt)                                                                    \
@@ -63,6 +63,8 @@ static struct {
 	LIBVIRT(FUNCTION)
 	bool loaded;
 } lib;
+
+#define BUSY_MS_MAX 1000 /* a call to QEMU that takes longer may take for ever */
 
 struct hypervisor {
 	virConnectPtr connection; /* NULL: lost */
@@ -137,6 +139,13 @@ static void text_flatten(char *text)
 	}
 }
 
+/* QEMU that gets no memory for its guest says so on its stderr, which libvirt quotes in an error
+ * of its own that has no number for it. */
+static bool text_is_memory(const char *text)
+{
+	return strstr(text, "cannot set up guest memory") || strstr(text, "Cannot allocate memory");
+}
+
 /* The last error as err, and as the errno that is nearest to it. */
 static int libvirt_err(struct err *err)
 {
@@ -154,13 +163,17 @@ static int libvirt_err(struct err *err)
 	    {VIR_ERR_OPERATION_INVALID, -EBUSY},
 	    {VIR_ERR_OPERATION_TIMEOUT, -ETIMEDOUT},
 	    {VIR_ERR_NO_MEMORY, -ENOMEM},
+	    {VIR_ERR_OPERATION_ABORTED, -ECANCELED},
 	};
 	int number = -EIO;
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
 		if (known[i].code == error->code)
 			number = known[i].number;
 	}
-	err_set(err, number, "%s", error->message ? error->message : "libvirt failed");
+	const char *message = error->message ? error->message : "libvirt failed";
+	if (text_is_memory(message))
+		number = -ENOMEM;
+	err_set(err, number, "%s", message);
 	if (err)
 		text_flatten(err->text);
 	return number;
@@ -289,7 +302,24 @@ static int libvirt_open(struct hypervisor **out, const char *uri, struct err *er
 
 /* Domains */
 
-static enum vm_observed state_observed(int state)
+/* What two libvirtd 9.0 say while a VM is copied with VIR_MIGRATE_PAUSED. The source: RUNNING, then
+ * for the last instants PAUSED by MIGRATION; that stays when it cannot know the end, and libvirt
+ * then leaves the decision to others. The target: PAUSED by STARTING_UP, then by MIGRATION; once
+ * all is there PAUSED by USER, which also outlives libvirtd. A usual start is STARTING_UP, too. */
+static enum vm_observed paused_observed(int reason)
+{
+	switch (reason) {
+	case VIR_DOMAIN_PAUSED_MIGRATION:
+	case VIR_DOMAIN_PAUSED_STARTING_UP:
+	case VIR_DOMAIN_PAUSED_POSTCOPY:
+	case VIR_DOMAIN_PAUSED_POSTCOPY_FAILED:
+		return OBSERVED_TRANSIT;
+	default:
+		return OBSERVED_PAUSED;
+	}
+}
+
+static enum vm_observed state_observed(int state, int reason)
 {
 	switch (state) {
 	case VIR_DOMAIN_RUNNING:
@@ -297,6 +327,7 @@ static enum vm_observed state_observed(int state)
 	case VIR_DOMAIN_SHUTDOWN: /* on its way, but QEMU is still there */
 		return OBSERVED_RUNNING;
 	case VIR_DOMAIN_PAUSED:
+		return paused_observed(reason);
 	case VIR_DOMAIN_PMSUSPENDED:
 		return OBSERVED_PAUSED;
 	case VIR_DOMAIN_SHUTOFF:
@@ -308,6 +339,55 @@ static enum vm_observed state_observed(int state)
 	}
 }
 
+/* Whoever asks for a job waits for whatever else is asked of the same QEMU, and one that hangs
+ * would hold up the look at all VMs: it is left alone. */
+static bool domain_answers(virDomainPtr domain)
+{
+	virDomainControlInfo control;
+	if (lib.virDomainGetControlInfo(domain, &control, 0) < 0)
+		return false;
+	return control.state == VIR_DOMAIN_CONTROL_OK ||
+	       (control.state != VIR_DOMAIN_CONTROL_ERROR && control.stateTime < BUSY_MS_MAX);
+}
+
+static uint64_t job_number(virTypedParameterPtr params, int n, const char *name)
+{
+	unsigned long long number = 0;
+	lib.virTypedParamsGetULLong(params, n, name, &number);
+	return number;
+}
+
+static void job_fill(struct hypervisor_job *job, virTypedParameterPtr params, int n)
+{
+	uint64_t total = job_number(params, n, VIR_DOMAIN_JOB_MEMORY_TOTAL);
+	/* Before the first round it counts what is left in whole pages, and has more than all. */
+	uint64_t remaining = job_number(params, n, VIR_DOMAIN_JOB_MEMORY_REMAINING);
+	uint64_t left = remaining < total ? remaining : total;
+	uint64_t downtime_ms = job_number(params, n, VIR_DOMAIN_JOB_DOWNTIME);
+	job->active = true;
+	job->total_mib = total >> 20;
+	job->left_mib = (left >> 20) + (left % (1u << 20) > 0);
+	job->rate_mib_s = job_number(params, n, VIR_DOMAIN_JOB_MEMORY_BPS) >> 20;
+	job->elapsed_ms = job_number(params, n, VIR_DOMAIN_JOB_TIME_ELAPSED);
+	job->percent = left < total ? (unsigned)((total - left) / (total / 100 + 1)) : 0;
+	job->downtime_ms = downtime_ms < UINT_MAX ? (unsigned)downtime_ms : UINT_MAX;
+}
+
+/* Does libvirt do something with it that has an end? *job: when that is a migration from here.
+ * A copy that arrives is such a thing, too, and to be asked of it is an error to libvirt. */
+static bool domain_has_job(virDomainPtr domain, struct hypervisor_job *job)
+{
+	virTypedParameterPtr params = NULL;
+	int n = 0, type = VIR_DOMAIN_JOB_NONE, operation = 0;
+	if (lib.virDomainGetJobStats(domain, &type, &params, &n, 0) < 0)
+		return true;
+	lib.virTypedParamsGetInt(params, n, VIR_DOMAIN_JOB_OPERATION, &operation);
+	if (type != VIR_DOMAIN_JOB_NONE && operation == VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT)
+		job_fill(job, params, n);
+	lib.virTypedParamsFree(params, n);
+	return type != VIR_DOMAIN_JOB_NONE;
+}
+
 /* 0, or -ENOENT when it has vanished since it was listed. */
 static int domain_describe(virDomainPtr domain, struct hypervisor_vm *vm)
 {
@@ -317,14 +397,19 @@ static int domain_describe(virDomainPtr domain, struct hypervisor_vm *vm)
 		return -ENOENT;
 	snprintf(vm->name, sizeof(vm->name), "%.63s", name);
 	virDomainInfo info;
+	int state, reason;
 	lib.virResetLastError();
-	if (lib.virDomainGetInfo(domain, &info) < 0) {
+	if (lib.virDomainGetInfo(domain, &info) < 0 ||
+	    lib.virDomainGetState(domain, &state, &reason, 0) < 0) {
 		/* It is there, and nobody can say how it is. */
 		return libvirt_err(NULL) == -ENOENT ? -ENOENT : 0;
 	}
-	vm->observed = state_observed(info.state);
+	vm->observed = state_observed(state, reason);
 	vm->memory_mib = (info.maxMem + 1023) / 1024;
 	vm->vcpus = info.nrVirtCpu;
+	bool starting = state == VIR_DOMAIN_PAUSED && reason == VIR_DOMAIN_PAUSED_STARTING_UP;
+	if (state != VIR_DOMAIN_SHUTOFF && !starting && domain_answers(domain))
+		domain_has_job(domain, &vm->job);
 	return 0;
 }
 
@@ -447,6 +532,101 @@ static int libvirt_stop(struct hypervisor *h, const char *uuid, struct err *err)
 	return rc;
 }
 
+/* Migration */
+
+/* The target's libvirtd is told by ours (peer to peer), so it goes on when we are gone. The copy
+ * stays paused; and as the domain is transient, nothing stays behind here. Should the guest write
+ * faster than it is copied, QEMU slows it down bit by bit. */
+#define MIGRATE_FLAGS                                                                              \
+	(VIR_MIGRATE_LIVE | VIR_MIGRATE_PEER2PEER | VIR_MIGRATE_PAUSED |                           \
+	    VIR_MIGRATE_ABORT_ON_ERROR | VIR_MIGRATE_AUTO_CONVERGE)
+
+static int domain_migrate(
+    virDomainPtr domain, const struct hypervisor_migration *migration, struct err *err)
+{
+	virTypedParameterPtr params = NULL;
+	int n = 0, room = 0;
+	unsigned flags = MIGRATE_FLAGS | (migration->tls ? VIR_MIGRATE_TLS : 0);
+	lib.virResetLastError();
+	/* Holds for the migrations to come as well, and may be set before. */
+	if (lib.virDomainMigrateSetMaxDowntime(domain, migration->downtime_ms_max, 0) < 0)
+		return err_wrap(err, libvirt_err(err), "maximum down time");
+	if (migration->rate_mib_max > 0 &&
+	    lib.virTypedParamsAddULLong(
+		&params, &n, &room, VIR_MIGRATE_PARAM_BANDWIDTH, migration->rate_mib_max) < 0)
+		return libvirt_err(err);
+	int rc = lib.virDomainMigrateToURI3(domain, migration->uri, params, (unsigned)n, flags);
+	if (rc < 0)
+		rc = libvirt_err(err);
+	lib.virTypedParamsFree(params, n);
+	return rc;
+}
+
+static int libvirt_migrate(
+    struct hypervisor *h, const struct hypervisor_migration *migration, struct err *err)
+{
+	/* It could send, but nobody could send back to it. */
+	if (embed_root(h->uri))
+		return err_set(err, -EOPNOTSUPP,
+		    "a libvirt that is embedded (%.100s) has no live migration", h->uri);
+	virDomainPtr domain;
+	int state = domain_find(h, migration->uuid, &domain, err);
+	if (state < 0)
+		return state;
+	int rc = domain_migrate(domain, migration, err);
+	lib.virDomainFree(domain);
+	return rc;
+}
+
+static int libvirt_abort(struct hypervisor *h, const char *uuid, struct err *err)
+{
+	virDomainPtr domain;
+	int state = domain_find(h, uuid, &domain, err);
+	if (state < 0)
+		return state == -ENOENT ? 0 : state;
+	int rc = 0;
+	struct hypervisor_job job = {.active = false};
+	if (state != VIR_DOMAIN_SHUTOFF)
+		domain_has_job(domain, &job);
+	if (job.active && lib.virDomainAbortJob(domain) < 0) {
+		rc = ended_or_err(h, uuid, err);
+		/* It may have ended by itself just now. */
+		if (rc != 0 && !domain_has_job(domain, &job))
+			rc = 0;
+	}
+	lib.virDomainFree(domain);
+	return rc;
+}
+
+static int domain_resume(virDomainPtr domain, struct err *err)
+{
+	int state, reason;
+	struct hypervisor_job job;
+	if (lib.virDomainGetState(domain, &state, &reason, 0) < 0)
+		return libvirt_err(err);
+	if (state == VIR_DOMAIN_SHUTOFF)
+		return err_set(err, -ENOENT, "it does not run here");
+	if (state != VIR_DOMAIN_PAUSED && state != VIR_DOMAIN_PMSUSPENDED)
+		return 0;
+	/* libvirt would not refuse: it would wait for the end of the copying, and then let the
+	 * CPUs run, whoever owns the VM by then. */
+	if (paused_observed(reason) == OBSERVED_TRANSIT &&
+	    (reason == VIR_DOMAIN_PAUSED_STARTING_UP || domain_has_job(domain, &job)))
+		return err_set(err, -EBUSY, "it is being started or moved");
+	return lib.virDomainResume(domain) < 0 ? libvirt_err(err) : 0;
+}
+
+static int libvirt_resume(struct hypervisor *h, const char *uuid, struct err *err)
+{
+	virDomainPtr domain;
+	int state = domain_find(h, uuid, &domain, err);
+	if (state < 0)
+		return state;
+	int rc = domain_resume(domain, err);
+	lib.virDomainFree(domain);
+	return rc;
+}
+
 /* Against libvirt's schema, without defining anything: libvirt has no call for that, but
  * its driver "test", which lives in this process and forgets all of it, looks at the schema
  * before anything else. What it says beyond that is about another hypervisor. */
@@ -493,5 +673,8 @@ const struct hypervisor_port hypervisor_libvirt = {
     .start = libvirt_start,
     .shutdown = libvirt_shutdown,
     .stop = libvirt_stop,
+    .migrate = libvirt_migrate,
+    .abort = libvirt_abort,
+    .resume = libvirt_resume,
     .validate = libvirt_validate,
 };

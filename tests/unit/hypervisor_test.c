@@ -127,6 +127,103 @@ static void a_vm_starts_is_listed_and_stops(void **state)
 	assert_int_equal(list().n, 0);
 }
 
+/* The other node's directory, and a client of its own. */
+static char elsewhere[sizeof(directory) + sizeof(".target")];
+static struct hypervisor_client *here, *there;
+
+static void elsewhere_begin(void)
+{
+	snprintf(elsewhere, sizeof(elsewhere), "%s.target", directory);
+	here = client;
+	client_begin("sim", elsewhere);
+	there = client;
+	assert_int_equal(list().n, 0);
+	client = here;
+}
+
+static void elsewhere_end(void)
+{
+	client = there;
+	order(HYPERVISOR_stop, UUID, NULL);
+	client_end();
+	client = here;
+	rmdir(elsewhere);
+}
+
+static struct outcome list_there(void)
+{
+	client = there;
+	struct outcome o = list();
+	client = here;
+	return o;
+}
+
+static void migrate_begin(struct outcome *o, uint64_t rate_mib_max)
+{
+	struct hypervisor_migration migration = {
+	    .uuid = UUID, .uri = elsewhere, .rate_mib_max = rate_mib_max};
+	struct hypervisor_order wanted = {.op = HYPERVISOR_migrate,
+	    .migration = &migration,
+	    .deadline_ms = PATIENCE_MS,
+	    .done = on_ordered,
+	    .data = o};
+	*o = (struct outcome){.answered = false};
+	assert_int_equal(hypervisor_order(client, &wanted), 0);
+}
+
+static void a_vm_that_has_moved_is_paused_until_it_is_resumed_there(void **state)
+{
+	struct outcome moved;
+	elsewhere_begin();
+	assert_int_equal(order(HYPERVISOR_start, UUID, XML).status, 0);
+	migrate_begin(&moved, 0);
+	await(&moved.answered);
+	assert_string_equal(moved.err.text, "");
+	assert_int_equal(moved.status, 0);
+	assert_int_equal(list().n, 0);
+	assert_int_equal(list_there().first.observed, OBSERVED_PAUSED);
+	assert_int_equal(order(HYPERVISOR_resume, UUID, NULL).status, -ENOENT);
+	client = there;
+	assert_int_equal(order(HYPERVISOR_start, UUID, XML).status, 0);
+	assert_int_equal(list().first.observed, OBSERVED_PAUSED);
+	assert_int_equal(order(HYPERVISOR_resume, UUID, NULL).status, 0);
+	assert_int_equal(order(HYPERVISOR_resume, UUID, NULL).status, 0);
+	assert_int_equal(list().first.observed, OBSERVED_RUNNING);
+	client = here;
+	elsewhere_end();
+}
+
+static void a_migration_shows_how_far_it_is_and_can_be_aborted(void **state)
+{
+	struct outcome moved, looked = {0};
+	elsewhere_begin();
+	assert_int_equal(order(HYPERVISOR_start, UUID, XML).status, 0);
+	migrate_begin(&moved, 1);
+	/* The mover waits for the end: whoever looks meanwhile, or aborts, is another. */
+	struct hypervisor_client *mover = client;
+	client_begin("sim", directory);
+	here = client;
+	while (!looked.first.job.active || looked.first.job.left_mib == 512)
+		looked = list();
+	assert_int_equal(looked.first.observed, OBSERVED_RUNNING);
+	assert_int_equal(looked.first.job.total_mib, 512);
+	assert_int_equal(looked.first.job.rate_mib_s, 1);
+	assert_int_equal(list_there().first.observed, OBSERVED_TRANSIT);
+	client = there;
+	assert_int_equal(order(HYPERVISOR_resume, UUID, NULL).status, -EBUSY);
+	client = here;
+	assert_int_equal(order(HYPERVISOR_abort, UUID, NULL).status, 0);
+	assert_int_equal(order(HYPERVISOR_abort, UUID, NULL).status, 0);
+	await(&moved.answered);
+	assert_int_equal(moved.status, -ECANCELED);
+	assert_false(list().first.job.active);
+	assert_int_equal(list().first.observed, OBSERVED_RUNNING);
+	assert_int_equal(list_there().n, 0);
+	client_end();
+	here = client = mover;
+	elsewhere_end();
+}
+
 static void vms_outlive_the_worker_and_a_power_cut_ends_them(void **state)
 {
 	assert_int_equal(order(HYPERVISOR_start, UUID, XML).status, 0);
@@ -256,6 +353,8 @@ int main(int argc, char **argv)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 	    TEST(a_vm_starts_is_listed_and_stops),
+	    TEST(a_vm_that_has_moved_is_paused_until_it_is_resumed_there),
+	    TEST(a_migration_shows_how_far_it_is_and_can_be_aborted),
 	    TEST(vms_outlive_the_worker_and_a_power_cut_ends_them),
 	    TEST(wrong_xml_and_wrong_uuids_are_refused_with_a_reason),
 	    TEST(a_driver_that_does_not_exist_is_named),
