@@ -45,7 +45,8 @@ int config_own_address(const char *node, const struct config_network *network,
 	return cidr_host(&net, config_node_number(node), address);
 }
 
-void config_peer(const struct config *c, char peer[CONFIG_PEER_MAX])
+/* Where others reach this node: "HOST", and an IPv6 address in brackets. */
+static void host_print(const struct config *c, char *text, size_t size)
 {
 	char own[CIDR_TEXT_MAX];
 	struct cidr address;
@@ -58,7 +59,33 @@ void config_peer(const struct config *c, char peer[CONFIG_PEER_MAX])
 		host = own;
 	}
 	bool bare_ipv6 = strchr(host, ':') != NULL;
-	snprintf(peer, CONFIG_PEER_MAX, bare_ipv6 ? "[%s]:%u" : "%s:%u", host, c->raft.port);
+	snprintf(text, size, bare_ipv6 ? "[%s]" : "%s", host);
+}
+
+void config_peer(const struct config *c, char peer[CONFIG_PEER_MAX])
+{
+	char host[CONFIG_PEER_MAX - sizeof(":65535") + 1];
+	host_print(c, host, sizeof(host));
+	snprintf(peer, CONFIG_PEER_MAX, "%s:%u", host, c->raft.port);
+}
+
+void config_migration_uri(const struct config *c, char uri[CONFIG_MIGRATION_URI_MAX])
+{
+	char host[CONFIG_PEER_MAX];
+	const char *given = c->system.migration.uri;
+	bool sim = c->hypervisor.driver == CONFIG_HYPERVISOR_SIM;
+	int size = 0;
+	uri[0] = '\0';
+	host_print(c, host, sizeof(host));
+	if (given[0])
+		size = snprintf(uri, CONFIG_MIGRATION_URI_MAX, "%s", given);
+	else if (sim)
+		size = snprintf(uri, CONFIG_MIGRATION_URI_MAX, "%s", c->hypervisor.uri);
+	else if (strstr(c->hypervisor.uri, ":///system"))
+		size = snprintf(uri, CONFIG_MIGRATION_URI_MAX, "qemu+tls://%s/system", host);
+	/* Half of one would lead elsewhere. */
+	if (size >= CONFIG_MIGRATION_URI_MAX)
+		uri[0] = '\0';
 }
 
 uint32_t config_lease_ms(const struct config_raft *raft)

@@ -21,6 +21,7 @@
 #define CONFIG_SERVICES_MAX	 16
 #define CONFIG_SRIOV_DEVICES_MAX 16
 #define CONFIG_PEER_MAX		 272
+#define CONFIG_MIGRATION_URI_MAX 160
 
 /* What stands for a secret in everything that is printed. As the value of a
  * key it is accepted, so that printed text can be parsed, but it is no secret:
@@ -86,6 +87,11 @@ int config_own_address(const char *node, const struct config_network *network,
 /* Where the other members reach this one, "host:port": raft.address, else the
  * node's own address on the cluster network, else the node's name. */
 void config_peer(const struct config *c, char peer[CONFIG_PEER_MAX]);
+
+/* Where the other nodes' hypervisors reach this node's: system.migration.uri, else
+ * qemu+tls://ADDRESS/system with the address of config_peer, or the directory of a
+ * simulated one. "": nobody can, as with an embedded libvirt. */
+void config_migration_uri(const struct config *c, char uri[CONFIG_MIGRATION_URI_MAX]);
 
 /* How long a leader may count on being the only one: raft.lease_ms, or 80 % of
  * the election timeout. Always less than that. */

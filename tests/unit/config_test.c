@@ -405,6 +405,26 @@ static void peers_find_each_other(void **state)
 	assert_problem("pvc: {raft: {address: \"10.0.0.1:7000\"}}", "'address' must be a host");
 }
 
+static void assert_migration_uri(const char *text, const char *wanted)
+{
+	char whole[512], uri[CONFIG_MIGRATION_URI_MAX];
+	snprintf(whole, sizeof(whole),
+	    "pvc: {node: hv1, cluster: {name: c, coordinators: [a]}, %s}", text);
+	parse_good(whole);
+	config_migration_uri(&config, uri);
+	assert_string_equal(uri, wanted);
+}
+
+static void vms_arrive_where_the_peers_do_unless_it_is_said(void **state)
+{
+	assert_migration_uri("", "qemu+tls://hv1/system");
+	assert_migration_uri("raft: {address: \"fd00::1\"}", "qemu+tls://[fd00::1]/system");
+	assert_migration_uri(
+	    "system: {migration: {uri: \"qemu+tcp://x/system\"}}", "qemu+tcp://x/system");
+	assert_migration_uri("hypervisor: {driver: sim, uri: /srv/vms}", "/srv/vms");
+	assert_migration_uri("hypervisor: {uri: \"qemu:///embed?root=/srv\"}", "");
+}
+
 static void a_lease_ends_before_an_election(void **state)
 {
 	for (uint32_t election_ms = 10; election_ms <= 60000; election_ms++) {
@@ -552,6 +572,7 @@ int main(void)
 	    cmocka_unit_test(by_id_counts_from_the_network),
 	    cmocka_unit_test(own_and_floating_addresses_are_kept_apart),
 	    cmocka_unit_test(peers_find_each_other),
+	    cmocka_unit_test(vms_arrive_where_the_peers_do_unless_it_is_said),
 	    cmocka_unit_test(a_lease_ends_before_an_election),
 	    cmocka_unit_test(addresses_are_numbers_with_a_prefix),
 	    cmocka_unit_test(networks_hold_hosts),
