@@ -12,12 +12,14 @@ static void begin(const struct node *node, struct memory *m)
 	m->vcpus_total = k->vcpus_total;
 }
 
-/* What one VM adds to the sums of its owner. */
+/* What one VM adds to the sums of its owner, or of the node that it moves to. */
 static struct memory share_of(const struct node *node, const struct vm *vm)
 {
 	if (node->daemon_state == DAEMON_FENCED)
 		return (struct memory){0};
 	struct memory share = {.vms = 1, .provisioned_mib = vm->memory_mib};
+	if (vm->node != node->id)
+		return share;
 	if (vm->observed == OBSERVED_RUNNING || vm->observed == OBSERVED_PAUSED) {
 		share.vms_running = 1;
 		share.allocated_mib = vm->memory_mib;
@@ -48,11 +50,14 @@ static void take(struct memory *m, const struct memory *share)
 static void count(const struct cluster *c, const struct vm *vm, struct memory *memories,
     void (*sum)(struct memory *m, const struct memory *share))
 {
-	uint32_t at = table_position(&c->nodes, &vm->node);
-	if (at == c->nodes.count)
-		return;
-	struct memory share = share_of(c->nodes.items[at], vm);
-	sum(&memories[at], &share);
+	const uint32_t ends[] = {vm->node, vm->target};
+	for (unsigned i = 0; i < sizeof(ends) / sizeof(*ends); i++) {
+		uint32_t at = table_position(&c->nodes, &ends[i]);
+		if (at == c->nodes.count)
+			continue;
+		struct memory share = share_of(c->nodes.items[at], vm);
+		sum(&memories[at], &share);
+	}
 }
 
 void memory_of(const struct cluster *c, const struct node *node, struct memory *m)
@@ -60,7 +65,7 @@ void memory_of(const struct cluster *c, const struct node *node, struct memory *
 	begin(node, m);
 	cluster_each(c->vms, struct vm, vm)
 	{
-		if (vm->node != node->id)
+		if (vm->node != node->id && vm->target != node->id)
 			continue;
 		struct memory share = share_of(node, vm);
 		add(m, &share);
