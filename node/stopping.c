@@ -2,6 +2,8 @@
 
 #include <stdio.h>
 
+#include "node/member/health.h"
+
 static const struct node *myself(const struct stopping_view *view)
 {
 	return cluster_node(view->cluster, view->node);
@@ -10,6 +12,21 @@ static const struct node *myself(const struct stopping_view *view)
 static bool late(const struct stopping *s, const struct stopping_view *view)
 {
 	return view->lost || view->now_ms - s->since_ms >= STOPPING_WORD_MS;
+}
+
+/* A VM on its way from here, or to here from a node that is there to send it. One that only waits
+ * for its attempt does not count: nobody begins one from or to a node that is shutting down. */
+static const struct vm *moving(const struct stopping_view *view)
+{
+	cluster_each(view->cluster->vms, struct vm, vm)
+	{
+		bool goes = vm->node == view->node && (vm->target || vm->arrived);
+		bool comes = vm->target == view->node && vm->by == MIGRATION_LIVE &&
+			     health_member_well(view->cluster, vm->node);
+		if (goes || comes)
+			return vm;
+	}
+	return NULL;
 }
 
 /* Who follows waits for our word that nothing is held here any more. */
@@ -42,7 +59,14 @@ bool stopping_lets_go(const struct stopping *s, const struct stopping_view *view
 	return s->step >= STOPPING_LEAVING || (s->step == STOPPING_HANDING && nobody);
 }
 
-enum awaited { AWAITED_NOTHING, AWAITED_WORD, AWAITED_ACTION, AWAITED_LEAD, AWAITED_HELD };
+enum awaited {
+	AWAITED_NOTHING,
+	AWAITED_WORD,
+	AWAITED_MOVE,
+	AWAITED_ACTION,
+	AWAITED_LEAD,
+	AWAITED_HELD
+};
 
 static enum awaited saying_awaits(const struct stopping *s, const struct stopping_view *view)
 {
@@ -55,6 +79,9 @@ static enum awaited ending_awaits(const struct stopping *s, const struct stoppin
 {
 	if (s->hurried)
 		return AWAITED_NOTHING;
+	/* Of a migration only the log can say that it is over. */
+	if (!view->lost && moving(view))
+		return AWAITED_MOVE;
 	return view->busy ? AWAITED_ACTION : AWAITED_NOTHING;
 }
 
@@ -102,7 +129,14 @@ void stopping_awaits(
 	    [AWAITED_LEAD] = "another node is to lead",
 	    [AWAITED_HELD] = "the primary's addresses and services are to be off",
 	};
-	snprintf(text, STOPPING_TEXT_MAX, "%s", texts[awaits(s, view)]);
+	enum awaited what = awaits(s, view);
+	const struct vm *vm = what == AWAITED_MOVE ? moving(view) : NULL;
+	if (!vm)
+		snprintf(text, STOPPING_TEXT_MAX, "%s", texts[what]);
+	else if (vm->target && vm->node == view->node)
+		snprintf(text, STOPPING_TEXT_MAX, "%.63s is on its way to another node", vm->name);
+	else
+		snprintf(text, STOPPING_TEXT_MAX, "%.63s is on its way here", vm->name);
 }
 
 enum daemon_state stopping_says(const struct stopping *s)
