@@ -8,6 +8,7 @@
 #include "fsm/blobs.h"
 #include "fsm/ceph.h"
 #include "fsm/change.h"
+#include "fsm/check_vm.h"
 
 static int check_blobs(const struct cluster *c, struct err *err)
 {
@@ -87,37 +88,13 @@ static int check_names(const struct cluster *c, struct err *err)
 	return result;
 }
 
-static bool rightly_proven_off(const struct vm *vm)
-{
-	for (unsigned i = 0; i < PROVEN_OFF_MAX; i++) {
-		if (i && vm->proven_off[i] && !vm->proven_off[i - 1])
-			return false;
-		for (unsigned k = 0; k < i; k++)
-			if (vm->proven_off[i] && vm->proven_off[k] == vm->proven_off[i])
-				return false;
-	}
-	return true;
-}
-
 static int check_vms(const struct cluster *c, struct err *err)
 {
 	cluster_each(c->vms, struct vm, vm)
 	{
-		if (!vm->id || vm->id >= c->settings.next_vm)
-			return err_set(err, -EBADMSG, "VM %" PRIu32 " was never given out", vm->id);
-		if (vm->node && !cluster_node(c, vm->node))
-			return err_set(err, -EBADMSG, "%s is on node %" PRIu32 ", which is none",
-			    vm->name, vm->node);
-		if (vm->node && !vm->generation)
-			return err_set(
-			    err, -EBADMSG, "%s was placed without a generation", vm->name);
-		if (vm->observed_generation > vm->generation)
-			return err_set(err, -EBADMSG, "%s was seen in the future", vm->name);
-		if (!vm->node && vm->observed == OBSERVED_RUNNING)
-			return err_set(err, -EBADMSG, "%s runs nowhere", vm->name);
-		if (!rightly_proven_off(vm))
-			return err_set(
-			    err, -EBADMSG, "%s: the nodes proven off are no list", vm->name);
+		int result = check_vm(c, vm, err);
+		if (result)
+			return result;
 	}
 	return check_names(c, err);
 }

@@ -30,6 +30,11 @@ static bool is_off(enum vm_observed observed)
 	return observed == OBSERVED_SHUTOFF || observed == OBSERVED_CRASHED;
 }
 
+static bool moves(const struct vm *vm)
+{
+	return vm->state == VM_MIGRATE || vm->state == VM_UNMIGRATE;
+}
+
 /* The attempt is over: whatever is left of it is of an older generation. */
 static void clear_attempt(struct cluster *c, struct vm *vm)
 {
@@ -56,6 +61,19 @@ void migration_forget(struct cluster *c, struct vm *vm)
 {
 	clear_attempt(c, vm);
 	clear_wish(vm);
+	vm->arrived = false;
+}
+
+void migration_forget_home(struct cluster *c, struct vm *vm)
+{
+	vm->home = 0;
+	if (vm->state == VM_UNMIGRATE && !vm->target) {
+		migration_forget(c, vm);
+		vm_set_state(c, vm, VM_START);
+	} else if (!moves(vm)) {
+		vm->why = MOVE_NONE;
+	}
+	vm_touch(c, vm);
 }
 
 /* It stays where it is. */
@@ -236,7 +254,9 @@ static void round_begin(const struct cluster *c, struct round *round)
 static enum migration_method method_now(const struct vm *vm)
 {
 	bool cold = is_off(vm->observed) || vm->tries >= MIGRATION_TRIES;
-	return cold && !vm->live_only ? MIGRATION_SHUTDOWN : vm->method;
+	if (vm->method == MIGRATION_NONE || !cold || vm->live_only)
+		return vm->method;
+	return MIGRATION_SHUTDOWN;
 }
 
 /* -EAGAIN: not yet. */
@@ -348,8 +368,7 @@ int migration_want(
 
 static bool waits(const struct cluster *c, const struct vm *vm)
 {
-	return (vm->state == VM_MIGRATE || vm->state == VM_UNMIGRATE) && !vm->target &&
-	       vm->attempt_ms <= c->settings.time_ms;
+	return moves(vm) && !vm->target && vm->attempt_ms <= c->settings.time_ms;
 }
 
 /* Those that wait, the most important first; the caller frees. NULL: there are none. */

@@ -57,8 +57,10 @@ void migration_target_seen(struct cluster *c, struct vm *vm, enum vm_observed ob
 /* Its target is proven off. */
 void migration_target_lost(struct cluster *c, struct vm *vm);
 
-/* Nobody wants it any more: no target, no wish. The state is the caller's, who gives it another
- * generation where there was a target. */
+/* Nobody wants it elsewhere any more: no target, no wish, no copy to be resumed. The state is the
+ * caller's. */
 void migration_forget(struct cluster *c, struct vm *vm);
+/* Its home leaves the cluster. */
+void migration_forget_home(struct cluster *c, struct vm *vm);
 
 #endif

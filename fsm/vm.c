@@ -1,10 +1,12 @@
 #include "fsm/vm.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "fsm/apply.h"
 #include "fsm/migration.h"
+#include "fsm/place.h"
 #include "fsm/vm_change.h"
 #include "fsm/vm_set.h"
 
@@ -72,11 +74,10 @@ static void settle(struct cluster *c, struct vm *vm)
 
 static void runs(struct vm *vm, enum vm_observed before)
 {
+	/* Why it could not be moved stays to be read, for it runs all the while. */
 	bool came_up =
 	    before == OBSERVED_UNKNOWN || before == OBSERVED_SHUTOFF || before == OBSERVED_CRASHED;
-	vm->arrived = false;
 	memset(vm->proven_off, 0, sizeof(vm->proven_off));
-	/* Why it could not be moved stays to be read, for it runs all the while. */
 	if (came_up)
 		memset(vm->failed_reason, 0, sizeof(vm->failed_reason));
 }
@@ -91,6 +92,10 @@ static void observe(struct cluster *c, struct vm *vm, enum vm_observed observed)
 	vm->observed_generation = vm->generation;
 	if (observed == OBSERVED_RUNNING)
 		runs(vm, before);
+	/* The copy was resumed, or is lost. */
+	if (observed == OBSERVED_RUNNING || observed == OBSERVED_SHUTOFF ||
+	    observed == OBSERVED_CRASHED)
+		vm->arrived = false;
 	vm_touch(c, vm);
 	if (vm->target)
 		migration_source_seen(c, vm);
@@ -151,11 +156,15 @@ int apply_vm_fail(struct cluster *c, struct command_vm_fail *command, struct err
 		return err_set(err, -EINVAL, "%s is not to be started (%s): it cannot fail to",
 		    vm->name, state_name(vm_state_names, vm->state));
 	migration_forget(c, vm);
-	vm->arrived = false;
 	vm_set_state(c, vm, command->state);
 	vm_set_reason(c, vm, command->reason);
 	vm_change_resume(c, vm);
 	return 0;
+}
+
+static int compare_places(const void *a, const void *b)
+{
+	return place_order(*(const struct vm *const *)a, *(const struct vm *const *)b);
 }
 
 static void recover(struct cluster *c, struct vm *vm)
@@ -174,31 +183,37 @@ static void recover(struct cluster *c, struct vm *vm)
 
 void vm_recover(struct cluster *c, struct node *node)
 {
+	uint32_t count = 0;
+	struct vm **list = must_alloc((c->vms.count + 1) * sizeof(struct vm *));
 	cluster_each(c->vms, struct vm, vm)
 	{
 		if (vm->node == node->id)
-			recover(c, vm);
+			list[count++] = vm;
 		else if (vm->target == node->id)
 			migration_target_lost(c, vm);
-		else
-			continue;
-		vm_change_resume(c, vm);
 	}
+	qsort(list, count, sizeof(struct vm *), compare_places);
+	for (uint32_t i = 0; i < count; i++)
+		recover(c, list[i]);
+	free(list);
 }
 
 static void place_waiting(struct cluster *c)
 {
 	struct memory memories[CLUSTER_NODES_MAX];
 	bool current = false;
-	cluster_each(c->vms, struct vm, vm)
-	{
-		if (vm->state != VM_START || vm->node)
-			continue;
+	uint32_t count = 0;
+	struct vm **list = must_alloc((c->vms.count + 1) * sizeof(struct vm *));
+	cluster_each(c->vms, struct vm, vm) if (vm->state == VM_START && !vm->node) list[count++] =
+	    vm;
+	qsort(list, count, sizeof(struct vm *), compare_places);
+	for (uint32_t i = 0; i < count; i++) {
 		if (!current)
 			memory_of_all(c, memories);
 		/* Who waits for room waits together with many, and mostly in vain. */
-		current = !vm_place_by(c, vm, memories);
+		current = !vm_place_by(c, list[i], memories);
 	}
+	free(list);
 }
 
 void vm_tick(struct cluster *c)
@@ -214,7 +229,7 @@ void vm_forget_node(struct cluster *c, uint32_t node)
 		if (vm->home != node && vm->destination != node && vm->queued_node != node)
 			continue;
 		if (vm->home == node)
-			vm->home = 0;
+			migration_forget_home(c, vm);
 		if (vm->destination == node)
 			vm->destination = 0;
 		if (vm->queued_node == node)

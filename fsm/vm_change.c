@@ -8,6 +8,7 @@
 #include "fsm/apply.h"
 #include "fsm/migration.h"
 #include "fsm/place.h"
+#include "fsm/tolerance.h"
 #include "fsm/vm.h"
 #include "fsm/vm_set.h"
 
@@ -196,7 +197,6 @@ static int begin_move(struct cluster *c, struct vm *vm, const struct wish *wish,
 static void set_state(struct cluster *c, struct vm *vm, enum vm_state state)
 {
 	migration_forget(c, vm);
-	vm->arrived = false;
 	vm->flushed_off = false;
 	vm_touch(c, vm);
 	vm_set_state(c, vm, state);
@@ -308,7 +308,11 @@ int apply_vm_state(struct cluster *c, struct command_vm_state *command, struct e
 	if (wish.request == REQUEST_NONE)
 		return err_set(err, -EINVAL, "%s is what becomes of a VM, not what is asked for",
 		    state_name(vm_state_names, command->state));
-	return ask(c, vm, wish, err);
+	bool starts = wish.request == REQUEST_START && vm_is_off(c, vm) &&
+		      vm_change_answer(c, vm, wish.request) == ANSWER_NOW;
+	if (command->strict && starts)
+		result = tolerance_check_start(c, vm, err);
+	return result ? result : ask(c, vm, wish, err);
 }
 
 int apply_vm_migrate(struct cluster *c, struct command_vm_migrate *command, struct err *err)

@@ -286,6 +286,7 @@ static void tell_fail(struct agent *agent, const struct vm *vm, struct local_vm 
 	command->vm_fail.node = agent->options.node;
 	command->vm_fail.vm = vm->id;
 	command->vm_fail.generation = vm->generation;
+	command->vm_fail.state = VM_FAIL;
 	memcpy(command->vm_fail.reason, local->reason, sizeof(local->reason));
 }
 

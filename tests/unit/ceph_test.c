@@ -187,8 +187,8 @@ static struct vm *define(uint32_t node)
 
 static int give_up(const struct vm *vm, uint32_t node, uint64_t generation)
 {
-	return APPLY(
-	    vm_fail, .node = node, .vm = vm->id, .generation = generation, .reason = "locked");
+	return APPLY(vm_fail, .node = node, .vm = vm->id, .generation = generation,
+	    .reason = "locked", .state = VM_FAIL);
 }
 
 static void a_vm_that_its_owner_cannot_start_fails_until_somebody_starts_it(void **state)
