@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "node/operation/json.h"
+#include "tools/progress.h"
 
 #define CELL_MAX 1280 /* a command with a join token in it is the longest */
 
@@ -26,6 +27,8 @@ enum format {
 	FORMAT_MS,
 	FORMAT_US,
 	FORMAT_LINES_OF, /* texts, a line each */
+	FORMAT_MIGRATION,
+	FORMAT_BAR, /* of a movement */
 };
 
 struct column {
@@ -183,6 +186,26 @@ static void result_text(json_int_t result, char text[CELL_MAX])
 		snprintf(text, CELL_MAX, "%" JSON_INTEGER_FORMAT, result);
 }
 
+/* "live to hv2, try 2, is aborted" */
+static void migration_text(const json_t *migration, char text[CELL_MAX])
+{
+	const char *by = json_string_value(json_object_get(migration, "by"));
+	const char *to = json_string_value(json_object_get(migration, "to"));
+	json_int_t tries = json_integer_value(json_object_get(migration, "tries"));
+	char count[CELL_MAX] = "", again[CELL_MAX] = "";
+	const json_t *again_ms = json_object_get(migration, "again_in_ms");
+	if (tries)
+		snprintf(count, CELL_MAX, ", try %" JSON_INTEGER_FORMAT, tries + 1);
+	if (json_is_integer(again_ms)) {
+		age_text(json_integer_value(again_ms), again);
+		snprintf(count + strlen(count), CELL_MAX - strlen(count), " in %.16s", again);
+	}
+	snprintf(text, CELL_MAX, "%.16s%s%.64s%.64s%s%s", by ? by : "?",
+	    to ? " to " : ", waits for a node", to ? to : "", count,
+	    json_is_true(json_object_get(migration, "arrived")) ? ", arrived" : "",
+	    json_is_true(json_object_get(migration, "aborted")) ? ", is aborted" : "");
+}
+
 static void value_text(const json_t *value, enum format format, char text[CELL_MAX])
 {
 	if (!value || json_is_null(value))
@@ -211,6 +234,8 @@ static void value_text(const json_t *value, enum format format, char text[CELL_M
 	case FORMAT_LIST_OF:
 	case FORMAT_LINES_OF:
 		list_text(value, text);
+		if (!*text)
+			snprintf(text, CELL_MAX, "-");
 		return;
 	case FORMAT_STATES_OF:
 		states_text(value, text);
@@ -232,6 +257,12 @@ static void value_text(const json_t *value, enum format format, char text[CELL_M
 		return;
 	case FORMAT_US:
 		us_text(json_integer_value(value), text);
+		return;
+	case FORMAT_MIGRATION:
+		migration_text(value, text);
+		return;
+	case FORMAT_BAR:
+		progress_bar(value, text);
 		return;
 	}
 }

@@ -417,19 +417,25 @@ static void operation_answered(void *data, int status, json_t *result, const str
 	maybe_free(c);
 }
 
-static void answer_progress(struct connection *k, json_int_t id, const struct operation_call *call)
+static json_t *progress_json(const struct operation_progress *progress)
 {
 	static const char *const states[] = {"pending", "done", "failed"};
+	json_t *json = json_pack(
+	    "{s:s, s:o}", "state", states[progress->state], "text", json_text(progress->text));
+	if (progress->movement.vm)
+		json_object_set_new(
+		    json, "movement", json_record(movement_record(), &progress->movement));
+	return json;
+}
+
+static void answer_progress(struct connection *k, json_int_t id, const struct operation_call *call)
+{
 	struct operation_progress progress;
 	struct err err;
 	int status = operation_progress(k->control->context, call, &progress);
 	if (status)
 		err_set(&err, status, "%s: there is nothing to wait for", call->operation->name);
-	answer_json(k, id, status,
-	    status ? NULL
-		   : json_pack("{s:s, s:o}", "state", states[progress.state], "text",
-			 json_text(progress.text)),
-	    &err);
+	answer_json(k, id, status, status ? NULL : progress_json(&progress), &err);
 }
 
 static void run_json(struct connection *k, const json_t *request)

@@ -64,6 +64,8 @@ const char *const *operation_choices(enum argument_type type)
 		return vm_observed_names;
 	case TYPE_SELECTOR:
 		return selector_names;
+	case TYPE_METHOD:
+		return migration_method_names;
 	case TYPE_SWITCH:
 		return switch_names;
 	default:
@@ -400,6 +402,20 @@ static json_t *answer_of(struct operation_turn *turn, int result)
 	return json;
 }
 
+void turn_warn(struct operation_turn *turn, const char *format, ...)
+{
+	struct err err;
+	va_list args;
+	va_start(args, format);
+	vsnprintf(err.text, sizeof(err.text), format, args);
+	va_end(args);
+	if (!turn->facts)
+		turn->facts = json_object();
+	const char *before = argument_text(turn->facts, "warning");
+	json_object_set_new(turn->facts, "warning",
+	    before ? json_sprintf("%s; %s", before, err.text) : json_text(err.text));
+}
+
 /* The value that it was judged on is of the past: carried out once more from its beginning. */
 static bool judged_again(struct operation_turn *turn, int result)
 {
@@ -470,8 +486,11 @@ struct node *argument_node(const struct context *context, const json_t *argument
 struct node *argument_node_of(
     const struct context *context, const json_t *arguments, const char *argument, struct err *err)
 {
-	const struct cluster *c = context->cluster;
-	const char *name = argument_text(arguments, argument);
+	return node_of_name(context->cluster, argument_text(arguments, argument), err);
+}
+
+struct node *node_of_name(const struct cluster *c, const char *name, struct err *err)
+{
 	struct node *found = cluster_node_named(c, name);
 	struct guess guess = guess_of(name);
 	if (found)

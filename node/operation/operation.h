@@ -57,7 +57,8 @@ struct operation_argument {
 /* How far what was asked for has come about, judged by the value of this node. */
 struct operation_progress {
 	enum { PROGRESS_PENDING, PROGRESS_DONE, PROGRESS_FAILED } state;
-	char text[256];
+	char text[ERR_TEXT_MAX];
+	struct movement movement; /* of a VM, as its node last told; vm 0: none is under way */
 };
 
 struct operation_turn;

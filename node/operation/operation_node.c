@@ -2,10 +2,12 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "fsm/flush.h"
 #include "fsm/memory.h"
 #include "fsm/node.h"
 #include "node/operation/json.h"
 #include "node/operation/operation_turn.h"
+#include "node/operation/vm_json.h"
 
 json_t *collectors_json(const struct cluster *c, const struct node *node)
 {
@@ -44,6 +46,7 @@ static json_t *node_json(const struct cluster *c, const struct node *node)
 	    "daemon_state", state_name(daemon_state_names, node->daemon_state), "coordinator_state",
 	    state_name(coordinator_state_names, node->coordinator_state), "domain_state",
 	    state_name(domain_state_names, node->domain_state));
+	json_object_set_new(json, "domain_reason", json_text(node->domain_reason));
 	json_object_set_new(
 	    json, "keepalive_age_ms", k ? json_u64(node_silence_ms(c, node)) : json_null());
 	json_object_set_new(json, "keepalive_late_ms", k ? json_integer(k->late_ms) : json_null());
@@ -192,6 +195,35 @@ void operation_node_secondary(struct operation_turn *turn)
 	want_primary(turn, next);
 }
 
+static void want_domain(
+    struct operation_turn *turn, const struct node *node, enum domain_state state)
+{
+	struct command command = {.number = COMMAND_node_domain};
+	command.node_domain.node = node->id;
+	command.node_domain.domain = state;
+	command.node_domain.shutdown =
+	    state == DOMAIN_FLUSH && !argument_given(turn->arguments, "no_shutdown");
+	turn_propose(turn, &command);
+}
+
+void operation_node_flush(struct operation_turn *turn)
+{
+	const struct node *node = turn_node(turn, "node");
+	if (!node)
+		return;
+	turn_say(turn, "%s is to be left by its VMs", node->name);
+	want_domain(turn, node, DOMAIN_FLUSH);
+}
+
+void operation_node_ready(struct operation_turn *turn)
+{
+	const struct node *node = turn_node(turn, "node");
+	if (!node)
+		return;
+	turn_say(turn, "%s is to have VMs again", node->name);
+	want_domain(turn, node, DOMAIN_READY);
+}
+
 /* Only the node itself has its lines. */
 void operation_node_log(struct operation_turn *turn)
 {
@@ -261,4 +293,63 @@ void progress_node_secondary(
 	else
 		progress_set(
 		    p, PROGRESS_FAILED, "leadership did not move from %s in time", node->name);
+}
+
+/* How many VMs are on their way, and what is in it. */
+static void progress_domain(
+    const struct cluster *c, const struct node *node, struct operation_progress *p)
+{
+	unsigned left = flush_left(c, node);
+	progress_set(p, PROGRESS_PENDING, "%s is in %s: %u VM%s %s%s%s", node->name,
+	    state_name(domain_state_names, node->domain_state), left, left == 1 ? "" : "s",
+	    node->domain_state == DOMAIN_FLUSH ? "still there" : "to come back",
+	    *node->domain_reason ? "; " : "", node->domain_reason);
+}
+
+/* Is any of its VMs on its way, or about to be off? */
+static bool is_leaving(const struct cluster *c, const struct node *node)
+{
+	cluster_each(c->vms, struct vm, vm)
+	{
+		bool ends = vm->state == VM_SHUTDOWN || vm->state == VM_RESTART;
+		if (vm->node == node->id && (vm_moves(vm) || ends))
+			return true;
+	}
+	return false;
+}
+
+void progress_node_flush(
+    const struct context *context, const json_t *arguments, struct operation_progress *p)
+{
+	const struct cluster *c = context->cluster;
+	const struct node *node = argument_node(context, arguments, NULL);
+	if (!node)
+		progress_set(p, PROGRESS_FAILED, "the node has left the cluster");
+	else if (node->domain_state == DOMAIN_FLUSHED)
+		progress_set(p, PROGRESS_DONE, "%s is flushed: no VM runs there", node->name);
+	else if (node->domain_state != DOMAIN_FLUSH)
+		progress_set(p, PROGRESS_FAILED, "%s is in %s by now", node->name,
+		    state_name(domain_state_names, node->domain_state));
+	else if (*node->domain_reason && !is_leaving(c, node))
+		/* Nothing is on its way, and nothing will be before somebody makes room. */
+		progress_set(
+		    p, PROGRESS_FAILED, "%s is not flushed: %s", node->name, node->domain_reason);
+	else
+		progress_domain(c, node, p);
+}
+
+void progress_node_ready(
+    const struct context *context, const json_t *arguments, struct operation_progress *p)
+{
+	const struct cluster *c = context->cluster;
+	const struct node *node = argument_node(context, arguments, NULL);
+	if (!node)
+		progress_set(p, PROGRESS_FAILED, "the node has left the cluster");
+	else if (node->domain_state == DOMAIN_READY)
+		progress_set(p, PROGRESS_DONE, "%s is ready", node->name);
+	else if (node->domain_state != DOMAIN_UNFLUSH)
+		progress_set(p, PROGRESS_FAILED, "%s is in %s by now", node->name,
+		    state_name(domain_state_names, node->domain_state));
+	else
+		progress_domain(c, node, p);
 }

@@ -128,10 +128,7 @@ json_t *overprovisioned_json(const struct cluster *c)
 
 static void warn(struct operation_turn *turn, const struct err *err)
 {
-	if (!turn->facts)
-		turn->facts = json_object();
-	json_object_set_new(turn->facts, "warning",
-	    json_sprintf("one host failure is no longer tolerated: %s", err->text));
+	turn_warn(turn, "one host failure is no longer tolerated: %s", err->text);
 }
 
 void turn_warn_start(struct operation_turn *turn, const struct vm *vm)

@@ -25,6 +25,8 @@ struct operation_turn {
 	char message[ERR_TEXT_MAX];
 	uint32_t about; /* for finish: the id of what it is about */
 	json_t *facts; /* go with the message into a proposal's answer; owned, NULL: none */
+	/* Its second half, once its XML was looked at. */
+	void (*next)(struct operation_turn *turn);
 	/* So many times what is proposed was judged on the value: -ESTALE, the value has moved on,
 	 * has it judged again. 0: it is not. */
 	unsigned judged;
@@ -45,6 +47,10 @@ void turn_propose(struct operation_turn *turn, struct command *command);
 void turn_say(struct operation_turn *turn, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* Its answer gets a "warning" line: it is done, but somebody should know. */
+void turn_warn(struct operation_turn *turn, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
 /* Arguments; they were checked against the table. NULL, 0 and false when not given. */
 const char *argument_text(const json_t *arguments, const char *name);
 uint64_t argument_number(const json_t *arguments, const char *name);
@@ -55,6 +61,7 @@ bool argument_given(const json_t *arguments, const char *name);
 struct node *argument_node(const struct context *context, const json_t *arguments, struct err *err);
 struct node *argument_node_of(
     const struct context *context, const json_t *arguments, const char *argument, struct err *err);
+struct node *node_of_name(const struct cluster *c, const char *name, struct err *err);
 struct vm *argument_vm(const struct context *context, const json_t *arguments, struct err *err);
 
 /* What the argument names; NULL: there is none, and the turn was refused. */
@@ -98,11 +105,17 @@ void progress_node_primary(
     const struct context *context, const json_t *arguments, struct operation_progress *p);
 void progress_node_secondary(
     const struct context *context, const json_t *arguments, struct operation_progress *p);
+void progress_node_flush(
+    const struct context *context, const json_t *arguments, struct operation_progress *p);
+void progress_node_ready(
+    const struct context *context, const json_t *arguments, struct operation_progress *p);
 void progress_cluster_member(
     const struct context *context, const json_t *arguments, struct operation_progress *p);
 void progress_raft_transfer(
     const struct context *context, const json_t *arguments, struct operation_progress *p);
 void progress_vm_start(
+    const struct context *context, const json_t *arguments, struct operation_progress *p);
+void progress_vm_restart(
     const struct context *context, const json_t *arguments, struct operation_progress *p);
 void progress_vm_off(
     const struct context *context, const json_t *arguments, struct operation_progress *p);
