@@ -32,10 +32,11 @@ static void propose_change(
 	turn_propose(turn, command);
 }
 
-/* A start after which no node could be lost any more: refused, or done with a warning. */
+/* Is a start refused after which no node could be lost any more? Else it is done with a warning. */
 static bool is_strict(const struct operation_turn *turn)
 {
-	return false;
+	const struct config *config = turn->context->config;
+	return config && config->system.migration.policy == CONFIG_POLICY_STRICT;
 }
 
 static void want_state(struct operation_turn *turn, enum vm_state state)
@@ -47,6 +48,8 @@ static void want_state(struct operation_turn *turn, enum vm_state state)
 	command.vm_state.vm = vm->id;
 	command.vm_state.state = state;
 	command.vm_state.strict = is_strict(turn);
+	if (state == VM_START && !command.vm_state.strict)
+		turn_warn_start(turn, vm);
 	propose_change(turn, vm, &command);
 }
 

@@ -5,16 +5,19 @@
 #include "node/operation/operation_turn.h"
 #include "node/operation/vm_json.h"
 
-/* "web1: start, on hv1, unknown", with the figures of a migration. */
+/* "web1: start, on hv1 (shutoff)", with the figures of a migration. */
 static void pending(const struct cluster *c, const struct vm *vm, struct operation_progress *p)
 {
 	const struct movement *m = vm_movement(c, vm);
 	struct buffer text = {0};
 	vm_stand(c, vm, &text);
 	buffer_append_u8(&text, 0);
-	bool told = vm_moves(vm) || !vm->node;
-	progress_set(p, PROGRESS_PENDING, "%s: %s%s%s", vm->name, (const char *)text.data,
-	    told ? "" : ", is ", told ? "" : state_name(vm_observed_names, vm->observed));
+	/* Of a migration, and of a place, that is no news. */
+	if (vm_moves(vm) || !vm->node)
+		progress_set(p, PROGRESS_PENDING, "%s: %s", vm->name, (const char *)text.data);
+	else
+		progress_set(p, PROGRESS_PENDING, "%s: %s (%s)", vm->name, (const char *)text.data,
+		    state_name(vm_observed_names, vm->observed));
 	buffer_close(&text);
 	if (m)
 		p->movement = *m;

@@ -108,6 +108,8 @@ static json_t *possible_json(const struct cluster *c, const struct vm *vm)
 	json_t *list = json_array();
 	for (unsigned i = REQUEST_START; vm_request_names[i]; i++) {
 		enum vm_answer answer = vm_change_answer(c, vm, (enum vm_request)i);
+		if (i == REQUEST_UNMIGRATE && !vm->home)
+			continue;
 		if (answer != ANSWER_SAME && answer <= ANSWER_CUT)
 			json_array_append_new(list, json_string(vm_request_names[i]));
 	}

@@ -204,8 +204,8 @@ static void a_slip_is_told_with_what_was_meant(void **state)
 	not_understood(
 	    "vm list --stat start", "vm list has no option --stat (did you mean '--state'?)");
 	not_understood("vm list --state strat",
-	    "vm list: state: 'strat' is not one of stop, start, shutdown, disable, fail (did you "
-	    "mean 'start'?)");
+	    "vm list: state: 'strat' is not one of stop, start, shutdown, disable, fail, "
+	    "restart, migrate, unmigrate, provision (did you mean 'start'?)");
 }
 
 static void a_line_that_says_too_little_or_too_much_is_refused(void **state)
@@ -214,7 +214,12 @@ static void a_line_that_says_too_little_or_too_much_is_refused(void **state)
 	not_understood("vm start web1 web2", "vm start: 'web2' is one word too many");
 	not_understood("vm list --node", "--node wants a value");
 	not_understood("vm list --node hv1 --node hv2", "node is given twice");
-	not_understood("vm define a.xml --autostart", "vm define has no option --autostart");
+	not_understood("vm define a.xml --autostrat",
+	    "vm define has no option --autostrat (did you mean '--autostart'?)");
+	not_understood("vm define a.xml --limit hv1,,hv2",
+	    "vm define: limit: 'hv1,,hv2' has an empty word between its commas");
+	not_understood(
+	    "vm meta web1 --autostart maybe", "vm meta: autostart: 'maybe' is not one of no, yes");
 	not_understood("raft hash --cluster=yes", "--cluster takes no value");
 	not_understood("raft log --last many", "last: 'many' is not a number");
 	not_understood("vm start -x", "vm start has no option -x");
@@ -296,7 +301,8 @@ static void node_list_has_the_members_that_others_rely_on(void **state)
 	const json_t *node = json_array_get(list, 0);
 	assert_members(node,
 	    "name id mode daemon_state coordinator_state domain_state "
-	    "keepalive_age_ms keepalive_late_ms load vcpus memory vms_running version collectors");
+	    "domain_reason keepalive_age_ms keepalive_late_ms load vcpus memory vms_running "
+	    "version collectors");
 	assert_string_equal(text_at(node, "mode"), "coordinator");
 	assert_string_equal(text_at(node, "version"), "1.2.3");
 	const json_t *memory = json_object_get(node, "memory");
@@ -316,8 +322,8 @@ static void vm_list_has_the_members_that_others_rely_on(void **state)
 	done(s, "vm define web1.xml");
 	json_t *list = result_of(s, "vm list");
 	const json_t *vm = json_array_get(list, 0);
-	assert_members(vm, "name uuid state observed node last_node generation memory_mib vcpus "
-			   "failed_reason");
+	assert_members(vm, "name uuid state observed node last_node target home queued generation "
+			   "memory_mib vcpus autostart tags failed_reason");
 	assert_string_equal(text_at(vm, "node"), "hv1");
 	assert_true(json_is_null(json_object_get(vm, "last_node")));
 	json_decref(list);
@@ -346,7 +352,7 @@ static void a_vm_goes_from_its_xml_to_nothing(void **state)
 	json_t *defined = result_of(s, "vm define web1.xml --node hv1 --selector load");
 	assert_string_equal(text_at(defined, "message"), "web1 is defined on hv1");
 	json_decref(defined);
-	refused(s, "vm define web1.xml", -EEXIST, "there is a VM web1 already");
+	refused(s, "vm define web1.xml", -EEXIST, "line 1: there is a VM web1 already");
 	json_t *dump = result_of(s, "vm dump web1");
 	assert_string_equal(text_at(dump, "xml"), STAGE_WEB1);
 	json_decref(dump);
@@ -358,7 +364,9 @@ static void a_vm_goes_from_its_xml_to_nothing(void **state)
 	done(s, "vm stop web1");
 	stage_tick(s, 1, 1000, COLLECTOR_OK);
 	done(s, "vm disable web1");
-	refused(s, "vm start web1", -EPERM, "web1 is disabled: stop enables it again");
+	refused(s, "vm start web1", -EPERM,
+	    "web1 is disabled, no start now: stop enables it again (possible: stop, unmigrate, "
+	    "move)");
 	stage_tick(s, 1, 1000, COLLECTOR_OK);
 	done(s, "vm undefine web1");
 	refused(s, "vm info web1", -ENOENT, "there is no VM web1");
@@ -414,7 +422,7 @@ static void a_start_is_done_when_the_vm_was_seen_running(void **state)
 	done(s, "vm define web1.xml");
 	assert_progress(s, "vm start web1", PROGRESS_FAILED, "web1: stop is wanted by now");
 	done(s, "vm start web1");
-	assert_progress(s, "vm start web1", PROGRESS_PENDING, "web1: unknown on hv1");
+	assert_progress(s, "vm start web1", PROGRESS_PENDING, "web1: start, on hv1 (unknown)");
 	stage_tick(s, 1, 1000, COLLECTOR_OK);
 	assert_progress(s, "vm start web1", PROGRESS_DONE, "web1 runs on hv1");
 	struct command report = {.number = COMMAND_vm_report};
@@ -425,9 +433,9 @@ static void a_start_is_done_when_the_vm_was_seen_running(void **state)
 	/* What is known of it is of before it was wanted again. */
 	done(s, "vm stop web1");
 	done(s, "vm start web1");
-	assert_progress(s, "vm start web1", PROGRESS_PENDING, "web1: running on hv1");
+	assert_progress(s, "vm start web1", PROGRESS_PENDING, "web1: start, on hv1 (running)");
 	done(s, "vm stop web1");
-	assert_progress(s, "vm stop web1", PROGRESS_PENDING, "web1: running on hv1");
+	assert_progress(s, "vm stop web1", PROGRESS_PENDING, "web1: stop, on hv1 (running)");
 	stage_tick(s, 1, 1000, COLLECTOR_OK);
 	assert_progress(s, "vm stop web1", PROGRESS_DONE, "web1 is off");
 	done(s, "vm undefine web1");
