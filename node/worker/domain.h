@@ -2,7 +2,7 @@
  *
  * The user's XML is kept byte for byte; this only reads it. Names and units
  * are those of libvirt's formatdomain. A DOCTYPE is refused, so nothing is
- * ever expanded or fetched. The one file that knows the XML library is domain.c. */
+ * ever expanded or fetched. domain.c and effective.c alone know the XML library. */
 #ifndef NODE_WORKER_DOMAIN_H
 #define NODE_WORKER_DOMAIN_H
 

@@ -1,0 +1,19 @@
+/* The XML that the hypervisor gets, made from the user's.
+ *
+ * What the cluster keeps is the user's, byte for byte. One thing is put in before
+ * a start: where the first serial console's output goes, so that `pvc vm console`
+ * finds it. A VM without a serial console gets one; a log that the user set stays,
+ * and then nothing is put in. A migration carries the result to the other node. */
+#ifndef NODE_WORKER_EFFECTIVE_H
+#define NODE_WORKER_EFFECTIVE_H
+
+#include "fsm/buffer.h"
+#include "fsm/err.h"
+#include "fsm/record.h"
+
+/* The log is DIRECTORY/NAME.log. Everything else is as it was, byte for byte; XML in UTF-16 is
+ * that altogether. What out holds is overwritten. 0, or -EINVAL with err as of domain_read. */
+int domain_effective(
+    const struct blob *xml, const char *directory, struct buffer *out, struct err *err);
+
+#endif
