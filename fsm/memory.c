@@ -12,16 +12,22 @@ static void begin(const struct node *node, struct memory *m)
 	m->vcpus_total = k->vcpus_total;
 }
 
+static bool is_up(enum vm_observed observed)
+{
+	return observed == OBSERVED_RUNNING || observed == OBSERVED_PAUSED ||
+	       observed == OBSERVED_TRANSIT;
+}
+
 /* What one VM adds to the sums of its owner, or of the node that it moves to. */
 static struct memory share_of(const struct node *node, const struct vm *vm)
 {
+	bool arrives = vm->node != node->id;
 	if (node->daemon_state == DAEMON_FENCED)
 		return (struct memory){0};
 	struct memory share = {.vms = 1, .provisioned_mib = vm->memory_mib};
-	if (vm->node != node->id)
-		return share;
-	if (vm->observed == OBSERVED_RUNNING || vm->observed == OBSERVED_PAUSED) {
-		share.vms_running = 1;
+	/* Of many that leave a node at once not all are to choose the same one. */
+	if (arrives || is_up(vm->observed)) {
+		share.vms_running = !arrives;
 		share.allocated_mib = vm->memory_mib;
 		share.vcpus_allocated = vm->vcpus;
 	}
@@ -52,7 +58,7 @@ static void count(const struct cluster *c, const struct vm *vm, struct memory *m
 {
 	const uint32_t ends[] = {vm->node, vm->target};
 	for (unsigned i = 0; i < sizeof(ends) / sizeof(*ends); i++) {
-		uint32_t at = table_position(&c->nodes, &ends[i]);
+		uint32_t at = ends[i] ? table_position(&c->nodes, &ends[i]) : c->nodes.count;
 		if (at == c->nodes.count)
 			continue;
 		struct memory share = share_of(c->nodes.items[at], vm);

@@ -16,11 +16,11 @@ struct memory {
 	uint64_t total_mib; /* as the node last reported it; may shrink */
 	uint64_t used_mib; /* as the node last reported it */
 	uint64_t free_mib; /* as the node last reported it */
-	uint64_t allocated_mib; /* sum over the VMs that run here */
-	uint64_t provisioned_mib; /* sum over the VMs placed here, whatever their state */
+	uint64_t allocated_mib; /* sum over the VMs that run here, or are on their way here */
+	uint64_t provisioned_mib; /* of those and all others that are placed here */
 	uint32_t vcpus_total;
-	uint32_t vcpus_allocated; /* of the VMs that run here */
-	uint32_t vms; /* placed here */
+	uint32_t vcpus_allocated; /* as allocated_mib */
+	uint32_t vms; /* as provisioned_mib */
 	uint32_t vms_running;
 };
 
@@ -29,7 +29,7 @@ void memory_of(const struct cluster *c, const struct node *node, struct memory *
 /* The same of all nodes at once, in the order of c->nodes. */
 void memory_of_all(const struct cluster *c, struct memory memories[CLUSTER_NODES_MAX]);
 
-/* Who places many VMs at once need not count all anew for each: leave before vm's owner or state
+/* Who places many VMs at once need not count all anew for each: leave before what is known of vm
  * changes, enter after it. memories is memory_of_all()'s. */
 void memory_leave(const struct cluster *c, const struct vm *vm, struct memory *memories);
 void memory_enter(const struct cluster *c, const struct vm *vm, struct memory *memories);

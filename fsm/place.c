@@ -74,6 +74,14 @@ static void say_score(enum selector selector, int64_t value, struct err *err)
 	}
 }
 
+static bool is_within_limit(const struct vm *vm, uint32_t node)
+{
+	for (uint32_t i = 0; i < vm->limit.count; i++)
+		if (vm->limit.items[i].node == node)
+			return true;
+	return !vm->limit.count;
+}
+
 /* The decision: the first step that the node does not pass. */
 static enum place_step fall(const struct question *q)
 {
@@ -90,6 +98,8 @@ static enum place_step fall(const struct question *q)
 		return PLACE_READY;
 	if (!node->last.count || q->c->settings.time_ms - node->seen_ms > PLACE_FRESH_MS)
 		return PLACE_CURRENT;
+	if (!is_within_limit(q->vm, node->id))
+		return PLACE_LIMIT;
 	if (memory_promisable(q->memory) < q->vm->memory_mib)
 		return PLACE_ROOM;
 	return PLACE_BEST;
@@ -114,7 +124,8 @@ static int say_fall(const struct question *q, enum place_step step, struct err *
 	case PLACE_CURRENT:
 		return err_set(err, -EHOSTDOWN, "%s has not sent a keepalive lately", node->name);
 	case PLACE_LIMIT:
-		return err_set(err, -EINVAL, "%s is limited to other nodes", q->vm->name);
+		return err_set(
+		    err, -EINVAL, "%s is limited to other nodes than %s", q->vm->name, node->name);
 	case PLACE_ROOM:
 		return err_set(err, -ENOMEM,
 		    "%s can promise %" PRIu64 " MiB more, %s needs %" PRIu64, node->name,
@@ -188,6 +199,8 @@ uint32_t place_choose(const struct cluster *c, const struct vm *vm, const struct
 
 int place_order(const struct vm *a, const struct vm *b)
 {
+	if (a->priority != b->priority)
+		return a->priority > b->priority ? -1 : 1;
 	if (a->memory_mib != b->memory_mib)
 		return a->memory_mib > b->memory_mib ? -1 : 1;
 	return a->id < b->id ? -1 : a->id > b->id;

@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "fsm/place.h"
+#include "fsm/vm.h"
+#include "fsm/vm_change.h"
 
 #define NAMES_SHOWN 5
 
@@ -17,11 +19,6 @@ struct scene {
 	const struct vm **vms; /* by node, then by place_order() */
 	uint32_t count;
 };
-
-static bool is_wanted_on(const struct vm *vm)
-{
-	return vm->state == VM_START;
-}
 
 static int compare(const void *a, const void *b)
 {
@@ -34,7 +31,7 @@ static int compare(const void *a, const void *b)
 
 static void collect(struct scene *s, const struct vm *vm)
 {
-	if (is_wanted_on(vm))
+	if (vm_is_wanted(vm))
 		s->vms[s->count++] = vm;
 }
 
@@ -61,6 +58,7 @@ static bool place(const struct scene *s, const struct vm *vm, struct memory *mem
 {
 	struct vm moved = *vm;
 	moved.node = place_choose(s->c, vm, memories);
+	moved.target = 0;
 	moved.observed = OBSERVED_UNKNOWN;
 	if (moved.node)
 		memory_enter(s->c, &moved, memories);
@@ -83,6 +81,7 @@ static struct tolerance_loss lose(
 	const struct vm **vms = s->vms + from;
 	struct tolerance_loss loss = {.node = vms[0]->node, .vms = vms};
 	for (uint32_t i = 0; i < n; i++) {
+		memory_leave(s->c, vms[i], memories);
 		if (place(s, vms[i], memories))
 			continue;
 		loss.memory_mib += vms[i]->memory_mib;
@@ -212,9 +211,8 @@ int tolerance_check_start(const struct cluster *c, const struct vm *vm, struct e
 {
 	struct memory memories[CLUSTER_NODES_MAX];
 	struct vm started = *vm;
-	const struct node *owner = cluster_node(c, vm->node);
 	started.state = VM_START;
-	if (!owner || owner->daemon_state != DAEMON_RUN) {
+	if (!vm_change_stays(c, vm)) {
 		memory_of_all(c, memories);
 		started.node = place_choose(c, vm, memories);
 	}

@@ -2,9 +2,8 @@
  * have room?
  *
  * What is reckoned is what vm_recover() would do: the VMs of the lost node, in the order of
- * place_order(), each where place_choose() sends it. Whose memory is promised on another node
- * already, because it moves there, has its room. Room is what is promised, not what is used, so
- * that a VM that is off takes some as well. */
+ * place_order(), each where place_choose() sends it. Room is what is promised, not what is used,
+ * so that a VM that is off takes some as well. */
 #ifndef FSM_TOLERANCE_H
 #define FSM_TOLERANCE_H
 

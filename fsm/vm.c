@@ -201,18 +201,16 @@ void vm_recover(struct cluster *c, struct node *node)
 static void place_waiting(struct cluster *c)
 {
 	struct memory memories[CLUSTER_NODES_MAX];
-	bool current = false;
 	uint32_t count = 0;
 	struct vm **list = must_alloc((c->vms.count + 1) * sizeof(struct vm *));
 	cluster_each(c->vms, struct vm, vm) if (vm->state == VM_START && !vm->node) list[count++] =
 	    vm;
 	qsort(list, count, sizeof(struct vm *), compare_places);
-	for (uint32_t i = 0; i < count; i++) {
-		if (!current)
-			memory_of_all(c, memories);
-		/* Who waits for room waits together with many, and mostly in vain. */
-		current = !vm_place_by(c, list[i], memories);
-	}
+	if (count)
+		memory_of_all(c, memories);
+	for (uint32_t i = 0; i < count; i++)
+		if (vm_place_by(c, list[i], memories))
+			memory_enter(c, list[i], memories);
 	free(list);
 }
 

@@ -122,16 +122,21 @@ struct wish {
 	bool live_only;
 };
 
+bool vm_change_stays(const struct cluster *c, const struct vm *vm)
+{
+	const struct node *owner = cluster_node(c, vm->node);
+	bool well = owner && owner->daemon_state == DAEMON_RUN &&
+		    (owner->domain_state == DOMAIN_READY || owner->domain_state == DOMAIN_UNFLUSH);
+	return well || !vm_is_off(c, vm);
+}
+
 void vm_change_start(struct cluster *c, struct vm *vm)
 {
-	bool off = vm_is_off(c, vm);
-	const struct node *owner = cluster_node(c, vm->node);
+	bool stays = vm_change_stays(c, vm);
 	vm->flushed_off = false;
 	vm_touch(c, vm);
 	vm_set_state(c, vm, VM_START);
-	bool well = owner && owner->daemon_state == DAEMON_RUN &&
-		    (owner->domain_state == DOMAIN_READY || owner->domain_state == DOMAIN_UNFLUSH);
-	if (off && !well)
+	if (!stays)
 		vm_place(c, vm);
 }
 
@@ -312,7 +317,10 @@ int apply_vm_state(struct cluster *c, struct command_vm_state *command, struct e
 		      vm_change_answer(c, vm, wish.request) == ANSWER_NOW;
 	if (command->strict && starts)
 		result = tolerance_check_start(c, vm, err);
-	return result ? result : ask(c, vm, wish, err);
+	if (result)
+		return err_wrap(
+		    err, result, "%s is not started, for then no host may fail", vm->name);
+	return ask(c, vm, wish, err);
 }
 
 int apply_vm_migrate(struct cluster *c, struct command_vm_migrate *command, struct err *err)

@@ -33,6 +33,8 @@ const char *vm_change_doing(const struct vm *vm);
 /* What may be asked for now, "shutdown, stop, restart"; as far as it fits. */
 void vm_change_possible(const struct cluster *c, const struct vm *vm, char *text, size_t size);
 
+/* Would a start leave it on the node that it is on? If not it is placed anew. */
+bool vm_change_stays(const struct cluster *c, const struct vm *vm);
 /* Start it as if a person had asked for it: where it is, or where there is room. */
 void vm_change_start(struct cluster *c, struct vm *vm);
 

@@ -135,14 +135,51 @@ static void what_is_best_is_said_in_the_selector_s_words(void **state)
 	}
 }
 
-static void the_order_is_by_size_and_then_by_id(void **state)
+static void it_goes_to_those_that_it_is_limited_to_alone(void **state)
 {
-	struct vm big = {.id = 9, .memory_mib = 2048}, small = {.id = 1, .memory_mib = 512};
-	struct vm later = {.id = 10, .memory_mib = 2048};
-	assert_true(place_order(&big, &small) < 0);
-	assert_true(place_order(&small, &big) > 0);
-	assert_true(place_order(&big, &later) < 0);
-	assert_true(place_order(&later, &big) > 0);
+	struct node_ref *nodes = must_alloc(2 * sizeof(*nodes));
+	nodes[0].node = 1;
+	nodes[1].node = 3;
+	web->limit.items = nodes;
+	web->limit.count = 2;
+	falls_at(PLACE_LIMIT, -EINVAL, "vm1 is limited to other nodes than n2");
+	nodes[1].node = 2;
+	assert_int_equal(explain(web), 2);
+	assert_int_equal(found[2].step, PLACE_LIMIT);
+	web->limit.count = 1;
+	assert_int_equal(explain(web), 0);
+}
+
+/* n2 gets ready again: what a flush moved away from it comes first. */
+static void it_comes_home_before_its_node_is_ready(void **state)
+{
+	second->domain_state = DOMAIN_UNFLUSH;
+	falls_at(PLACE_READY, -EHOSTDOWN, "n2 is unflush, not ready");
+	web->home = 2;
+	assert_int_equal(explain(web), 2);
+	second->domain_state = DOMAIN_FLUSH;
+	falls_at(PLACE_READY, -EHOSTDOWN, "n2 is flush, not ready");
+}
+
+static void what_moves_is_promised_on_both_ends(void **state)
+{
+	struct vm *moves = room_vm(2, 2, 4096);
+	struct memory m[3];
+	moves->observed = OBSERVED_RUNNING;
+	moves->target = 3;
+	for (uint32_t i = 0; i < 3; i++)
+		memory_of(&c, c.nodes.items[i], &m[i]);
+	assert_int_equal(m[1].provisioned_mib, 4096);
+	assert_int_equal(m[2].provisioned_mib, 4096);
+	assert_int_equal(m[1].vms_running, 1);
+	assert_int_equal(m[2].vms_running, 0);
+	/* Who else is placed meanwhile reckons with it. */
+	assert_int_equal(m[2].allocated_mib, 4096);
+	assert_int_equal(explain(web), 2);
+	assert_string_equal(found[2].reason, "n3 can promise 0 MiB more, vm1 needs 1024");
+	((struct node *)c.nodes.items[2])->daemon_state = DAEMON_FENCED;
+	memory_of(&c, c.nodes.items[2], &m[2]);
+	assert_int_equal(m[2].provisioned_mib, 0);
 }
 
 static void too_much_is_promised_only_of_what_is_known(void **state)
@@ -192,14 +229,29 @@ static void some_cluster(void)
 		vm->selector = chance(SELECTOR_VMS + 1);
 		vm->observed = chance(OBSERVED_UNOBSERVABLE + 1);
 		vm->vcpus = 1 + chance(4);
+		if (!chance(4))
+			vm->target = chance(nodes + 1);
+		if (vm->target == vm->node)
+			vm->target = 0;
+		if (!chance(6))
+			vm->home = chance(nodes + 1);
+		vm->limit.count = chance(4) ? 0 : 1 + chance(3);
+		struct node_ref *refs = must_alloc(4 * sizeof(*refs));
+		for (unsigned i = 0; i < vm->limit.count; i++)
+			refs[i].node = 1 + chance(nodes);
+		vm->limit.items = refs;
 	}
 }
 
 /* What nobody may get, however the steps are written down. */
 static bool allowed(const struct vm *vm, const struct node *node, uint64_t promised_mib)
 {
-	return node->hypervisor && node->daemon_state == DAEMON_RUN &&
-	       node->domain_state == DOMAIN_READY &&
+	bool limited = vm->limit.count, named = false;
+	bool comes_home = node->domain_state == DOMAIN_UNFLUSH && vm->home == node->id;
+	for (unsigned i = 0; i < vm->limit.count; i++)
+		named |= vm->limit.items[i].node == node->id;
+	return node->hypervisor && node->daemon_state == DAEMON_RUN && (named || !limited) &&
+	       (node->domain_state == DOMAIN_READY || comes_home) &&
 	       c.settings.time_ms - node->seen_ms <= PLACE_FRESH_MS &&
 	       promised_mib + vm->memory_mib + MEMORY_RESERVED_MIB <=
 		   ((struct keepalive *)node->last.items)->memory_total_mib;
@@ -208,7 +260,8 @@ static bool allowed(const struct vm *vm, const struct node *node, uint64_t promi
 static uint64_t promised_mib(const struct node *node)
 {
 	uint64_t mib = 0;
-	cluster_each(c.vms, struct vm, vm) mib += vm->node == node->id ? vm->memory_mib : 0;
+	cluster_each(c.vms, struct vm, vm) mib +=
+	    vm->node == node->id || vm->target == node->id ? vm->memory_mib : 0;
 	return mib;
 }
 
@@ -261,7 +314,9 @@ static void who_leaves_and_enters_is_counted_once(void **state)
 			struct vm *vm = c.vms.items[chance(c.vms.count)];
 			memory_leave(&c, vm, memories);
 			vm->node = chance(c.nodes.count + 1);
-			vm->observed = chance(OBSERVED_UNOBSERVABLE + 1);
+			vm->target = chance(c.nodes.count + 1);
+			vm->target *= vm->target != vm->node;
+			vm->observed = chance(OBSERVED_TRANSIT + 1);
 			memory_enter(&c, vm, memories);
 		}
 		memory_of_all(&c, anew);
@@ -282,7 +337,9 @@ int main(void)
 	    TEST(it_goes_where_its_memory_can_be_promised_alone),
 	    TEST(the_steps_go_by_their_numbers),
 	    TEST(what_is_best_is_said_in_the_selector_s_words),
-	    TEST(the_order_is_by_size_and_then_by_id),
+	    TEST(it_goes_to_those_that_it_is_limited_to_alone),
+	    TEST(it_comes_home_before_its_node_is_ready),
+	    TEST(what_moves_is_promised_on_both_ends),
 	    TEST(too_much_is_promised_only_of_what_is_known),
 	    cmocka_unit_test(what_is_explained_is_what_is_decided),
 	    cmocka_unit_test(who_leaves_and_enters_is_counted_once),
