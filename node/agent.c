@@ -8,6 +8,7 @@
 #include "fsm/history.h"
 #include "fsm/node.h"
 #include "fsm/schema.h"
+#include "fsm/vm.h"
 #include "node/member/health.h"
 
 /* What was proposed and does not show in the value is proposed again after this. */
@@ -44,14 +45,14 @@ void agent_close(struct agent *agent)
 
 /* Observations. */
 
-void agent_saw_vms(struct agent *agent, const struct seen_vm *vms, unsigned n)
+uint64_t agent_looks(struct agent *agent)
 {
-	struct local *l = &agent->local;
-	l->known = true;
-	for (unsigned i = 0; i < l->count; i++)
-		l->vms[i].observed = OBSERVED_SHUTOFF;
-	for (unsigned i = 0; i < n; i++)
-		local_add(l, vms[i].uuid)->observed = vms[i].observed;
+	return local_look(&agent->local);
+}
+
+void agent_saw_vms(struct agent *agent, uint64_t look, const struct seen_vm *vms, unsigned n)
+{
+	local_saw(&agent->local, look, vms, n);
 }
 
 void agent_saw_nothing(struct agent *agent)
@@ -204,6 +205,8 @@ static void tell_hello(struct agent *agent, struct agent_turn *turn, uint64_t no
 	memcpy(hello->kernel, agent->host.kernel, sizeof(hello->kernel));
 	memcpy(hello->arch, agent->host.arch, sizeof(hello->arch));
 	memcpy(hello->addresses, agent->host.addresses, sizeof(hello->addresses));
+	memcpy(hello->boot_id, agent->host.boot_id, sizeof(hello->boot_id));
+	memcpy(hello->migration_uri, agent->host.migration_uri, sizeof(hello->migration_uri));
 }
 
 /* A fenced node that is back holds nothing of others before it says `run`. */
@@ -212,11 +215,9 @@ static bool runs_nothing_of_others(const struct agent *agent, const struct clust
 	cluster_each(c->vms, struct vm, vm)
 	{
 		const struct local_vm *local = local_find(&agent->local, vm->uuid);
-		if (!local || vm->node == agent->options.node)
+		if (!local || vm_duty(vm, agent->options.node) != VM_DUTY_NONE)
 			continue;
-		bool off =
-		    local->observed == OBSERVED_SHUTOFF || local->observed == OBSERVED_CRASHED;
-		if (!off || local->busy)
+		if (!vm_observed_off(local->observed) || !local->fresh || local->busy)
 			return false;
 	}
 	return true;
@@ -273,7 +274,7 @@ static void tell_interval(struct agent *agent, const struct cluster *c, const st
 	memcpy(command->fact.value.data, text, (size_t)size);
 }
 
-/* Its start was refused: nothing that this node may do will change that. */
+/* It is not to be started any more: nothing that this node may do will change that. */
 static void tell_fail(struct agent *agent, const struct vm *vm, struct local_vm *local,
     struct agent_turn *turn, uint64_t now_ms)
 {
@@ -286,26 +287,82 @@ static void tell_fail(struct agent *agent, const struct vm *vm, struct local_vm 
 	command->vm_fail.node = agent->options.node;
 	command->vm_fail.vm = vm->id;
 	command->vm_fail.generation = vm->generation;
-	command->vm_fail.state = VM_FAIL;
+	command->vm_fail.state = local->refused_state;
 	memcpy(command->vm_fail.reason, local->reason, sizeof(local->reason));
+}
+
+/* How the attempt at sending it has ended: again and again, until the value knows. */
+static void tell_sent(
+    struct agent *agent, const struct vm *vm, struct agent_turn *turn, uint64_t now_ms)
+{
+	char reason[200] = "";
+	enum plan_sent sent = plan_sent(&agent->local, vm, now_ms, reason);
+	struct local_vm *local = local_find(&agent->local, vm->uuid);
+	if (sent == PLAN_SENT_GOING)
+		return;
+	bool told = local->told_move_generation == vm->generation;
+	if (told && now_ms - local->told_move_ms < TELL_AGAIN_MS)
+		return;
+	bool arrived = sent == PLAN_SENT_ARRIVED;
+	struct command *command =
+	    add_command(turn, arrived ? COMMAND_vm_migrated : COMMAND_vm_migrate_failed);
+	if (!command)
+		return;
+	local->told_move_generation = vm->generation;
+	local->told_move_ms = now_ms;
+	if (arrived) {
+		command->vm_migrated.node = agent->options.node;
+		command->vm_migrated.vm = vm->id;
+		command->vm_migrated.generation = vm->generation;
+		return;
+	}
+	command->vm_migrate_failed.node = agent->options.node;
+	command->vm_migrate_failed.vm = vm->id;
+	command->vm_migrate_failed.generation = vm->generation;
+	memcpy(command->vm_migrate_failed.reason, reason, sizeof(reason));
+}
+
+/* What may be said of a VM here, for its owner or for the target of its migration. */
+static enum vm_observed sighting_of(const struct agent *agent, const struct vm *vm, uint64_t now_ms)
+{
+	bool owner = vm->node == agent->options.node;
+	enum vm_observed known = owner ? vm->observed : vm->target_observed;
+	enum vm_observed observed = local_observed(&agent->local, vm->uuid, now_ms);
+	if (known != OBSERVED_UNKNOWN)
+		return observed;
+	/* What was never seen cannot be lost sight of. */
+	if (observed == OBSERVED_UNOBSERVABLE)
+		return OBSERVED_UNKNOWN;
+	/* A copy counts only if it came after all that may be left over was seen to be gone. */
+	return owner || vm_observed_off(observed) ? observed : OBSERVED_UNKNOWN;
+}
+
+static bool knows(const struct agent *agent, const struct vm *vm, enum vm_observed observed)
+{
+	if (vm->node == agent->options.node)
+		return vm->observed == observed && vm->observed_generation == vm->generation;
+	return vm->target_observed == observed;
 }
 
 /* Keepalives bring the same levels; a report brings a change at once. */
 static void tell_vm(
     struct agent *agent, const struct vm *vm, struct agent_turn *turn, uint64_t now_ms)
 {
-	enum vm_observed observed = local_observed(&agent->local, vm->uuid, now_ms);
+	enum vm_observed observed = sighting_of(agent, vm, now_ms);
 	struct local_vm *local = local_find(&agent->local, vm->uuid);
-	if (!local || observed == OBSERVED_UNKNOWN)
+	if (!local)
 		return;
-	if (vm->state == VM_START && local->refused_generation == vm->generation) {
+	bool runs = vm_duty(vm, agent->options.node) == VM_DUTY_RUN;
+	if (runs && local->refused_generation == vm->generation) {
 		tell_fail(agent, vm, local, turn, now_ms);
 		return;
 	}
+	if (observed == OBSERVED_UNKNOWN)
+		return;
 	/* What failed for an earlier generation failed for a wish that nobody has any more. */
-	const char *reason = local->acted_generation == vm->generation ? local->reason : "";
-	if (vm->observed == observed && vm->observed_generation == vm->generation &&
-	    (!*reason || !strcmp(reason, vm->failed_reason)))
+	bool own = vm->node == agent->options.node && local->acted_generation == vm->generation;
+	const char *reason = own ? local->reason : "";
+	if (knows(agent, vm, observed) && (!*reason || !strcmp(reason, vm->failed_reason)))
 		return;
 	bool told = local->told == observed && local->told_generation == vm->generation;
 	if (told && local->told_ms && now_ms - local->told_ms < TELL_AGAIN_MS)
@@ -323,24 +380,71 @@ static void tell_vm(
 	memcpy(command->vm_report.reason, reason, strlen(reason));
 }
 
+static bool concerns(const struct agent *agent, const struct vm *vm)
+{
+	return vm->node == agent->options.node || vm->target == agent->options.node;
+}
+
+static void tell_vms(
+    struct agent *agent, const struct cluster *c, struct agent_turn *turn, uint64_t now_ms)
+{
+	/* A guest stands still until this is known. */
+	cluster_each(c->vms, struct vm, vm) if (vm_duty(vm, agent->options.node) == VM_DUTY_SEND)
+	    tell_sent(agent, vm, turn, now_ms);
+	cluster_each(c->vms, struct vm, vm) if (concerns(agent, vm))
+	    tell_vm(agent, vm, turn, now_ms);
+}
+
 static void make_sightings(
     struct agent *agent, const struct cluster *c, struct keepalive *k, uint64_t now_ms)
 {
 	uint32_t mine = 0;
-	cluster_each(c->vms, struct vm, vm) mine += vm->node == agent->options.node;
+	cluster_each(c->vms, struct vm, vm) mine += concerns(agent, vm);
 	if (mine > LIST_MAX)
 		mine = LIST_MAX;
 	k->sightings.items = must_alloc(mine * sizeof(*k->sightings.items));
 	cluster_each(c->vms, struct vm, vm)
 	{
-		if (vm->node != agent->options.node || k->sightings.count == mine)
+		if (!concerns(agent, vm) || k->sightings.count == mine)
+			continue;
+		enum vm_observed observed = sighting_of(agent, vm, now_ms);
+		/* What the value has was true once; that nothing is known is no news. */
+		if (observed == OBSERVED_UNKNOWN)
 			continue;
 		k->sightings.items[k->sightings.count++] = (struct sighting){
-		    .vm = vm->id,
-		    .generation = vm->generation,
-		    .observed = local_observed(&agent->local, vm->uuid, now_ms),
-		};
+		    .vm = vm->id, .generation = vm->generation, .observed = observed};
 	}
+}
+
+/* How far those are that go from here. */
+static void make_movements(struct agent *agent, const struct cluster *c, struct keepalive *k)
+{
+	k->movements.items = must_alloc(agent->local.count * sizeof(*k->movements.items));
+	for (unsigned i = 0; i < agent->local.count && k->movements.count < LIST_MAX; i++) {
+		const struct local_vm *local = &agent->local.vms[i];
+		const struct hypervisor_job *job = &local->job;
+		const struct vm *vm =
+		    local->moving && job->active ? cluster_vm_named(c, local->uuid) : NULL;
+		if (!vm || vm->node != agent->options.node)
+			continue;
+		k->movements.items[k->movements.count++] = (struct movement){.vm = vm->id,
+		    .generation = vm->generation,
+		    .percent = job->percent,
+		    .total_mib = job->total_mib,
+		    .left_mib = job->left_mib,
+		    .rate_mib_s = job->rate_mib_s,
+		    .downtime_ms = job->downtime_ms,
+		    .elapsed_ms = job->elapsed_ms};
+	}
+}
+
+static void make_bridges(const struct host *host, struct keepalive *k)
+{
+	k->bridges.items = must_alloc(host->bridge_count * sizeof(*k->bridges.items));
+	k->bridges.count = host->bridge_count;
+	if (host->bridge_count)
+		memcpy(
+		    k->bridges.items, host->bridges, host->bridge_count * sizeof(*host->bridges));
 }
 
 static void make_keepalive(
@@ -357,8 +461,11 @@ static void make_keepalive(
 	    .sightings_known = agent->local.known && !history_diverged_at(c),
 	};
 	/* By a value that is not the others' nothing can be said of VMs. */
-	if (!history_diverged_at(c))
+	if (!history_diverged_at(c)) {
 		make_sightings(agent, c, k, now_ms);
+		make_movements(agent, c, k);
+	}
+	make_bridges(&agent->host, k);
 	k->collectors.items = must_alloc(agent->collector_count * sizeof(*k->collectors.items));
 	k->collectors.count = agent->collector_count;
 	for (unsigned i = 0; i < agent->collector_count; i++) {
@@ -586,10 +693,12 @@ void agent_turn(struct agent *agent, struct cluster *c, const struct standing *s
 	/* Not the commands: there is room for many, and this runs at every turn of the loop. */
 	turn->count = turn->action_count = 0;
 	turn->actions = NULL;
-	turn->hold = turn->serve = false;
+	turn->hold = turn->serve = turn->look = false;
 	turn->transfer_to = 0;
 	turn->keepalive = turn->hash = (struct buffer){0};
 	const struct node *me = cluster_node(c, agent->options.node);
+	if (agent->options.hypervisor)
+		local_note(&agent->local, c, agent->options.node, now_ms);
 	heed_word(agent, c, standing);
 	if (history_diverged_at(c)) {
 		turn_diverged(agent, c, standing, now_ms, turn);
@@ -626,8 +735,8 @@ void agent_turn(struct agent *agent, struct cluster *c, const struct standing *s
 	plan_make(&agent->plan, c, standing, &options, &agent->local, now_ms);
 	turn->actions = agent->plan.actions;
 	turn->action_count = agent->plan.count;
-	cluster_each(c->vms, struct vm, vm) if (vm->node == agent->options.node)
-	    tell_vm(agent, vm, turn, now_ms);
+	turn->look = agent->local.look_wanted;
+	tell_vms(agent, c, turn, now_ms);
 }
 
 void agent_turn_close(struct agent_turn *turn)
@@ -656,7 +765,8 @@ void agent_leave(struct agent *agent, enum daemon_state state)
 bool agent_busy(const struct agent *agent)
 {
 	for (unsigned i = 0; i < agent->local.count; i++)
-		if (agent->local.vms[i].busy && !agent->local.vms[i].waits)
+		if ((agent->local.vms[i].busy && !agent->local.vms[i].waits) ||
+		    agent->local.vms[i].moving)
 			return true;
 	return false;
 }

@@ -15,6 +15,7 @@
 
 #define AGENT_COMMANDS_MAX   64
 #define AGENT_COLLECTORS_MAX 16
+#define HOST_BRIDGES_MAX     512
 
 struct agent_options {
 	uint32_t node;
@@ -30,6 +31,10 @@ struct host {
 	uint32_t vcpus_total, load_milli;
 	char kernel[64], arch[16], version[32];
 	char addresses[512]; /* as own_address.h has them, with a blank between them */
+	char boot_id[37]; /* another one after each boot of the machine */
+	char migration_uri[160]; /* of its hypervisor, as the other nodes reach it */
+	struct bridge bridges[HOST_BRIDGES_MAX]; /* VMs can be connected to them; by name */
+	uint32_t bridge_count;
 };
 
 struct agent {
@@ -72,6 +77,7 @@ struct agent_turn {
 	unsigned action_count;
 	bool hold; /* addresses are to be held here */
 	bool serve; /* and services */
+	bool look; /* the VMs are to be looked at soon: something is not known */
 	uint32_t transfer_to; /* hand leadership to this node; 0: stay */
 	struct buffer keepalive; /* to be sent to the leader; empty: none is due */
 	struct buffer hash; /* of the value after the last tick, to be sent; empty: not now */
@@ -82,8 +88,11 @@ void agent_init(struct agent *agent, const struct agent_options *options);
 void agent_close(struct agent *agent);
 
 /* Observations. */
-/* All VMs that the hypervisor has: what is not among them is off. */
-void agent_saw_vms(struct agent *agent, const struct seen_vm *vms, unsigned n);
+/* The hypervisor is about to be asked for all its VMs: returns the number of this look. What
+ * changes from here on it may not show yet (local.h). */
+uint64_t agent_looks(struct agent *agent);
+/* That look has shown these: what is not among them is off. */
+void agent_saw_vms(struct agent *agent, uint64_t look, const struct seen_vm *vms, unsigned n);
 void agent_saw_nothing(struct agent *agent); /* the hypervisor did not answer */
 void agent_collected(struct agent *agent, const char *collector, enum collector_state state,
     const char *message, uint64_t now_ms);
@@ -114,7 +123,8 @@ uint64_t agent_next_ms(const struct agent *agent, uint64_t now_ms);
 /* An orderly end comes so far (struct agent): the log is told. With DAEMON_STOP a last keepalive is
  * due at once. */
 void agent_leave(struct agent *agent, enum daemon_state state);
-/* Something is being done to a VM, for which the hypervisor has not answered yet. */
+/* Something is being done to a VM, for which the hypervisor has not answered yet, or one comes or
+ * goes. */
 bool agent_busy(const struct agent *agent);
 
 /* The first bytes of what goes between agents: a keepalive, the hash of a value, and a leader's

@@ -502,6 +502,8 @@ uint64_t duties_turn(struct duties *d, uint64_t now)
 		holdings_serve(d->holdings);
 	for (unsigned i = 0; i < turn.action_count; i++)
 		execute_begin(d->execute, &turn.actions[i]);
+	if (turn.look && d->execute)
+		execute_look(d->execute);
 	propose_all(d, &turn);
 	if (turn.transfer_to && replica)
 		replica_transfer(replica, turn.transfer_to, now);

@@ -1,5 +1,6 @@
 #include "node/host.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -27,6 +28,34 @@ static uint64_t meminfo_mib(const char *text, const char *key)
 	return at ? strtoull(at + strlen(key), NULL, 10) / 1024 : 0;
 }
 
+static int compare_bridges(const void *a, const void *b)
+{
+	return strcmp(((const struct bridge *)a)->name, ((const struct bridge *)b)->name);
+}
+
+/* By name, so that what is the same is told the same. */
+static void read_bridges(struct host *host)
+{
+	DIR *devices = opendir("/sys/class/net");
+	if (!devices)
+		return;
+	host->bridge_count = 0;
+	for (struct dirent *entry; (entry = readdir(devices));) {
+		char path[sizeof("/bridge") + sizeof(entry->d_name)];
+		struct bridge *bridge = &host->bridges[host->bridge_count];
+		if (*entry->d_name == '.' || host->bridge_count == HOST_BRIDGES_MAX ||
+		    strlen(entry->d_name) >= sizeof(bridge->name))
+			continue;
+		snprintf(path, sizeof(path), "%s/bridge", entry->d_name);
+		if (faccessat(dirfd(devices), path, F_OK, 0))
+			continue;
+		snprintf(bridge->name, sizeof(bridge->name), "%s", entry->d_name);
+		host->bridge_count++;
+	}
+	closedir(devices);
+	qsort(host->bridges, host->bridge_count, sizeof(*host->bridges), compare_bridges);
+}
+
 int host_read(struct host *host)
 {
 	char text[4096];
@@ -45,6 +74,9 @@ int host_read(struct host *host)
 		snprintf(host->kernel, sizeof(host->kernel), "%.63s", name.release);
 		snprintf(host->arch, sizeof(host->arch), "%.15s", name.machine);
 	}
+	if (!read_file("/proc/sys/kernel/random/boot_id", text, sizeof(text)))
+		snprintf(host->boot_id, sizeof(host->boot_id), "%.36s", text);
+	read_bridges(host);
 	snprintf(host->version, sizeof(host->version), "%s", PVC_VERSION);
 	return result;
 }

@@ -1,4 +1,4 @@
-/* What this machine says of itself: /proc and uname. Never blocks. */
+/* What this machine says of itself: /proc, /sys and uname. Never blocks. */
 #ifndef NODE_HOST_H
 #define NODE_HOST_H
 

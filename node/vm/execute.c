@@ -7,20 +7,25 @@
 #include "node/worker/collector.h"
 #include "node/worker/hypervisor_client.h"
 #include "node/log/log.h"
+#include "node/vm/movers.h"
 #include "node/vm/starting.h"
 #include "raft/clock.h"
 
-/* A guest of many GiB takes long to be set up; nothing waits for it meanwhile. */
+/* A hypervisor that starts a large guest, or one with a slow disk, is given that long. */
 #define START_DEADLINE_MS 60000
 #define STOP_DEADLINE_MS  30000
+#define SOON_DEADLINE_MS  10000
+/* As long as it takes: one that does not go on is noticed otherwise (plan_is_stuck). */
+#define MIGRATE_DEADLINE_MS (24 * 3600 * 1000)
 
 struct execute {
 	struct execute_options options;
 	const char *directory; /* for starting.h */
-	struct hypervisor_client *client;
+	struct movers *movers;
 	struct freeing *freeing; /* NULL: this node has no part in the pool */
 	unsigned under_way; /* actions, without those that wait for the pool */
 	struct collector_watch look;
+	uint64_t look_number; /* of the one that is asked for */
 	void (*closed)(void *data);
 	void *closed_data;
 };
@@ -30,14 +35,18 @@ struct begun {
 	struct action action;
 };
 
-static const char *const action_names[] = {
-    [ACTION_START] = "start", [ACTION_SHUTDOWN] = "shut down", [ACTION_STOP] = "stop"};
-
-/* Every change of how it answers is the collector's to tell, what came of an action acted()'s. */
-static void told(void *data, enum worker_event event, const char *text)
-{
-	log_debug("hypervisor worker", "%s", text);
-}
+static const struct deed {
+	const char *name; /* for people */
+	enum hypervisor_op op;
+	unsigned deadline_ms;
+} deeds[] = {
+    [ACTION_START] = {"start", HYPERVISOR_start, START_DEADLINE_MS},
+    [ACTION_SHUTDOWN] = {"shut down", HYPERVISOR_shutdown, STOP_DEADLINE_MS},
+    [ACTION_STOP] = {"stop", HYPERVISOR_stop, STOP_DEADLINE_MS},
+    [ACTION_MIGRATE] = {"migrate", HYPERVISOR_migrate, MIGRATE_DEADLINE_MS},
+    [ACTION_ABORT] = {"abort its migration", HYPERVISOR_abort, SOON_DEADLINE_MS},
+    [ACTION_RESUME] = {"resume", HYPERVISOR_resume, SOON_DEADLINE_MS},
+};
 
 static void left_open(void *data, const char *uuid)
 {
@@ -60,28 +69,16 @@ static void freed(void *data)
 
 int execute_open(struct execute **execute, const struct execute_options *options, struct err *err)
 {
-	const struct config_hypervisor_port *port = &options->config->hypervisor;
 	struct execute *e = must_alloc(sizeof(*e));
 	e->options = *options;
-	struct hypervisor_client_options client = {
-	    .loop = options->loop,
-	    .driver = config_hypervisor_names[port->driver],
-	    .uri = port->uri,
-	    .told = told,
-	    .data = e,
-	};
-	e->client = hypervisor_client_new(&client);
-	if (!e->client) {
-		free(e);
-		return err_set(err, -ENOMEM, "the hypervisor's worker cannot be started");
-	}
+	e->movers = movers_new(options->loop, options->config);
 	struct freeing_options freeing = {
 	    .loop = options->loop,
 	    .config = options->config,
 	    .agent = options->agent,
 	    .cluster = options->cluster,
-	    .hypervisor = e->client,
-	    .list_deadline_ms = START_DEADLINE_MS,
+	    .hypervisor = movers_looks(e->movers),
+	    .list_deadline_ms = movers_alone(e->movers) ? START_DEADLINE_MS : SOON_DEADLINE_MS,
 	    .changed = freed,
 	    .hasten = hasten,
 	    .data = e,
@@ -97,14 +94,15 @@ int execute_open(struct execute **execute, const struct execute_options *options
 	return 0;
 }
 
-static void saw(struct agent *agent, const struct hypervisor_listing *listing)
+static void saw(struct execute *e, const struct hypervisor_listing *listing)
 {
 	struct seen_vm *seen = must_alloc(listing->n * sizeof(*seen));
 	for (unsigned i = 0; i < listing->n; i++) {
 		memcpy(seen[i].uuid, listing->vms[i].uuid, sizeof(seen[i].uuid));
 		seen[i].observed = listing->vms[i].observed;
+		seen[i].job = listing->vms[i].job;
 	}
-	agent_saw_vms(agent, seen, listing->n);
+	agent_saw_vms(e->options.agent, e->look_number, seen, listing->n);
 	free(seen);
 }
 
@@ -113,13 +111,13 @@ static void looked(void *data, const struct hypervisor_listing *listing)
 	struct execute *e = data;
 	if (e->closed)
 		return;
-	struct worker_status worker = hypervisor_client_status(e->client);
+	struct worker_status worker = hypervisor_client_status(movers_looks(e->movers));
 	struct collector_answer answer = {
 	    .status = listing->status, .text = listing->err->text, .kills = worker.kills};
 	if (listing->status)
 		agent_saw_nothing(e->options.agent);
 	else
-		saw(e->options.agent, listing);
+		saw(e, listing);
 	collector_end(&e->look, &answer, clock_ms());
 	e->options.changed(e->options.data);
 }
@@ -130,7 +128,7 @@ static void acted(void *data, int status, const struct err *err)
 	struct execute *e = begun->execute;
 	const struct vm *vm = cluster_vm(e->options.cluster, begun->action.vm);
 	const char *name = vm ? vm->name : begun->action.uuid;
-	const char *what = action_names[begun->action.type];
+	const char *what = deeds[begun->action.type].name;
 	e->under_way--;
 	if (status)
 		log_error("VM %s: %s: %s", name, what, err->text);
@@ -147,17 +145,43 @@ static void acted(void *data, int status, const struct err *err)
 	e->options.changed(e->options.data);
 }
 
-static enum hypervisor_op order_of(enum action_type type)
+/* Where the VM is to go, as this node's hypervisor is to be told; it refuses what has no uri. */
+static struct hypervisor_migration migration_of(
+    const struct execute *e, const struct action *action)
 {
-	switch (type) {
-	case ACTION_START:
-		return HYPERVISOR_start;
-	case ACTION_SHUTDOWN:
-		return HYPERVISOR_shutdown;
-	case ACTION_STOP:
-		return HYPERVISOR_stop;
-	}
-	return HYPERVISOR_stop;
+	const struct node *target = cluster_node(e->options.cluster, action->target);
+	return (struct hypervisor_migration){
+	    .uuid = action->uuid,
+	    .uri = target ? target->migration_uri : "",
+	    .downtime_ms_max = 300,
+	};
+}
+
+static int order(struct begun *begun, const struct vm *vm)
+{
+	struct execute *e = begun->execute;
+	const struct action *action = &begun->action;
+	const struct deed *deed = &deeds[action->type];
+	struct hypervisor_migration migration = migration_of(e, action);
+	struct buffer xml = {0};
+	buffer_append(&xml, vm->xml.data, vm->xml.size);
+	buffer_append_u8(&xml, 0);
+	struct hypervisor_order order = {
+	    .op = deed->op,
+	    .uuid = action->type == ACTION_MIGRATE ? NULL : action->uuid,
+	    .xml = action->type == ACTION_START ? (const char *)xml.data : NULL,
+	    .migration = action->type == ACTION_MIGRATE ? &migration : NULL,
+	    .deadline_ms = deed->deadline_ms,
+	    .done = acted,
+	    .data = begun,
+	};
+	int result = 0;
+	if (action->type == ACTION_START)
+		result = starting_note(e->directory, action->uuid);
+	if (!result)
+		result = movers_order(e->movers, action, &order);
+	buffer_close(&xml);
+	return result;
 }
 
 void execute_begin(struct execute *e, const struct action *action)
@@ -168,24 +192,9 @@ void execute_begin(struct execute *e, const struct action *action)
 	struct begun *begun = must_alloc(sizeof(*begun));
 	begun->execute = e;
 	begun->action = *action;
-	char *xml = must_alloc(vm->xml.size + 1);
-	memcpy(xml, vm->xml.data, vm->xml.size);
-	log_info("VM %s: %s", vm->name, action_names[action->type]);
-	struct hypervisor_order order = {
-	    .op = order_of(action->type),
-	    .uuid = action->uuid,
-	    .xml = action->type == ACTION_START ? xml : NULL,
-	    .deadline_ms = action->type == ACTION_START ? START_DEADLINE_MS : STOP_DEADLINE_MS,
-	    .done = acted,
-	    .data = begun,
-	};
+	log_info("VM %s: %s", vm->name, deeds[action->type].name);
 	e->under_way++;
-	int result = 0;
-	if (action->type == ACTION_START)
-		result = starting_note(e->directory, action->uuid);
-	if (!result)
-		result = hypervisor_order(e->client, &order);
-	free(xml);
+	int result = order(begun, vm);
 	if (result) {
 		struct err err;
 		err_set(&err, result, "%s", strerror(-result));
@@ -203,9 +212,11 @@ void execute_flush(struct execute *e, const struct execute_flush *flush)
 
 static void look(struct execute *e, uint64_t now)
 {
-	struct collector_answer refused = {.kills = hypervisor_client_status(e->client).kills};
+	struct hypervisor_client *client = movers_looks(e->movers);
+	struct collector_answer refused = {.kills = hypervisor_client_status(client).kills};
 	unsigned deadline_ms = collector_begin(&e->look, now);
-	refused.status = hypervisor_list(e->client, deadline_ms, looked, e);
+	e->look_number = agent_looks(e->options.agent);
+	refused.status = hypervisor_list(client, deadline_ms, looked, e);
 	refused.text = strerror(-refused.status);
 	if (!refused.status)
 		return;
@@ -213,14 +224,21 @@ static void look(struct execute *e, uint64_t now)
 	collector_end(&e->look, &refused, now);
 }
 
+void execute_look(struct execute *e)
+{
+	collector_hasten(&e->look);
+}
+
 uint64_t execute_turn(struct execute *e, uint64_t now)
 {
+	uint64_t next_ms = movers_turn(e->movers, &e->options.agent->local, now);
 	/* One that starts a large guest is asked when it is done; that is not well for ever. */
-	if (e->under_way)
+	if (e->under_way && movers_alone(e->movers))
 		return collector_held_up(&e->look, "waits for a VM's start or stop", now);
 	if (now >= collector_due_ms(&e->look))
 		look(e, now);
-	return collector_due_ms(&e->look);
+	uint64_t look_ms = collector_due_ms(&e->look);
+	return look_ms < next_ms ? look_ms : next_ms;
 }
 
 static void closed(void *data)
@@ -230,7 +248,7 @@ static void closed(void *data)
 	free(e);
 }
 
-static void client_closed(void *data)
+static void movers_closed(void *data)
 {
 	struct execute *e = data;
 	if (e->freeing)
@@ -245,5 +263,5 @@ void execute_close(struct execute *e, void (*done)(void *data), void *data)
 	e->closed_data = data;
 	if (e->freeing)
 		freeing_cancel(e->freeing);
-	hypervisor_client_close(e->client, client_closed, e);
+	movers_close(e->movers, movers_closed, e);
 }

@@ -32,6 +32,9 @@ void execute_begin(struct execute *e, const struct action *action);
 /* -EOPNOTSUPP when this node has no part in the pool. */
 void execute_flush(struct execute *e, const struct execute_flush *flush);
 
+/* Look at the VMs as soon as can be. */
+void execute_look(struct execute *e);
+
 /* Look at the VMs when it is time; returns when it is time again. */
 uint64_t execute_turn(struct execute *e, uint64_t now_ms);
 /* The agent is told of what is cut off until closed(data) comes, perhaps within the call; whoever

@@ -7,57 +7,23 @@
 
 #include "fsm/cluster.h"
 #include "node/member/standing.h"
+#include "node/vm/local.h"
 
-/* A VM as this node knows it, by UUID. */
-struct local_vm {
-	char uuid[37];
-	enum vm_observed observed;
-	bool busy; /* an action on it is under way: what was observed may be over */
-	uint64_t acted_generation; /* of the last action begun; 0: none since this daemon started */
-	uint64_t doubt_until_ms; /* a start was cut off: it may come about as late as that */
-	uint64_t asked_ms; /* when it was asked to shut down, for asked_generation */
-	uint64_t asked_generation;
-	uint64_t retry_ms; /* no action for acted_generation before that */
-	unsigned failures; /* actions for acted_generation that failed in a row */
-	char reason[200]; /* of the last one; "": it did not fail */
-	/* Before a start the VM's volumes are freed in the pool (execute.h). */
-	bool waits; /* the action is with the pool, not with the hypervisor: it takes no room */
-	uint64_t released_generation, released_until_ms; /* they are free for this start */
-	uint64_t refused_generation; /* somebody else has one: no start until somebody asks anew */
-	/* What the log was told of it last, and when. */
-	enum vm_observed told;
-	uint64_t told_generation;
-	uint64_t told_ms;
-	uint64_t told_fail_ms;
+enum action_type {
+	ACTION_START,
+	ACTION_SHUTDOWN,
+	ACTION_STOP,
+	ACTION_MIGRATE, /* the one that the VM is not busy with */
+	ACTION_ABORT, /* its migration */
+	ACTION_RESUME,
 };
-
-/* What the hypervisor showed of one VM. A VM that is just being started or stopped, so
- * that neither can be said, is OBSERVED_UNKNOWN. */
-struct seen_vm {
-	char uuid[37];
-	enum vm_observed observed;
-};
-
-struct local { /* what was observed here */
-	bool known; /* false: the hypervisor could not be asked; nothing may be concluded */
-	struct local_vm *vms; /* owned; by UUID */
-	unsigned count, capacity;
-};
-
-struct local_vm *local_find(const struct local *l, const char *uuid); /* NULL: none */
-struct local_vm *local_add(struct local *l, const char *uuid); /* found or made; others move */
-void local_close(struct local *l);
-
-/* What may be said of a VM: unknown as long as an action may still change it. */
-enum vm_observed local_observed(const struct local *l, const char *uuid, uint64_t now_ms);
-
-enum action_type { ACTION_START, ACTION_SHUTDOWN, ACTION_STOP };
 
 struct action {
 	enum action_type type;
 	uint32_t vm;
 	uint64_t generation;
 	char uuid[37];
+	uint32_t target; /* of ACTION_MIGRATE: the node */
 };
 
 struct plan_options {
@@ -66,30 +32,64 @@ struct plan_options {
 	bool leaving; /* this node is about to end: nothing is started */
 };
 
-/* Actions under way at a time; the rest wait for their turn, by the VMs' ids. */
+/* Actions under way at a time, but for migrations; the rest wait for their turn, by the VMs' ids. */
 #define PLAN_BUSY_MAX 32
+/* And starts among them: the one of the highest priority first, then by id. */
+#define PLAN_STARTS_MAX 2
+/* A VM that dies as often within that time is given up; before, it is started again, each time
+ * a little later. */
+#define PLAN_DEATHS_MAX LOCAL_DEATHS_MAX
+#define PLAN_DEATHS_MS	600000
+/* Who waits so long for a target to be ready for a VM says that it failed. */
+#define PLAN_TARGET_MS 30000
+/* A call to migrate of which there is nothing to be seen for so long is given up. */
+#define PLAN_STUCK_MS 120000
 
 struct plan {
-	struct action *actions; /* owned; in the order of the VMs' ids */
+	struct action *actions; /* owned; in the order of the VMs' ids, starts last */
 	unsigned count, capacity;
 	unsigned room; /* for more actions under way */
+	unsigned starts; /* under way */
+	struct vm **waiting; /* owned; those to be started, before they are put in order */
+	unsigned waiting_count, waiting_capacity;
 };
 
-/* For each VM of the value that this node owns, and each that runs here:
+/* For each VM of the value that is to be here by its duty (fsm/vm.h), and each that is here:
  *  1. Busy: nothing, an action is under way. One that failed waits longer and longer, unless the
- *     generation is a new one.
+ *     generation is a new one. What is not known is waited for.
  *  2. The value may be older than what runs here (a daemon that has just started replays its
- *     log): nothing is stopped unless we are `current`, or the value's generation is newer than
- *     that of our own last action on the VM.
- *  3. Runs here, but another node owns it, or nobody: stop.
- *  4. Not in the value: not ours, left alone.
- *  5. Wanted start, seen off, `current`: start, unless that was refused for this generation or
- *     this node is leaving.
- *  6. Wanted shutdown, runs: ask by ACPI once; past the time-out: stop.
- *  7. Wanted stop, disable or fail, runs: stop. */
+ *     log): nothing is stopped or aborted unless we are `current`, or the value's generation is
+ *     newer than that of our own last action on the VM. Nothing is ever started, resumed or sent
+ *     unless we are `current`.
+ *  3. Not in the value: not ours, left alone.
+ *  4. No duty, or it is to be off, and it is here: stop.
+ *  5. To be shut down, and it is here: ask by ACPI once; past the time-out: stop.
+ *  6. To run:
+ *     a. it arrived: resume what is not seen running, unless it is off.
+ *     b. off: start, unless that was refused for this generation or this node is leaving. One that
+ *        died waits.
+ *     c. in transit, and had run under this owner: resume. Paused then: a person did that.
+ *     d. in transit or paused, and had not: a copy that is left over. Stop; b follows.
+ *     e. a migration goes on that nobody wants any more: abort.
+ *  7. To be sent: once the target has seen that nothing is left of it there, migrate, once for
+ *     each generation. Given up: abort. It is never started, not even when it is gone.
+ *  8. To be received: what is here before that was said to be off is left over: stop. What comes
+ *     after it is left alone. */
 void plan_make(struct plan *plan, const struct cluster *c, const struct standing *standing,
     const struct plan_options *options, struct local *local, uint64_t now_ms);
 void plan_close(struct plan *plan);
+
+/* How the attempt at sending a VM stands; reason is set when it failed. */
+enum plan_sent {
+	PLAN_SENT_GOING, /* or it cannot be said; the sighting tells the rest */
+	PLAN_SENT_ARRIVED, /* whole and paused at the target, gone from here */
+	PLAN_SENT_FAILED, /* it is here, and nothing goes on any more */
+};
+enum plan_sent plan_sent(
+    const struct local *local, const struct vm *vm, uint64_t now_ms, char reason[200]);
+
+/* Is our call to migrate it of no use any more? Whoever makes it is to be killed. */
+bool plan_is_stuck(const struct local_vm *vm, uint64_t now_ms);
 
 /* A start of this VM was cut off, by this daemon or by one before it: until some time has passed
  * it may still come about, whatever else is seen or done. */
@@ -109,7 +109,8 @@ void plan_postpone(struct local *local, const struct action *action, uint64_t un
 /* A person has to do something first: the VM is to fail with that reason. */
 void plan_refused(struct local *local, const struct action *action, const char *reason);
 
-/* An action ended: 0, or -errno with the reason. */
+/* An action ended: 0, or -errno with the reason. A start with -ENOMEM: the VM is to be `stop` with
+ * that reason. */
 void plan_done(struct local *local, const struct action *action, int status, const char *reason,
     uint64_t now_ms);
 

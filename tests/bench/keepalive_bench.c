@@ -129,7 +129,7 @@ static void turn_node(struct fleet *f, unsigned i)
 	bool due = agent->keepalive_ms <= f->now_ms;
 	uint64_t *used = i && due ? &f->costs.node_ns : &f->costs.leader_ns;
 	uint64_t mark = used_ns();
-	agent_saw_vms(agent, f->seen[i], f->vms);
+	agent_saw_vms(agent, agent_looks(agent), f->seen[i], f->vms);
 	agent_collected(agent, "host", COLLECTOR_OK, "", f->now_ms);
 	agent_collected(agent, "hypervisor", COLLECTOR_OK, "", f->now_ms);
 	agent_turn(agent, &f->cluster, &standing, &holding, f->now_ms, &turn);

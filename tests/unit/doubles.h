@@ -172,6 +172,10 @@ void execute_begin(struct execute *e, const struct action *action)
 	execute.actions[execute.n_actions++] = *action;
 }
 
+void execute_look(struct execute *e)
+{
+}
+
 void execute_flush(struct execute *e, const struct execute_flush *flush)
 {
 	execute.n_flushes++;

@@ -133,7 +133,7 @@ static void open_with(unsigned nodes)
 	    .stirred = stirred};
 	assert_int_equal(duties_open(&duties, &options, &err), 0);
 	if (config_runs_vms)
-		agent_saw_vms(execute.agent, NULL, 0);
+		agent_saw_vms(execute.agent, agent_looks(execute.agent), NULL, 0);
 }
 
 static int open_three(void **state)
@@ -353,8 +353,9 @@ static void who_is_in_a_hurry_does_not_wait_for_what_is_done_to_a_vm(void **stat
 	struct command start = {
 	    .number = COMMAND_vm_state, .vm_state = {.vm = 1, .state = VM_START}};
 	define(1);
-	see(1, OBSERVED_SHUTOFF);
 	stage_apply(&stage, &start, NULL);
+	turn();
+	see(1, OBSERVED_SHUTOFF);
 	turn();
 	assert_int_equal(execute.n_actions, 1);
 	leads(2, 8);
@@ -666,7 +667,7 @@ static void see(unsigned n, enum vm_observed observed)
 		    seen[i].uuid, sizeof(seen[i].uuid), "00000000-0000-0000-0000-%012u", i + 1);
 		seen[i].observed = observed;
 	}
-	agent_saw_vms(execute.agent, seen, n);
+	agent_saw_vms(execute.agent, agent_looks(execute.agent), seen, n);
 }
 
 static void a_vm_is_started_here_only_while_in_touch(void **state)
@@ -681,6 +682,9 @@ static void a_vm_is_started_here_only_while_in_touch(void **state)
 	assert_int_equal(execute.n_actions, 0);
 	leads(2, 8);
 	turn();
+	assert_int_equal(execute.n_actions, 0); /* what was seen before it was wanted does not count */
+	see(1, OBSERVED_SHUTOFF);
+	turn();
 	assert_int_equal(execute.n_actions, 1);
 	assert_int_equal(execute.actions[0].type, ACTION_START);
 	assert_int_equal(execute.actions[0].vm, 1);
@@ -694,6 +698,8 @@ static void who_is_ended_starts_nothing(void **state)
 	see(1, OBSERVED_SHUTOFF);
 	duties_stop(duties, now);
 	stage_apply(&stage, &start, NULL);
+	turn();
+	see(1, OBSERVED_SHUTOFF);
 	turns_for(1000);
 	assert_int_equal(execute.n_actions, 0);
 }

@@ -429,7 +429,7 @@ static void what_turns_out_to_run_here_keeps_its_lock(void **state)
 	add_lock("a", "vms/web7", OWN);
 	node_begin();
 	beat_end();
-	agent_saw_vms(&agent, NULL, 0);
+	agent_saw_vms(&agent, agent_looks(&agent), NULL, 0);
 	snprintf(path, sizeof(path), "vms/%s", vm->uuid);
 	assert_true(mkdir(path_of("vms"), 0700) == 0 || errno == EEXIST);
 	file_write(path, (const char *)vm->xml.data);
@@ -454,7 +454,7 @@ static void without_an_answer_of_the_hypervisor_nothing_is_freed(void **state)
 	text_set(config.hypervisor.uri, sizeof(config.hypervisor.uri), "nowhere");
 	node_begin();
 	beat_end();
-	agent_saw_vms(&agent, NULL, 0);
+	agent_saw_vms(&agent, agent_looks(&agent), NULL, 0);
 	turn();
 	AWAIT(local_find(&agent.local, vm->uuid)->failures);
 	assert_true(is_there("pool/locks/a"));

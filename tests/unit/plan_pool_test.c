@@ -33,6 +33,10 @@ static struct vm *add_vm(uint32_t id)
 static unsigned plan_at(const struct standing *standing, uint64_t now_ms)
 {
 	struct plan_options options = {.node = 1, .shutdown_timeout_ms = 3000};
+	/* What was seen counts. */
+	local_note(&local, &c, 1, now_ms);
+	for (unsigned i = 0; i < local.count; i++)
+		local.vms[i].fresh = true;
 	plan_make(&plan, &c, standing, &options, &local, now_ms);
 	return plan.count;
 }
@@ -84,7 +88,7 @@ static void vms_that_wait_for_the_pool_leave_room_for_others(void **state)
 		add_vm(id);
 	unsigned waiting = 1;
 	for (unsigned n; (n = plan_at(&current, 1001)); waiting += n) {
-		assert_true(n <= PLAN_BUSY_MAX);
+		assert_true(n <= PLAN_STARTS_MAX);
 		for (unsigned i = 0; i < n; i++)
 			plan_wait(&local, &plan.actions[i]);
 	}
@@ -212,7 +216,8 @@ static void the_log_is_told_that_a_vm_fails_until_it_knows(void **state)
 	    .node = 1, .keepalive_interval_ms = 1000, .lease_ms = 270, .hypervisor = true};
 	agent_init(&agent, &options);
 	agent.hello_done = true;
-	agent_saw_vms(&agent, NULL, 0);
+	local_note(&agent.local, &c, 1, 9000);
+	agent_saw_vms(&agent, agent_looks(&agent), NULL, 0);
 	turn_at(&agent, 10000, &t);
 	assert_int_equal(t.action_count, 1);
 	start = t.actions[0];
@@ -232,6 +237,10 @@ static void the_log_is_told_that_a_vm_fails_until_it_knows(void **state)
 	agent_turn_close(&t);
 	assert_int_equal(vm->state, VM_FAIL);
 	assert_string_equal(vm->failed_reason, "vms/web1 is locked");
+	turn_at(&agent, 29000, &t);
+	assert_true(t.look);
+	agent_turn_close(&t);
+	agent_saw_vms(&agent, agent_looks(&agent), NULL, 0);
 	turn_at(&agent, 30000, &t);
 	assert_null(told(&t, COMMAND_vm_fail));
 	assert_int_equal(t.action_count, 0);

@@ -64,9 +64,18 @@ static int end(void **state)
 	return 0;
 }
 
+/* What was seen counts. */
+static void look(uint64_t now_ms)
+{
+	local_note(&local, &c, 1, now_ms);
+	for (unsigned i = 0; i < local.count; i++)
+		local.vms[i].fresh = true;
+}
+
 static unsigned plan_at(const struct standing *standing, uint64_t now_ms)
 {
 	struct plan_options options = {.node = 1, .shutdown_timeout_ms = 3000};
+	look(now_ms);
 	plan_make(&plan, &c, standing, &options, &local, now_ms);
 	return plan.count;
 }
@@ -150,6 +159,7 @@ static void a_start_that_was_cut_off_is_not_said_to_be_off(void **state)
 	assert_int_equal(plan_at(&current, 1000), 1);
 	struct action action = plan.actions[0];
 	plan_done(&local, &action, -ETIMEDOUT, "killed", 2000);
+	look(2500);
 	assert_int_equal(local_observed(&local, "uuid", 3000), OBSERVED_UNKNOWN);
 	assert_int_equal(local_observed(&local, "uuid", 200000), OBSERVED_SHUTOFF);
 }
@@ -161,6 +171,7 @@ static void a_start_whose_worker_died_is_not_said_to_be_off(void **state)
 	struct action action = plan.actions[0];
 	plan_done(&local, &action, -EPIPE, "the worker died", 2000);
 	assert_true(plan_doubts(&local, "uuid", 3000));
+	look(2500);
 	assert_int_equal(local_observed(&local, "uuid", 3000), OBSERVED_UNKNOWN);
 	local_find(&local, "uuid")->doubt_until_ms = 0;
 	plan_done(&local, &action, -EPROTO, "what it said was no answer", 2000);
@@ -185,6 +196,7 @@ static void a_doubt_ends_with_time_and_nothing_else(void **state)
 	plan_done(&local, &plan.actions[0], -ETIMEDOUT, "killed", 2000);
 	plan_done(&local, &start, 0, "", 3000);
 	plan_done(&local, &stop, 0, "", 4000);
+	look(4500);
 	assert_int_equal(local_observed(&local, "uuid", 5000), OBSERVED_UNKNOWN);
 	assert_true(plan_doubts(&local, "uuid", 5000));
 	assert_false(plan_doubts(&local, "uuid", 200000));
@@ -194,6 +206,7 @@ static void a_doubt_ends_with_time_and_nothing_else(void **state)
 static void what_an_earlier_daemon_began_is_not_said_to_be_off(void **state)
 {
 	plan_doubt(&local, "uuid", 1000);
+	look(1500);
 	assert_int_equal(local_observed(&local, "uuid", 2000), OBSERVED_UNKNOWN);
 	assert_int_equal(local_observed(&local, "uuid", 200000), OBSERVED_SHUTOFF);
 }
@@ -236,14 +249,16 @@ static void a_thousand_vms_are_started_a_few_at_a_time(void **state)
 	}
 	unsigned started = 0, turns = 0;
 	while (plan_at(&current, 1000 + turns) && turns++ < 2000) {
-		assert_true(plan.count <= PLAN_BUSY_MAX);
+		assert_true(plan.count <= PLAN_STARTS_MAX);
+		started += plan.count;
 		assert_int_equal(plan_at(&current, 1000), 0);
-		started += PLAN_BUSY_MAX;
 		for (unsigned i = 0; i < local.count; i++) {
 			struct action action = {.type = ACTION_START};
 			memcpy(action.uuid, local.vms[i].uuid, sizeof(action.uuid));
-			if (local.vms[i].busy)
-				plan_done(&local, &action, 0, "", 1000);
+			if (!local.vms[i].busy)
+				continue;
+			plan_done(&local, &action, 0, "", 1000);
+			local.vms[i].observed = OBSERVED_RUNNING;
 		}
 	}
 	assert_true(started >= 1001);
@@ -259,6 +274,16 @@ static unsigned told(const struct agent_turn *t, enum command_number number)
 	for (unsigned i = 0; i < t->count; i++)
 		n += t->commands[i].number == number;
 	return n;
+}
+
+/* By looks that are begun and done now: the first shows that there is such a VM. */
+static void see(const struct seen_vm *vms, unsigned n)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		agent_saw_vms(&agent, agent_looks(&agent), vms, n);
+		local_note(&agent.local, &c, 1, 1);
+	}
+	agent_saw_vms(&agent, agent_looks(&agent), vms, n);
 }
 
 static struct agent_turn agent_at(const struct standing *standing, uint64_t now_ms)
@@ -375,18 +400,20 @@ static void a_node_says_how_often_it_is_to_be_heard(void **state)
 static void why_an_earlier_start_failed_is_not_told_of_a_vm_that_is_stopped(void **state)
 {
 	struct seen_vm nothing = {0};
-	agent_saw_vms(&agent, &nothing, 0);
+	see(&nothing, 0);
 	struct agent_turn t = agent_at(&current, 10000);
 	assert_int_equal(t.action_count, 1);
 	struct action action = t.actions[0];
 	agent_turn_close(&t);
 	agent_action_done(&agent, &action, -EIO, "no such image", 10000);
+	see(&nothing, 0);
 	t = agent_at(&current, 10001);
 	assert_int_equal(told(&t, COMMAND_vm_report), 1);
 	agent_turn_close(&t);
 	vm->state = VM_STOP;
 	vm->observed = OBSERVED_SHUTOFF;
 	vm->observed_generation = ++vm->generation;
+	see(&nothing, 0);
 	t = agent_at(&current, 20000);
 	assert_int_equal(told(&t, COMMAND_vm_report), 0);
 	agent_turn_close(&t);
@@ -398,7 +425,7 @@ static void a_vm_of_others_that_crashed_here_does_not_keep_a_node_from_running(v
 	struct seen_vm crashed = {.uuid = "uuid", .observed = OBSERVED_CRASHED};
 	vm->node = 2;
 	cluster_node(&c, 1)->daemon_state = DAEMON_FENCED;
-	agent_saw_vms(&agent, &crashed, 1);
+	see(&crashed, 1);
 	struct agent_turn t = agent_at(&current, 10000);
 	assert_int_equal(told(&t, COMMAND_node_state), 1);
 	assert_int_equal(t.commands[0].node_state.state, DAEMON_RUN);
@@ -410,18 +437,19 @@ static void a_node_does_not_run_while_vms_of_others_do_here(void **state)
 	struct seen_vm one = {.uuid = "uuid", .observed = OBSERVED_RUNNING};
 	vm->node = 2;
 	cluster_node(&c, 1)->daemon_state = DAEMON_FENCED;
-	agent_saw_vms(&agent, &one, 1);
+	see(&one, 1);
 	struct agent_turn t = agent_at(&current, 10000);
 	assert_int_equal(told(&t, COMMAND_node_state), 1);
 	assert_int_equal(t.commands[0].node_state.state, DAEMON_INIT);
 	agent_turn_close(&t);
 	one.observed = OBSERVED_SHUTOFF;
-	agent_saw_vms(&agent, &one, 1);
+	see(&one, 1);
 	cluster_node(&c, 1)->daemon_state = DAEMON_INIT;
 	t = agent_at(&current, 20000);
 	assert_int_equal(told(&t, COMMAND_node_state), 0); /* it is being stopped */
 	agent_turn_close(&t);
 	local_find(&agent.local, "uuid")->busy = false;
+	see(&one, 1);
 	t = agent_at(&current, 30000);
 	assert_int_equal(told(&t, COMMAND_node_state), 1);
 	assert_int_equal(t.commands[0].node_state.state, DAEMON_RUN);
@@ -433,7 +461,7 @@ static void a_log_that_is_opened_again_starts_nothing_before_it_has_said_hello(v
 {
 	struct standing closed = {0};
 	struct seen_vm nothing = {0};
-	agent_saw_vms(&agent, &nothing, 0);
+	see(&nothing, 0);
 	struct agent_turn t = agent_at(&closed, 10000);
 	agent_turn_close(&t);
 	t = agent_at(&current, 10001);
@@ -459,7 +487,7 @@ static void one_that_has_diverged_says_so_and_nothing_else(void **state)
 {
 	struct keepalive k;
 	struct seen_vm nothing = {0};
-	agent_saw_vms(&agent, &nothing, 0);
+	see(&nothing, 0);
 	diverge();
 	cluster_node(&c, 1)->daemon_state = DAEMON_INIT;
 	struct agent_turn t = agent_at(&current, 10000);

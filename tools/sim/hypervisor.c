@@ -189,6 +189,7 @@ static enum vm_observed observed(enum sim_vm_state state)
 struct look {
 	uint64_t life;
 	bool stuck;
+	uint64_t look; /* the agent's number of it */
 	unsigned count;
 	struct seen_vm vms[LOOK_VMS_MAX];
 };
@@ -206,7 +207,7 @@ static void seen(struct world *w, unsigned node, uint64_t number, void *bytes)
 		agent_saw_nothing(&n->agent);
 	} else {
 		agent_collected(&n->agent, "hypervisor", COLLECTOR_OK, "", now_ms);
-		agent_saw_vms(&n->agent, look->vms, look->count);
+		agent_saw_vms(&n->agent, look->look, look->vms, look->count);
 	}
 	sim_node_settle(n);
 }
@@ -215,7 +216,8 @@ static void looked(struct world *w, unsigned node, uint64_t life, void *bytes)
 {
 	struct sim_node *n = w->nodes[node];
 	const struct sim_hypervisor *h = &n->hypervisor;
-	struct look look = {.life = life, .stuck = w->now_ms < h->hung_until_ms};
+	struct look look = {
+	    .life = life, .stuck = w->now_ms < h->hung_until_ms, .look = h->look_number};
 	if (n->life != life || !n->daemon)
 		return;
 	for (unsigned i = 0; i < h->count && look.count < LOOK_VMS_MAX; i++) {
@@ -233,8 +235,14 @@ void sim_hypervisor_look(struct sim_node *n)
 	if (h->looking || w->now_ms < h->look_ms)
 		return;
 	h->looking = true;
+	h->look_number = agent_looks(&n->agent);
 	h->look_ms = w->now_ms + LOOK_EVERY_MS;
 	world_at(w, worker_time(n, 5 + world_random(w, 50)), looked, n->id, n->life);
+}
+
+void sim_hypervisor_hasten(struct sim_node *n)
+{
+	n->hypervisor.look_ms = n->world->now_ms;
 }
 
 void sim_hypervisor_restart(struct sim_node *n)

@@ -21,12 +21,14 @@ struct sim_hypervisor {
 	uint64_t worker_free_ms;
 	uint64_t look_ms; /* when the next look is due */
 	bool looking;
+	uint64_t look_number; /* the agent's, of that look */
 	uint64_t boot; /* rises with every power off: what was begun before is forgotten */
 };
 
 void sim_hypervisor_act(struct sim_node *n, const struct action *action);
 /* Look at all VMs once a second, when the worker is free. */
 void sim_hypervisor_look(struct sim_node *n);
+void sim_hypervisor_hasten(struct sim_node *n); /* the next look comes soon */
 void sim_hypervisor_restart(struct sim_node *n); /* the daemon's end of it; VMs go on */
 void sim_hypervisor_off(struct sim_node *n); /* the machine's */
 

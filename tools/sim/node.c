@@ -355,6 +355,8 @@ static void turn_agent(struct sim_node *n, const struct standing *standing, uint
 	}
 	for (unsigned i = 0; i < turn.action_count; i++)
 		sim_hypervisor_act(n, &turn.actions[i]);
+	if (turn.look)
+		sim_hypervisor_hasten(n);
 	turn_hold(n, standing, turn.hold);
 	if (turn.transfer_to)
 		replica_transfer(n->replica, turn.transfer_to, now_ms);
