@@ -32,7 +32,7 @@ struct plan_options {
 	bool leaving; /* this node is about to end: nothing is started */
 };
 
-/* Actions under way at a time, but for migrations; the rest wait for their turn, by the VMs' ids. */
+/* Actions under way at a time, without migrations; the rest wait, by the VMs' ids. */
 #define PLAN_BUSY_MAX 32
 /* And starts among them: the one of the highest priority first, then by id. */
 #define PLAN_STARTS_MAX 2

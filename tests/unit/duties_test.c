@@ -682,7 +682,8 @@ static void a_vm_is_started_here_only_while_in_touch(void **state)
 	assert_int_equal(execute.n_actions, 0);
 	leads(2, 8);
 	turn();
-	assert_int_equal(execute.n_actions, 0); /* what was seen before it was wanted does not count */
+	/* What was seen before it was wanted does not count. */
+	assert_int_equal(execute.n_actions, 0);
 	see(1, OBSERVED_SHUTOFF);
 	turn();
 	assert_int_equal(execute.n_actions, 1);
@@ -732,6 +733,8 @@ static void where_no_vm_runs_no_lock_is_flushed(void **state)
 static void of_many_vms_some_are_reported_at_a_time(void **state)
 {
 	define(VMS);
+	leads(2, 8);
+	turn();
 	see(VMS, OBSERVED_CRASHED);
 	said.silent = true;
 	leads(2, 8);

@@ -454,6 +454,7 @@ static void without_an_answer_of_the_hypervisor_nothing_is_freed(void **state)
 	text_set(config.hypervisor.uri, sizeof(config.hypervisor.uri), "nowhere");
 	node_begin();
 	beat_end();
+	local_note(&agent.local, &c, 1, clock_ms());
 	agent_saw_vms(&agent, agent_looks(&agent), NULL, 0);
 	turn();
 	AWAIT(local_find(&agent.local, vm->uuid)->failures);
