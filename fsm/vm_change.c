@@ -313,8 +313,8 @@ int apply_vm_state(struct cluster *c, struct command_vm_state *command, struct e
 	if (wish.request == REQUEST_NONE)
 		return err_set(err, -EINVAL, "%s is what becomes of a VM, not what is asked for",
 		    state_name(vm_state_names, command->state));
-	bool starts = wish.request == REQUEST_START && vm_is_off(c, vm) &&
-		      vm_change_answer(c, vm, wish.request) == ANSWER_NOW;
+	bool starts =
+	    wish.request == REQUEST_START && vm_change_answer(c, vm, wish.request) == ANSWER_NOW;
 	if (command->strict && starts)
 		result = tolerance_check_start(c, vm, err);
 	if (result)

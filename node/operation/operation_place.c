@@ -146,6 +146,7 @@ void turn_warn_place(struct operation_turn *turn, const struct vm *vm, uint32_t 
 	struct vm placed = *vm;
 	memory_of_all(c, memories);
 	placed.node = node ? node : place_choose(c, vm, memories);
+	placed.target = 0;
 	if (tolerance_check(c, &placed, &err))
 		warn(turn, &err);
 }

@@ -91,6 +91,7 @@ static void want_elsewhere(struct operation_turn *turn, enum move_reason why)
 	command.vm_migrate.node = node ? node->id : 0;
 	command.vm_migrate.why = why;
 	command.vm_migrate.live_only = argument_given(turn->arguments, "live_only");
+	turn_warn_place(turn, vm, why == MOVE_UNMIGRATE ? vm->home : command.vm_migrate.node);
 	propose_change(turn, vm, &command);
 }
 

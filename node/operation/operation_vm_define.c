@@ -68,6 +68,15 @@ static json_t *defined(struct operation_turn *turn, int result)
 	return json;
 }
 
+/* It takes room from the day on which it is placed. */
+static void warn_of_room(struct operation_turn *turn, const struct command_vm_define *define)
+{
+	struct vm vm = {.memory_mib = define->memory_mib, .selector = define->selector};
+	vm.limit.items = define->limit.items;
+	vm.limit.count = define->limit.count;
+	turn_warn_place(turn, &vm, define->node);
+}
+
 static void define(struct operation_turn *turn)
 {
 	struct err err;
@@ -102,6 +111,7 @@ static void define(struct operation_turn *turn)
 	define->provision = argument_given(turn->arguments, "provision");
 	define->xml = xml_of(turn);
 	turn->finish = defined;
+	warn_of_room(turn, define);
 	turn_propose(turn, &command);
 }
 

@@ -165,6 +165,90 @@ static void status_says_which_node_promised_too_much(void **state)
 	json_decref(a.result);
 }
 
+static void warns(struct stage *s, const char *line, const char *warning)
+{
+	struct stage_answer a = ask(s, line);
+	if (a.status)
+		fail_msg("%s: %s", line, a.err.text);
+	const char *said = json_string_value(json_object_get(a.result, "warning"));
+	assert_string_equal(said ? said : "", warning);
+	json_decref(a.result);
+}
+
+static void a_start_after_which_no_host_may_fail_is_warned_of(void **state)
+{
+	struct stage *s = *state;
+	define(s, 1, 1, 2048);
+	define(s, 2, 1, 4096);
+	define(s, 3, 2, 4096);
+	define(s, 4, 3, 5120);
+	warns(s, "vm start web1", "");
+	warns(s, "vm start web2",
+	    "one host failure is no longer tolerated: without hv1 web2 (4096 MiB) has no room");
+	/* It was told once. */
+	warns(s, "vm start web2", "");
+}
+
+static void a_move_after_which_no_host_may_fail_is_warned_of(void **state)
+{
+	struct stage *s = *state;
+	define(s, 1, 1, 4096);
+	define(s, 2, 2, 4096);
+	define(s, 3, 1, 3584);
+	define(s, 4, 3, 512);
+	warns(s, "vm start web1", "");
+	warns(s, "vm start web2", "");
+	warns(s, "vm move web4 hv2", "");
+	warns(s, "vm move web4 hv3", "");
+	warns(s, "vm move web3 hv3",
+	    "one host failure is no longer tolerated: without hv1 web1 (4096 MiB) has no room");
+}
+
+static void a_new_vm_that_takes_the_last_room_of_others_is_warned_of(void **state)
+{
+	struct stage *s = *state;
+	struct stage_answer a = {0};
+	struct operation_call call;
+	start(s, define(s, 8, 1, 7680));
+	define(s, 9, 2, 512);
+	assert_int_equal(
+	    operation_read("vm define", json_pack("{s:s, s:s}", "xml", STAGE_WEB1, "node", "hv3"),
+		&call, NULL),
+	    0);
+	operation_run(&s->context, &call, stage_done, &a);
+	operation_call_close(&call);
+	assert_int_equal(a.status, 0);
+	assert_string_equal(json_string_value(json_object_get(a.result, "warning")),
+	    "one host failure is no longer tolerated: without hv1 web8 (7680 MiB) has no room");
+	json_decref(a.result);
+}
+
+static int start_strictly(struct stage *s, const struct vm *vm, struct err *err)
+{
+	struct command command = {.number = COMMAND_vm_state,
+	    .vm_state = {.vm = vm->id, .state = VM_START, .strict = true}};
+	return stage_apply(s, &command, err);
+}
+
+static void a_strict_start_after_which_no_host_may_fail_is_refused(void **state)
+{
+	struct stage *s = *state;
+	struct err err = {""};
+	struct vm *fits = define(s, 1, 1, 2048), *big = define(s, 2, 1, 4096);
+	define(s, 3, 2, 4096);
+	define(s, 4, 3, 5120);
+	assert_int_equal(start_strictly(s, fits, &err), 0);
+	assert_int_equal(start_strictly(s, big, &err), -ENOMEM);
+	assert_string_equal(err.text,
+	    "web2 is not started, for then no host may fail: without hv1 web2 (4096 MiB) has no "
+	    "room");
+	assert_int_equal(big->state, VM_STOP);
+	start(s, big);
+	assert_int_equal(big->state, VM_START);
+	/* What runs already is not started anew. */
+	assert_int_equal(start_strictly(s, big, &err), 0);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
@@ -173,6 +257,10 @@ int main(void)
 	    TEST(an_explanation_says_of_each_node_what_became_of_it),
 	    TEST(a_vm_without_room_elsewhere_is_told_so),
 	    TEST(status_says_whether_a_host_may_fail),
+	    TEST(a_start_after_which_no_host_may_fail_is_warned_of),
+	    TEST(a_move_after_which_no_host_may_fail_is_warned_of),
+	    TEST(a_new_vm_that_takes_the_last_room_of_others_is_warned_of),
+	    TEST(a_strict_start_after_which_no_host_may_fail_is_refused),
 	    TEST(status_says_which_node_promised_too_much),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
