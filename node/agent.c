@@ -57,7 +57,7 @@ void agent_saw_vms(struct agent *agent, uint64_t look, const struct seen_vm *vms
 
 void agent_saw_nothing(struct agent *agent)
 {
-	agent->local.known = false;
+	local_lost(&agent->local);
 }
 
 /* NULL: there are too many. */

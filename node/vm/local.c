@@ -75,6 +75,7 @@ void local_saw(struct local *l, uint64_t look, const struct seen_vm *vms, unsign
 	if (l->known && look < l->look_seen)
 		return;
 	l->known = true;
+	l->lost = false;
 	l->look_seen = look;
 	for (unsigned i = 0; i < l->count; i++)
 		l->vms[i].fresh = l->vms[i].fresh && look < l->vms[i].look_min;
@@ -83,6 +84,12 @@ void local_saw(struct local *l, uint64_t look, const struct seen_vm *vms, unsign
 	for (unsigned i = 0; i < l->count; i++)
 		if (!l->vms[i].fresh)
 			see(&l->vms[i], look, &off);
+}
+
+void local_lost(struct local *l)
+{
+	l->known = false;
+	l->lost = true;
 }
 
 void local_touch(struct local *l, struct local_vm *vm)
@@ -119,7 +126,7 @@ enum vm_observed local_observed(const struct local *l, const char *uuid, uint64_
 {
 	const struct local_vm *vm = local_find(l, uuid);
 	if (!l->known)
-		return OBSERVED_UNOBSERVABLE;
+		return l->lost ? OBSERVED_UNOBSERVABLE : OBSERVED_UNKNOWN;
 	if (!vm || !vm->fresh || vm->busy)
 		return OBSERVED_UNKNOWN;
 	if (vm_observed_off(vm->observed) && now_ms < vm->doubt_until_ms)

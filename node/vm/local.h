@@ -67,6 +67,7 @@ struct seen_vm {
 
 struct local { /* what was observed here */
 	bool known; /* false: the hypervisor could not be asked; nothing may be concluded */
+	bool lost; /* it was asked, and did not answer */
 	uint64_t looks; /* begun so far */
 	uint64_t look_seen; /* the latest that was answered */
 	bool look_wanted; /* something is not known since the last look was begun */
@@ -85,6 +86,9 @@ bool vm_observed_off(enum vm_observed observed);
 uint64_t local_look(struct local *l);
 /* And has shown these, at that time: what is not among them is off. */
 void local_saw(struct local *l, uint64_t look, const struct seen_vm *vms, unsigned n);
+
+/* And has not been answered. */
+void local_lost(struct local *l);
 
 /* What is wanted of the VMs on this node changes: what was seen before counts no more. */
 void local_note(struct local *l, const struct cluster *c, uint32_t node, uint64_t now_ms);

@@ -177,8 +177,8 @@ static int sim_start(struct hypervisor *h, const char *uuid, const char *xml, st
 	if (directory < 0)
 		return directory;
 	/* A name that sim_list passes over, until the file is whole. */
-	char unfinished[32];
-	snprintf(unfinished, sizeof(unfinished), "unfinished-%d", (int)getpid());
+	char unfinished[UUID_SIZE + sizeof(".new")];
+	snprintf(unfinished, sizeof(unfinished), "%.36s.new", uuid);
 	int rc = 0;
 	if (faccessat(directory, uuid, F_OK, 0) < 0) {
 		int fd = openat(

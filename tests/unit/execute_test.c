@@ -484,12 +484,13 @@ static void what_may_still_come_up_keeps_its_lock(void **state)
 static void a_start_that_the_end_of_the_daemon_cut_off_is_known_to_the_next_one(void **state)
 {
 	struct vm *vm = add_vm(7, "");
-	char note[64];
+	char note[64], file[64];
 	bool closed = false;
 	snprintf(note, sizeof(note), "run/starting/%s", vm->uuid);
 	assert_int_equal(mkdir(path_of("vms"), 0700), 0);
 	/* To write it waits for somebody who reads. */
-	pool_hang("vms/unfinished");
+	snprintf(file, sizeof(file), "vms/%s.new", vm->uuid);
+	pool_hang(file);
 	node_begin();
 	AWAIT(local_find(&agent.local, vm->uuid) && local_find(&agent.local, vm->uuid)->busy);
 	assert_true(is_there(note));
@@ -497,7 +498,7 @@ static void a_start_that_the_end_of_the_daemon_cut_off_is_known_to_the_next_one(
 	execute_close(execute, on_closed, &closed);
 	AWAIT(closed);
 	bool noted = is_there(note), doubted = plan_doubts(&agent.local, vm->uuid, clock_ms());
-	assert_int_equal(unlink(path_of("vms/unfinished")), 0);
+	assert_int_equal(unlink(path_of(file)), 0);
 	agent_close(&agent);
 	agent_begin();
 	node_begin();

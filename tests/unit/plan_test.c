@@ -95,7 +95,7 @@ static void a_node_that_is_not_in_touch_starts_nothing(void **state)
 
 static void a_node_whose_hypervisor_does_not_answer_does_nothing(void **state)
 {
-	local.known = false;
+	local_lost(&local);
 	assert_int_equal(plan_at(&current, 1), 0);
 	assert_int_equal(local_observed(&local, "uuid", 1), OBSERVED_UNOBSERVABLE);
 }
