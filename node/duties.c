@@ -109,6 +109,7 @@ int duties_open(struct duties **duties, const struct duties_options *options, st
 	agent_init(&d->agent, &agent);
 	host_read(&d->agent.host);
 	own_addresses(options->config, d->agent.host.addresses);
+	config_migration_uri(options->config, d->agent.host.migration_uri);
 	struct holdings_options holdings = {
 	    .loop = options->loop, .config = options->config, .changed = changed, .data = d};
 	int result = holdings_open(&d->holdings, &holdings, err);
