@@ -24,12 +24,12 @@ static unsigned step;
 static struct {
 	uint64_t memory_mib;
 	uint32_t vcpus;
-	uint32_t node; /* before the last command */
+	uint32_t node, target; /* before the last command */
 } defined[VMS_MAX + 1];
 
 /* What was seen at all: a test of nothing would pass as well. */
 static struct {
-	unsigned runs, moves, fences, waits, refusals;
+	unsigned runs, moves, fences, waits, refusals, migrations;
 } seen;
 
 static uint32_t chance(uint32_t below)
@@ -60,11 +60,11 @@ static void keepalive(uint32_t node)
 	    .sightings.items = sightings};
 	cluster_each(c.vms, struct vm, vm)
 	{
-		if (vm->node != node || !chance(4))
+		if ((vm->node != node && vm->target != node) || !chance(4))
 			continue;
 		sightings[k.sightings.count++] = (struct sighting){.vm = vm->id,
 		    .generation = vm->generation - !chance(8),
-		    .observed = chance(OBSERVED_UNOBSERVABLE + 1)};
+		    .observed = chance(2) ? OBSERVED_RUNNING : chance(OBSERVED_TRANSIT + 1)};
 	}
 	struct command command = {.number = COMMAND_tick, .tick = {.elapsed_ms = 500}};
 	command.tick.keepalives.items = &k;
@@ -105,11 +105,23 @@ static void fence(uint32_t node)
 	seen.fences += APPLY(node_fenced, .node = node, .by_hand = true) == 0;
 }
 
+/* It is begun, ends well, or fails; the states are whatever they are. */
+static void migrate(uint32_t id, uint32_t node)
+{
+	const struct vm *vm = cluster_vm(&c, id);
+	if (vm && vm->target && chance(3))
+		APPLY(vm_migrated, .node = vm->node, .vm = id, .generation = vm->generation);
+	else if (vm && vm->target)
+		APPLY(vm_migrate_failed, .node = vm->node, .vm = id, .generation = vm->generation);
+	else
+		APPLY(vm_migrate, .vm = id, .node = node, .why = MOVE_MIGRATE);
+}
+
 static void one_command(void)
 {
 	uint32_t vm = 1 + chance(c.settings.next_vm), node = 1 + chance(NODES);
 	const struct node *its = cluster_node(&c, node);
-	switch (chance(12)) {
+	switch (chance(14)) {
 	case 0:
 		define();
 		return;
@@ -128,6 +140,9 @@ static void one_command(void)
 			fence(node);
 		return;
 	case 6:
+		migrate(vm, chance(2) ? node : 0);
+		return;
+	case 7:
 		if (its->daemon_state != DAEMON_RUN)
 			node_up(node);
 		return;
@@ -149,12 +164,13 @@ static void reckon(uint32_t node, struct memory *m)
 	*m = (struct memory){0};
 	for (uint32_t id = 1; id <= VMS_MAX; id++) {
 		const struct vm *vm = cluster_vm(&c, id);
-		if (!vm || vm->node != node)
+		if (!vm || (vm->node != node && vm->target != node))
 			continue;
 		m->vms++;
 		m->provisioned_mib += defined[id].memory_mib;
-		if (vm->observed == OBSERVED_RUNNING || vm->observed == OBSERVED_PAUSED) {
-			m->vms_running++;
+		if (vm->target == node || vm->observed == OBSERVED_RUNNING ||
+		    vm->observed == OBSERVED_PAUSED || vm->observed == OBSERVED_TRANSIT) {
+			m->vms_running += vm->node == node;
 			m->allocated_mib += defined[id].memory_mib;
 			m->vcpus_allocated += defined[id].vcpus;
 		}
@@ -182,20 +198,28 @@ static void check_node(const struct node *node, const struct memory *m)
 	seen.runs += m->vms_running;
 }
 
+static void find_room(uint32_t node, uint32_t before, const struct memory memories[])
+{
+	if (node && node != before)
+		ASSERT(memories[node - 1].provisioned_mib + MEMORY_RESERVED_MIB <=
+		       memories[node - 1].total_mib);
+}
+
 /* Who moved found room there. */
 static void check_moves(const struct memory memories[])
 {
 	for (uint32_t id = 1; id <= VMS_MAX; id++) {
 		const struct vm *vm = cluster_vm(&c, id);
-		uint32_t before = defined[id].node;
+		uint32_t before = defined[id].node, target = defined[id].target;
 		defined[id].node = vm ? vm->node : 0;
+		defined[id].target = vm ? vm->target : 0;
 		seen.waits += vm && !vm->node;
+		find_room(vm ? vm->target : 0, target, memories);
+		seen.migrations += vm && vm->target && vm->target != target;
 		if (!vm || vm->node == before)
 			continue;
 		seen.moves += before && vm->node;
-		if (vm->node)
-			ASSERT(memories[vm->node - 1].provisioned_mib + MEMORY_RESERVED_MIB <=
-			       memories[vm->node - 1].total_mib);
+		find_room(vm->node, before, memories);
 	}
 }
 
@@ -214,7 +238,10 @@ static void check_all(void)
 	cluster_each(c.vms, struct vm, vm)
 	{
 		const struct node *owner = cluster_node(&c, vm->node);
+		const struct node *target = cluster_node(&c, vm->target);
 		if (owner && owner->daemon_state != DAEMON_FENCED)
+			all_mib += vm->memory_mib;
+		if (target && target->daemon_state != DAEMON_FENCED)
 			all_mib += vm->memory_mib;
 	}
 	ASSERT(counted_mib == all_mib);
@@ -255,6 +282,7 @@ static void memory_adds_up_whatever_happens(void **state)
 	}
 	/* Enough of everything has happened. */
 	assert_true(seen.runs > 1000);
+	assert_true(seen.migrations > 100);
 	assert_true(seen.moves > 100);
 	assert_true(seen.fences > 100);
 	assert_true(seen.waits > 100);

@@ -211,10 +211,9 @@ static void a_new_vm_that_takes_the_last_room_of_others_is_warned_of(void **stat
 	struct operation_call call;
 	start(s, define(s, 8, 1, 7680));
 	define(s, 9, 2, 512);
-	assert_int_equal(
-	    operation_read("vm define", json_pack("{s:s, s:s}", "xml", STAGE_WEB1, "node", "hv3"),
-		&call, NULL),
-	    0);
+	json_t *arguments = json_pack("{s:s, s:s}", "xml", STAGE_WEB1, "node", "hv3");
+	assert_int_equal(operation_read("vm define", arguments, &call, NULL), 0);
+	json_decref(arguments);
 	operation_run(&s->context, &call, stage_done, &a);
 	operation_call_close(&call);
 	assert_int_equal(a.status, 0);
