@@ -8,8 +8,10 @@
 
 #include <cmocka.h>
 
+#include "fsm/memory.h"
 #include "raft/message.h"
 #include "tools/sim/chaos.h"
+#include "tools/sim/guest.h"
 #include "tools/sim/network.h"
 #include "tools/sim/node.h"
 #include "tools/sim/request.h"
@@ -17,6 +19,13 @@
 
 #define SEED  7
 #define UP_MS 5000
+#define UUID  "00000000-0000-4000-8000-000000000001"
+
+static void play(uint64_t seed, enum chaos_trace trace, struct chaos_result *result)
+{
+	struct chaos_options options = {.seed = seed, .trace = trace};
+	chaos_play(&options, result);
+}
 
 static void ignore(struct world *w, const struct sim_answer *answer)
 {
@@ -48,8 +57,8 @@ static void end(struct world *w)
 static void the_same_seed_prints_the_same_bytes(void **state)
 {
 	struct chaos_result one, two;
-	chaos_play(SEED, CHAOS_KEEP, &one);
-	chaos_play(SEED, CHAOS_KEEP, &two);
+	play(SEED, CHAOS_KEEP, &one);
+	play(SEED, CHAOS_KEEP, &two);
 	assert_string_equal(one.failure, "");
 	assert_true(one.trace.size > 1000);
 	assert_int_equal(one.trace.size, two.trace.size);
@@ -61,8 +70,8 @@ static void the_same_seed_prints_the_same_bytes(void **state)
 static void another_seed_plays_something_else(void **state)
 {
 	struct chaos_result one, two;
-	chaos_play(SEED, CHAOS_KEEP, &one);
-	chaos_play(SEED + 1, CHAOS_KEEP, &two);
+	play(SEED, CHAOS_KEEP, &one);
+	play(SEED + 1, CHAOS_KEEP, &two);
 	assert_true(one.trace.size != two.trace.size ||
 		    memcmp(one.trace.data, two.trace.data, one.trace.size) != 0);
 	buffer_close(&one.trace);
@@ -72,7 +81,7 @@ static void another_seed_plays_something_else(void **state)
 static void a_seed_is_work_not_an_empty_house(void **state)
 {
 	struct chaos_result result;
-	chaos_play(SEED, CHAOS_QUIET, &result);
+	play(SEED, CHAOS_QUIET, &result);
 	assert_true(result.acknowledged > 100);
 	assert_true(result.retried > 10);
 	assert_true(result.takeovers > 3);
@@ -88,18 +97,84 @@ static void two_holders_of_the_address_are_seen(void **state)
 	end(w);
 }
 
+/* Node 2 owns it in the value of all. */
+static void define_vm(struct world *w)
+{
+	struct command command = {.number = COMMAND_vm_define,
+	    .vm_define = {.name = "v", .uuid = UUID, .memory_mib = 1, .vcpus = 1, .node = 2}};
+	request_propose(w->nodes[1], &command, ASK_NONE, 0);
+	sim_node_settle(w->nodes[1]);
+	world_run(w, w->now_ms + 1000);
+	assert_string_equal(w->failure, "");
+}
+
 static void a_vm_on_two_nodes_is_seen(void **state)
 {
 	struct world *w = three_nodes();
-	for (unsigned i = 2; i <= 3; i++) {
-		struct sim_hypervisor *h = &w->nodes[i]->hypervisor;
-		h->vms = must_alloc(sizeof(*h->vms));
-		h->vms[0] = (struct sim_vm){.uuid = "u", .state = SIM_VM_RUNNING};
-		h->count = h->capacity = 1;
-	}
-	verify_holders(w);
-	assert_string_equal(w->failure, "VM u runs on n2 and n3");
+	define_vm(w);
+	guest_runs(w->nodes[2], sim_hypervisor_add(w->nodes[2], UUID), GUEST_BOOTS);
+	assert_string_equal(w->failure, "");
+	guest_runs(w->nodes[3], sim_hypervisor_add(w->nodes[3], UUID), GUEST_BOOTS);
+	assert_string_equal(w->failure, "VM " UUID " runs on n2 and n3");
 	end(w);
+}
+
+static void a_vm_that_runs_where_nobody_owns_it_is_seen(void **state)
+{
+	struct world *w = three_nodes();
+	define_vm(w);
+	guest_runs(w->nodes[3], sim_hypervisor_add(w->nodes[3], UUID), GUEST_BOOTS);
+	assert_non_null(strstr(w->failure, "VM " UUID " runs on n3, and at index "));
+	assert_non_null(strstr(w->failure, " node 2 owns it"));
+	end(w);
+}
+
+static void a_guest_that_goes_back_to_an_older_memory_is_seen(void **state)
+{
+	struct world *w = three_nodes();
+	define_vm(w);
+	struct sim_vm *vm = sim_hypervisor_add(w->nodes[2], UUID);
+	guest_runs(w->nodes[2], vm, GUEST_BOOTS);
+	uint64_t age = vm->age;
+	guest_stops(w->nodes[2], vm);
+	guest_runs(w->nodes[2], vm, GUEST_GOES_ON);
+	guest_stops(w->nodes[2], vm);
+	assert_string_equal(w->failure, "");
+	vm->age = age;
+	guest_runs(w->nodes[2], vm, GUEST_GOES_ON);
+	assert_non_null(strstr(w->failure, "goes on from an older memory on n2: it ran 1 times"));
+	end(w);
+}
+
+static void a_promise_that_a_node_cannot_keep_is_seen(void **state)
+{
+	struct world *w = three_nodes();
+	define_vm(w);
+	guests_verify(w->nodes[1]);
+	assert_string_equal(w->failure, "");
+	struct vm *vm = w->nodes[1]->value.vms.items[0];
+	vm->memory_mib = 8192 - MEMORY_RESERVED_MIB;
+	guests_verify(w->nodes[1]);
+	assert_string_equal(w->failure, "");
+	vm->memory_mib++;
+	guests_verify(w->nodes[1]);
+	assert_non_null(strstr(w->failure, "7681 MiB are promised on node 2, which has 8192"));
+	end(w);
+}
+
+static void a_seed_about_vms_moves_some_and_prints_the_same_bytes(void **state)
+{
+	struct chaos_options options = {.seed = SEED, .trace = CHAOS_KEEP, .vms = 40, .steps = 200};
+	struct chaos_result one, two;
+	chaos_play(&options, &one);
+	chaos_play(&options, &two);
+	assert_string_equal(one.failure, "");
+	assert_true(one.migrations > 5);
+	assert_true(one.arrivals > 0);
+	assert_int_equal(one.trace.size, two.trace.size);
+	assert_memory_equal(one.trace.data, two.trace.data, one.trace.size);
+	buffer_close(&one.trace);
+	buffer_close(&two.trace);
 }
 
 static void a_replica_that_differs_is_seen(void **state)
@@ -212,6 +287,10 @@ int main(void)
 	    cmocka_unit_test(a_seed_is_work_not_an_empty_house),
 	    cmocka_unit_test(two_holders_of_the_address_are_seen),
 	    cmocka_unit_test(a_vm_on_two_nodes_is_seen),
+	    cmocka_unit_test(a_vm_that_runs_where_nobody_owns_it_is_seen),
+	    cmocka_unit_test(a_guest_that_goes_back_to_an_older_memory_is_seen),
+	    cmocka_unit_test(a_promise_that_a_node_cannot_keep_is_seen),
+	    cmocka_unit_test(a_seed_about_vms_moves_some_and_prints_the_same_bytes),
 	    cmocka_unit_test(a_replica_that_differs_is_seen),
 	    cmocka_unit_test(an_acknowledgement_that_is_on_one_disk_is_seen),
 	    cmocka_unit_test(a_start_without_a_leader_is_seen),

@@ -3,9 +3,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "node/member/members.h"
 #include "tools/sim/fault.h"
+#include "tools/sim/lack.h"
 #include "tools/sim/node.h"
+#include "tools/sim/wish.h"
 
 #define SETTLE_MS     5000 /* for the cluster to come up */
 #define CHAOS_MS      30000 /* faults for so long */
@@ -15,89 +16,17 @@
 #define PEACE_MS      15000 /* at least, for what began late to show itself */
 #define PEACE_MS_MAX  150000 /* for everything wanted to run; a doubtful start takes a minute */
 #define LOOK_EVERY_MS 2000
+#define LIFE_NODES    5
+#define FAULT_IN      8 /* one of so many steps is a fault */
+#define NODE_WISH_IN  12 /* one of so many requests is about a node */
+#define TURN_IN	      16 /* after so many steps people hurry, or rest */
+#define HURRY_MS_MAX  40 /* between two steps */
+#define REST_MS_MAX   500
 
 static void answered(struct world *w, const struct sim_answer *answer)
 {
 	struct chaos *c = w->player;
 	users_answered(w, &c->users, answer);
-}
-
-/* What is not yet as it is wanted: waited for in peace, a failure at its end. */
-
-struct lack {
-	char text[160]; /* "": nothing */
-};
-
-static void lack_vm(const struct world *w, const struct vm *vm, struct lack *lack)
-{
-	struct sim_node *owner = sim_node_by_raft_id(w, vm->node);
-	const struct sim_vm *sim = owner ? sim_hypervisor_vm(owner, vm->uuid) : NULL;
-	bool on = sim && sim->state == SIM_VM_RUNNING;
-	if ((vm->state == VM_START) != on)
-		snprintf(lack->text, sizeof(lack->text), "VM %u should be %s and is %s on node %u",
-		    vm->id, state_name(vm_state_names, vm->state), on ? "on" : "off", vm->node);
-	else if (vm->node && vm->observed != (on ? OBSERVED_RUNNING : OBSERVED_SHUTOFF))
-		snprintf(lack->text, sizeof(lack->text), "VM %u is %s on node %u and known as %s",
-		    vm->id, on ? "on" : "off", vm->node,
-		    state_name(vm_observed_names, vm->observed));
-	if (vm->state == VM_SHUTDOWN)
-		snprintf(lack->text, sizeof(lack->text), "VM %u is still to shut down", vm->id);
-}
-
-static void lack_running(const struct cluster *c, struct sim_node *n, struct lack *lack)
-{
-	for (unsigned i = 0; i < n->hypervisor.count; i++) {
-		const struct sim_vm *sim = &n->hypervisor.vms[i];
-		const struct vm *vm = cluster_vm_named(c, sim->uuid);
-		if (sim->state == SIM_VM_RUNNING && (!vm || vm->node != n->raft_id))
-			snprintf(lack->text, sizeof(lack->text), "VM %s runs on n%u unwanted",
-			    sim->uuid, n->id);
-	}
-}
-
-static void lack_node(const struct cluster *c, const struct sim_node *n, struct lack *lack)
-{
-	const struct node *node = cluster_node(c, n->raft_id);
-	if (!sim_node_serves(n) || !node)
-		snprintf(lack->text, sizeof(lack->text), "n%u is not up", n->id);
-	else if (node->daemon_state != DAEMON_RUN)
-		snprintf(lack->text, sizeof(lack->text), "n%u is %s", n->id,
-		    state_name(daemon_state_names, node->daemon_state));
-	else if (n->value.index + 2 < c->index)
-		snprintf(lack->text, sizeof(lack->text), "n%u is behind", n->id);
-}
-
-static void lack_voters(const struct world *w, unsigned primary, struct lack *lack)
-{
-	struct replica_status status;
-	const struct cluster *c = &w->nodes[primary]->value;
-	unsigned eligible = 0;
-	cluster_each(c->nodes, struct node, node) eligible += node->mode != NODE_HYPERVISOR;
-	replica_status(w->nodes[primary]->replica, &status);
-	if (status.voters != members_voters_wanted(eligible))
-		snprintf(lack->text, sizeof(lack->text), "%u vote, not %u", status.voters,
-		    members_voters_wanted(eligible));
-}
-
-static struct lack lack_of(const struct world *w)
-{
-	struct lack lack = {""};
-	unsigned primary = world_primary(w);
-	if (!primary) {
-		snprintf(lack.text, sizeof(lack.text), "there is no primary");
-		return lack;
-	}
-	const struct cluster *c = &w->nodes[primary]->value;
-	lack_voters(w, primary, &lack);
-	for (unsigned i = 1; i <= w->node_count; i++) {
-		lack_node(c, w->nodes[i], &lack);
-		lack_running(c, w->nodes[i], &lack);
-	}
-	cluster_each(c->vms, struct vm, vm) lack_vm(w, vm, &lack);
-	cluster_each(
-	    c->nodes, struct node, node) if (node->coordinator_state == COORDINATOR_RELINQUISH)
-	    snprintf(lack.text, sizeof(lack.text), "node %u has not let go", node->id);
-	return lack;
 }
 
 /* What came to a daemon while it was stopped comes to it when it goes on: so long faults last. */
@@ -117,6 +46,41 @@ static void await_primary(struct world *w, uint64_t until_ms)
 		world_run(w, w->now_ms + MOMENT_MS / 25);
 }
 
+/* Until all is as it is wanted, or for that long. */
+static void await_wanted(struct world *w, uint64_t until_ms)
+{
+	while (!*w->failure && *lack_of(w).text && w->now_ms < until_ms)
+		world_run(w, w->now_ms + LOOK_EVERY_MS);
+	if (!*w->failure && *lack_of(w).text)
+		world_fail(w, "long after the faults ended: %s", lack_of(w).text);
+}
+
+static bool all_ready(const struct cluster *c)
+{
+	cluster_each(
+	    c->nodes, struct node, node) if (node->domain_state != DOMAIN_READY) return false;
+	return true;
+}
+
+/* Every node is asked to take VMs again, and what went elsewhere comes back. */
+static void make_ready(struct world *w, uint64_t until_ms)
+{
+	while (!*w->failure && w->now_ms < until_ms) {
+		struct sim_node *n = w->nodes[world_primary(w) ? world_primary(w) : 1];
+		if (all_ready(&n->value))
+			break;
+		cluster_each(n->value.nodes, struct node, node)
+		{
+			bool wants = node->domain_state == DOMAIN_FLUSH ||
+				     node->domain_state == DOMAIN_FLUSHED;
+			if (wants)
+				wish_ready(n, node->id);
+		}
+		world_run(w, w->now_ms + LOOK_EVERY_MS);
+	}
+	await_wanted(w, until_ms);
+}
+
 static void peace(struct chaos *c)
 {
 	struct world *w = &c->world;
@@ -130,12 +94,60 @@ static void peace(struct chaos *c)
 	if (!*w->failure && !world_primary(w))
 		world_fail(w, "no primary %u ms after the faults ended", within_ms);
 	world_run(w, from_ms + PEACE_MS);
-	while (!*w->failure && *lack_of(w).text && w->now_ms < from_ms + PEACE_MS_MAX)
-		world_run(w, w->now_ms + LOOK_EVERY_MS);
-	if (*lack_of(w).text)
-		world_fail(w, "long after the faults ended: %s", lack_of(w).text);
+	await_wanted(w, from_ms + PEACE_MS_MAX);
+	make_ready(w, w->now_ms + PEACE_MS_MAX);
 	for (unsigned i = 1; i <= w->node_count && !*w->failure; i++)
 		users_check(w, &c->users, w->nodes[i]);
+}
+
+/* Steps. */
+
+static uint64_t next_step_ms(struct chaos *c)
+{
+	struct world *w = &c->world;
+	if (world_random(w, TURN_IN) == 0)
+		c->hurries = !c->hurries;
+	return 1 + world_random(w, c->hurries ? HURRY_MS_MAX : REST_MS_MAX);
+}
+
+static void step(struct world *w, unsigned node, uint64_t number, void *bytes)
+{
+	struct chaos *c = w->player;
+	if (w->now_ms < c->users.rest_until_ms) {
+		world_at(w, c->users.rest_until_ms + 1, step, 0, 0);
+		return;
+	}
+	c->steps_left--;
+	if (world_random(w, FAULT_IN) == 0)
+		fault_strike(w);
+	else if (world_random(w, NODE_WISH_IN) == 0)
+		wish_node(user_target(w));
+	else
+		wish_vm(user_target(w), 1 + (unsigned)world_random(w, c->vms));
+	if (c->steps_left)
+		world_at(w, w->now_ms + next_step_ms(c), step, 0, 0);
+}
+
+/* Most VMs run when it begins. */
+static void populate(struct chaos *c)
+{
+	struct world *w = &c->world;
+	for (unsigned i = 1; i <= c->vms; i++)
+		wish_vm(w->nodes[1], i);
+	world_run(w, w->now_ms + MOMENT_MS);
+	for (unsigned i = 1; i <= c->vms; i++)
+		if (world_random(w, 4))
+			wish_start(w->nodes[1], i);
+	world_run(w, w->now_ms + PEACE_MS);
+}
+
+static void play_steps(struct chaos *c)
+{
+	struct world *w = &c->world;
+	populate(c);
+	world_at(w, w->now_ms, step, 0, 0);
+	while (c->steps_left && !*w->failure)
+		world_run(w, w->now_ms + MOMENT_MS);
 }
 
 static void play(struct chaos *c)
@@ -145,6 +157,12 @@ static void play(struct chaos *c)
 	await_primary(w, SETTLE_MS + MOMENT_MS);
 	if (!*w->failure && !world_primary(w))
 		world_fail(w, "no primary %u ms after the start", SETTLE_MS);
+	if (c->vms) {
+		play_steps(c);
+		if (!*w->failure)
+			peace(c);
+		return;
+	}
 	users_begin(w, &c->users, SETTLE_MS + CHAOS_MS);
 	faults_begin(w, SETTLE_MS + CHAOS_MS);
 	world_run(w, SETTLE_MS + CHAOS_MS);
@@ -191,12 +209,22 @@ static struct world_options draw(uint64_t seed)
 	return o;
 }
 
-void chaos_play(uint64_t seed, enum chaos_trace trace, struct chaos_result *result)
+/* All of them run VMs, and are there from the beginning. */
+static void draw_life(struct world_options *o)
 {
-	struct chaos c = {0};
-	struct world_options options = draw(seed);
-	options.quiet = trace == CHAOS_QUIET;
-	options.printed = trace == CHAOS_PRINT;
+	o->nodes = o->founders = LIFE_NODES;
+	o->coordinators = o->coordinators >= 5 ? 5 : 3;
+	o->witnesses = 0;
+}
+
+void chaos_play(const struct chaos_options *what, struct chaos_result *result)
+{
+	struct chaos c = {.vms = what->vms, .steps_left = what->steps};
+	struct world_options options = draw(what->seed);
+	if (what->vms)
+		draw_life(&options);
+	options.quiet = what->trace == CHAOS_QUIET;
+	options.printed = what->trace == CHAOS_PRINT;
 	world_init(&c.world, &options);
 	c.world.player = &c;
 	c.world.answered = answered;
@@ -205,6 +233,8 @@ void chaos_play(uint64_t seed, enum chaos_trace trace, struct chaos_result *resu
 	    .acknowledged = c.users.acknowledged,
 	    .retried = c.users.retried,
 	    .takeovers = (unsigned)c.world.nodes[1]->value.primary.epoch,
+	    .migrations = c.world.migrations,
+	    .arrivals = c.world.arrivals,
 	    .trace = c.world.trace,
 	};
 	memcpy(result->failure, c.world.failure, sizeof(result->failure));

@@ -230,26 +230,78 @@ static void fault_promise(struct world *w, struct sim_node *n)
 	world_at(w, later_ms + 2000, mend, leader, 0);
 }
 
+/* The hypervisor. */
+
+/* Nodes on which something is under way, as often as any other. */
+static struct sim_node *busy_node(struct world *w, struct sim_node *n)
+{
+	unsigned first = (unsigned)world_random(w, w->node_count);
+	if (world_random(w, 2))
+		return n;
+	for (unsigned i = 0; i < w->node_count; i++) {
+		struct sim_node *busy = w->nodes[1 + (first + i) % w->node_count];
+		for (unsigned k = 0; k < busy->hypervisor.count; k++)
+			if (busy->hypervisor.vms[k].job)
+				return busy;
+	}
+	return n;
+}
+
+static void fault_libvirt(struct world *w, struct sim_node *n)
+{
+	sim_hypervisor_kill(busy_node(w, n), world_random(w, world_random(w, 3) ? 400 : 6000));
+}
+
+static void fault_refusal(struct world *w, struct sim_node *n)
+{
+	n->hypervisor.failing_until_ms = w->now_ms + 200 + world_random(w, 6000);
+	world_trace(w, n->id, "hypervisor refuses all");
+}
+
+/* Of those that move as often as of the others. */
+static void fault_guest(struct world *w, struct sim_node *n)
+{
+	struct sim_node *at = busy_node(w, n);
+	struct sim_hypervisor *h = &at->hypervisor;
+	unsigned first = (unsigned)world_random(w, h->count), moving = 0;
+	bool any = world_random(w, 2);
+	for (unsigned i = 0; i < h->count; i++) {
+		struct sim_vm *vm = &h->vms[(first + i) % h->count];
+		moving += vm->job || vm->state == SIM_VM_COPY || vm->state == SIM_VM_TRANSIT;
+		if ((moving || any) && vm->state != SIM_VM_OFF) {
+			world_trace(w, 0, "QEMU of vm %s is killed", vm->uuid);
+			sim_hypervisor_crash(at, vm);
+			return;
+		}
+	}
+}
+
 typedef void (*fault_run)(struct world *w, struct sim_node *n);
 
 /* As often as it stands here. */
 static const fault_run faults[] = {fault_power, fault_write, fault_daemon, fault_daemon,
     fault_pause, fault_pause, fault_disk, fault_disk, fault_hang, fault_hang, fault_wish,
-    fault_network, fault_network, fault_network, fault_promise, fault_mode};
+    fault_network, fault_network, fault_network, fault_promise, fault_mode, fault_libvirt,
+    fault_libvirt, fault_refusal, fault_guest, fault_guest};
 #define FAULTS	    (sizeof(faults) / sizeof(*faults))
 #define BLACKOUT_IN 60
 #define NEXT_MS_MAX 2500
 #define NEWCOMER_MS 6000
 
-static void strike(struct world *w, unsigned node, uint64_t until_ms, void *bytes)
+void fault_strike(struct world *w)
 {
 	struct sim_node *n = user_target(w);
-	if (w->now_ms >= until_ms)
-		return;
 	if (world_random(w, BLACKOUT_IN) == 0)
 		fault_blackout(w, n);
 	else
 		faults[world_random(w, FAULTS)](w, n);
+}
+
+static void strike(struct world *w, unsigned node, uint64_t until_ms, void *bytes)
+{
+	if (w->now_ms >= until_ms)
+		return;
+	fault_strike(w);
 	world_at(w, w->now_ms + 50 + world_random(w, NEXT_MS_MAX), strike, 0, until_ms);
 }
 
@@ -277,6 +329,7 @@ void faults_end(struct world *w)
 		n->disk.faults = (struct disk_faults){0};
 		if (n->hypervisor.hung_until_ms > w->now_ms)
 			n->hypervisor.hung_until_ms = w->now_ms;
+		n->hypervisor.failing_until_ms = 0;
 		n->fence_pending = false;
 		sim_node_power(n, true);
 		sim_node_daemon(n, true);

@@ -5,6 +5,7 @@
 
 #include "tools/sim/world.h"
 
+void fault_strike(struct world *w); /* one */
 /* From now on until then. */
 void faults_begin(struct world *w, uint64_t until_ms);
 /* Everything is mended at once. */

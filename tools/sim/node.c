@@ -1,5 +1,6 @@
 #include "tools/sim/node.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -158,6 +159,9 @@ static void agent_start(struct sim_node *n)
 	agent_init(&n->agent, &options);
 	n->agent.host = (struct host){
 	    .memory_total_mib = 8192, .memory_free_mib = 8192, .vcpus_total = 8, .version = "sim"};
+	snprintf(n->agent.host.boot_id, sizeof(n->agent.host.boot_id), "%u-%" PRIu64, n->id,
+	    n->hypervisor.boot);
+	snprintf(n->agent.host.migration_uri, sizeof(n->agent.host.migration_uri), "sim:%u", n->id);
 }
 
 static void replica_open(struct sim_node *n)
@@ -355,14 +359,15 @@ static void turn_agent(struct sim_node *n, const struct standing *standing, uint
 	}
 	for (unsigned i = 0; i < turn.action_count; i++)
 		sim_hypervisor_act(n, &turn.actions[i]);
-	if (turn.look)
-		sim_hypervisor_hasten(n);
 	turn_hold(n, standing, turn.hold);
 	if (turn.transfer_to)
 		replica_transfer(n->replica, turn.transfer_to, now_ms);
 	tell(n, standing->leader_id, &turn.keepalive);
 	tell(n, turn.hash_to, &turn.hash);
+	if (turn.look)
+		sim_hypervisor_hasten(n);
 	agent_turn_close(&turn);
+	sim_hypervisor_give_up(n);
 }
 
 static void wake(struct world *w, unsigned node, uint64_t life, void *bytes)
@@ -427,7 +432,10 @@ void sim_node_settle(struct sim_node *n)
 	uint64_t next_ms = agent_next_ms(&n->agent, now_ms);
 	if (n->replica && replica_timeout(n->replica) < next_ms)
 		next_ms = replica_timeout(n->replica);
-	wake_at(n, sim_node_when(n, next_ms));
+	uint64_t wake_ms = sim_node_when(n, next_ms);
+	if (!n->hypervisor.looking && n->hypervisor.look_ms < wake_ms)
+		wake_ms = n->hypervisor.look_ms;
+	wake_at(n, wake_ms);
 }
 
 /* Events from outside. A stopped daemon's socket buffers keep what arrives. */

@@ -7,6 +7,7 @@
 #include "raft/configuration.h"
 #include "fsm/history.h"
 #include "node/member/health.h"
+#include "tools/sim/guest.h"
 #include "tools/sim/scenario_step.h"
 
 struct found {
@@ -55,12 +56,28 @@ static int expect_vm_place(
 	return 0;
 }
 
+/* How often its memory was new: a live migration is none of them. */
+static int expect_booted(
+    struct scenario *s, const struct step *step, const char *name, struct found *f)
+{
+	char uuid[37];
+	step_uuid(name, uuid);
+	uint64_t boots = guest_of(&s->world, uuid)->boots;
+	if (step->count != 5)
+		return step_bad(s, step, "expect vm NAME booted TIMES");
+	found_set(f, boots == strtoull(step_word(step, 4), NULL, 10), "it booted %u times",
+	    (unsigned)boots);
+	return 0;
+}
+
 static int expect_vm(struct scenario *s, const struct step *step, struct found *f)
 {
-	static const char *const words[] = {"running", "off", NULL};
+	static const char *const words[] = {"running", "off", "booted", NULL};
 	const char *name = step_word(step, 2), *state = step_word(step, 3);
 	const struct sim_node *runs_on = vm_runs_on(s, name);
 	bool running = !strcmp(state, "running");
+	if (!strcmp(state, "booted"))
+		return expect_booted(s, step, name, f);
 	if (!running && strcmp(state, "off") != 0)
 		return step_unknown(s, step, state, words);
 	if (!cluster_vm_named(&s->world.nodes[1]->value, name))
@@ -154,9 +171,18 @@ static int expect_diverged(struct scenario *s, const struct sim_node *n, struct 
 	return 0;
 }
 
+static int expect_domain(
+    const struct cluster *c, const struct sim_node *n, const char *state, struct found *f)
+{
+	const struct node *node = cluster_node(c, n->raft_id);
+	const char *is = node ? state_name(domain_state_names, node->domain_state) : "unknown";
+	found_set(f, !strcmp(is, state), "it is %s", is);
+	return 0;
+}
+
 static int expect_node(struct scenario *s, const struct step *step, struct found *f)
 {
-	const char *words[20] = {"current", "voter", "standby", "diverged"},
+	const char *words[24] = {"current", "voter", "standby", "diverged", "ready", "flushed"},
 		   *state = step_word(step, 3);
 	const struct sim_node *n = step_node(s, step, 2);
 	const struct cluster *c = &newest(&s->world)->value;
@@ -165,8 +191,10 @@ static int expect_node(struct scenario *s, const struct step *step, struct found
 		return -EINVAL;
 	for (unsigned i = 0; daemon_state_names[i] && i < 14; i++) {
 		known |= !strcmp(state, daemon_state_names[i]);
-		words[i + 4] = daemon_state_names[i];
+		words[i + 6] = daemon_state_names[i];
 	}
+	if (!strcmp(state, "ready") || !strcmp(state, "flushed"))
+		return expect_domain(c, n, state, f);
 	if (!strcmp(state, "voter") || !strcmp(state, "standby"))
 		return expect_role(s, n, state, f);
 	if (!strcmp(state, "diverged"))

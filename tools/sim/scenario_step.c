@@ -6,15 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fsm/hash.h"
 #include "node/guess.h"
 #include "node/operation/operation.h"
 #include "tools/sim/network.h"
 #include "tools/sim/request.h"
 
-#define FOR_GOOD_MS   3600000
-#define VM_TAKES_MS   500 /* until the next line may name it */
-#define VM_MEMORY_MIB 512
+#define FOR_GOOD_MS 3600000
 
 int step_bad(struct scenario *s, const struct step *step, const char *format, ...)
 {
@@ -64,8 +61,7 @@ int step_time(const char *text, uint64_t *ms)
 	return operation_duration(text, ms);
 }
 
-/* 1 on, 0 off, or -EINVAL. */
-static int step_on(struct scenario *s, const struct step *step, unsigned word)
+int step_on(struct scenario *s, const struct step *step, unsigned word)
 {
 	static const char *const words[] = {"on", "off", NULL};
 	const char *text = step_word(step, word);
@@ -192,64 +188,6 @@ static int step_disk(struct scenario *s, const struct step *step)
 	return 0;
 }
 
-static int number_after(const char *text, uint64_t *number)
-{
-	char *end;
-	*number = strtoull(text, &end, 10);
-	return *text < '0' || *text > '9' || *end ? -EINVAL : 0;
-}
-
-static int vm_option(
-    struct scenario *s, const struct step *step, const char *word, struct command_vm_define *vm)
-{
-	static const char *const words[] = {
-	    "node=N", "memory=MIB", "state=start", "state=stop", NULL};
-	uint64_t number = 0;
-	if (!strncmp(word, "node=", 5) && !number_after(word + 5, &number) && number >= 1 &&
-	    number <= s->world.node_count)
-		vm->node = s->world.nodes[number]->raft_id;
-	else if (!strncmp(word, "memory=", 7) && !number_after(word + 7, &number))
-		vm->memory_mib = number;
-	else if (strcmp(word, "state=start") != 0 && strcmp(word, "state=stop") != 0)
-		return step_unknown(s, step, word, words);
-	return 0;
-}
-
-void step_uuid(const char *vm, char uuid[37])
-{
-	uint64_t hash = hash_bytes(0, vm, strlen(vm));
-	snprintf(uuid, 37, "%08x-0000-4000-8000-0000%08x", (uint32_t)hash, (uint32_t)(hash >> 32));
-}
-
-static int step_vm(struct scenario *s, const struct step *step)
-{
-	struct command define = {.number = COMMAND_vm_define};
-	struct command_vm_define *vm = &define.vm_define;
-	bool start = false;
-	if (step->count < 2)
-		return step_bad(s, step, "vm NAME [node=N] [memory=MIB] [state=start|stop]");
-	snprintf(vm->name, sizeof(vm->name), "%s", step->words[1]);
-	step_uuid(vm->name, vm->uuid);
-	vm->memory_mib = VM_MEMORY_MIB;
-	vm->vcpus = 1;
-	for (unsigned i = 2; i < step->count; i++) {
-		int result = vm_option(s, step, step->words[i], vm);
-		if (result)
-			return result;
-		start |= !strcmp(step->words[i], "state=start");
-	}
-	struct sim_node *first = s->world.nodes[1];
-	struct command state = {.number = COMMAND_vm_state, .vm_state = {.state = VM_START}};
-	state.vm_state.vm = first->value.settings.next_vm;
-	request_propose(first, &define, ASK_NONE, 0);
-	if (start)
-		request_propose(first, &state, ASK_NONE, 0);
-	sim_node_settle(first);
-	/* The next `vm` line needs to know which number this one got. */
-	world_run(&s->world, s->world.now_ms + VM_TAKES_MS);
-	return 0;
-}
-
 static int step_until(struct scenario *s, const struct step *step)
 {
 	return 0;
@@ -269,6 +207,10 @@ static const struct verb {
     {"disk", step_disk},
     {"spoil", step_spoil},
     {"vm", step_vm},
+    {"copy", step_copy},
+    {"crash", step_crash},
+    {"libvirt", step_libvirt},
+    {"await", step_await},
     {"op", step_op},
     {"expect", step_expect},
     {"until", step_until},

@@ -47,12 +47,19 @@ const char *step_word(const struct step *step, unsigned word); /* "" past the en
 /* NULL, with problem: there is no such node. */
 struct sim_node *step_node(struct scenario *s, const struct step *step, unsigned word);
 int step_time(const char *text, uint64_t *ms); /* 0 or -EINVAL */
+int step_on(struct scenario *s, const struct step *step, unsigned word); /* 1 on, 0 off, -EINVAL */
 void step_uuid(const char *vm, char uuid[37]); /* of the VM of this name */
 
 /* One line's doing. 0, or -EINVAL with problem. */
 int step_run(struct scenario *s, const struct step *step);
 int step_op(struct scenario *s, const struct step *step);
 int step_expect(struct scenario *s, const struct step *step);
+/* scenario_vm.c */
+int step_vm(struct scenario *s, const struct step *step);
+int step_copy(struct scenario *s, const struct step *step);
+int step_crash(struct scenario *s, const struct step *step);
+int step_libvirt(struct scenario *s, const struct step *step);
+int step_await(struct scenario *s, const struct step *step);
 
 void op_answered(struct world *w, const struct sim_answer *answer);
 void op_close(struct scenario *s);

@@ -9,6 +9,7 @@
 #include "tools/sim/chaos.h"
 #include "tools/sim/request.h"
 #include "tools/sim/verify.h"
+#include "tools/sim/wish.h"
 
 #define PATIENCE_MS 1500 /* at most, until another node is asked */
 #define THINKS_MS   120 /* at most, before the next operation */
@@ -165,68 +166,15 @@ static void reader(struct world *w, unsigned node, uint64_t number, void *bytes)
 
 /* Owners. */
 
-static void make_define(unsigned who, struct command *command)
-{
-	struct command_vm_define *define = &command->vm_define;
-	command->number = COMMAND_vm_define;
-	snprintf(define->name, sizeof(define->name), "vm-%u", who);
-	snprintf(define->uuid, sizeof(define->uuid), "00000000-0000-4000-8000-%012u", who);
-	define->memory_mib = 512;
-	define->vcpus = 1;
-}
-
-static void make_state(const struct vm *vm, enum vm_state state, struct command *command)
-{
-	command->number = COMMAND_vm_state;
-	command->vm_state.vm = vm->id;
-	command->vm_state.state = state;
-}
-
-static void make_move(struct world *w, const struct vm *vm, struct command *command)
-{
-	command->number = COMMAND_vm_place;
-	command->vm_place.vm = vm->id;
-	command->vm_place.node = 1 + (uint32_t)world_random(w, w->node_count);
-}
-
-/* What is wanted of it changes in no order, and it is moved on as soon as it may be off. */
-static void make_vm(struct world *w, const struct vm *vm, struct command *command)
-{
-	unsigned what = (unsigned)world_random(w, 16);
-	if (vm->state != VM_START && what < 8)
-		make_move(w, vm, command);
-	else if (what < 11)
-		make_state(vm, VM_START, command);
-	else if (what < 13)
-		make_state(vm, VM_STOP, command);
-	else if (what < 15)
-		make_state(vm, VM_SHUTDOWN, command);
-	else
-		*command =
-		    (struct command){.number = COMMAND_vm_undefine, .vm_undefine = {.vm = vm->id}};
-}
-
 static void owner(struct world *w, unsigned who, uint64_t hurries, void *bytes)
 {
-	struct command command = {0};
-	struct sim_node *n = user_target(w);
-	char name[16];
 	if (w->now_ms >= users_of(w)->until_ms)
 		return;
 	if (w->now_ms < users_of(w)->rest_until_ms) {
 		world_at(w, users_of(w)->rest_until_ms + 100, owner, who, hurries);
 		return;
 	}
-	snprintf(name, sizeof(name), "vm-%u", who);
-	const struct vm *vm = cluster_vm_named(&n->value, name);
-	if (!vm)
-		make_define(who, &command);
-	else
-		make_vm(w, vm, &command);
-	if (sim_node_serves(n)) {
-		request_propose(n, &command, ASK_NONE, 0);
-		sim_node_settle(n);
-	}
+	wish_vm(user_target(w), who);
 	/* Sometimes blow upon blow, sometimes left alone for as long as a start takes. */
 	if (world_random(w, 8) == 0)
 		hurries = !hurries;

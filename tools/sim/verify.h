@@ -11,7 +11,7 @@
 struct verify *verify_new(void);
 void verify_free(struct verify *v);
 
-/* Somebody took an address or a VM up: one holder of the address, one runner of each VM. */
+/* Somebody took an address up: it has one holder. */
 void verify_holders(struct world *w);
 
 /* n begins to start a VM: it must be in touch with a leader, and not behind it. */

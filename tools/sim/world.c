@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "node/member/members.h"
+#include "tools/sim/guest.h"
 #include "tools/sim/node.h"
 #include "tools/sim/request.h"
 #include "tools/sim/verify.h"
@@ -130,7 +131,10 @@ void world_join(struct world *w, unsigned node)
 
 void world_init(struct world *w, const struct world_options *options)
 {
-	*w = (struct world){.options = *options, .random = options->seed, .verify = verify_new()};
+	*w = (struct world){.options = *options,
+	    .random = options->seed,
+	    .verify = verify_new(),
+	    .guests = guests_new()};
 	if (!w->options.replace_after_ms)
 		w->options.replace_after_ms = REPLACE_AFTER_MS;
 	for (unsigned i = 1; i <= options->nodes; i++)
@@ -146,6 +150,7 @@ void world_close(struct world *w)
 		sim_node_free(w->nodes[i]);
 	events_close(&w->events);
 	verify_free(w->verify);
+	guests_free(w->guests);
 	buffer_close(&w->trace);
 }
 

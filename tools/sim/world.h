@@ -78,6 +78,9 @@ struct world {
 	uint64_t traced_index; /* highest entry whose commands were traced, as... */
 	unsigned traced_by; /* ...this node applied it first */
 	struct verify *verify;
+	struct guests *guests; /* guest.h */
+	uint64_t calls; /* to migrate, of some daemon */
+	uint64_t migrations, arrivals; /* begun by some libvirt; that ended well */
 	bool peace; /* no fault begins any more */
 	unsigned fences; /* somebody vouched for them; counted with a trace alone */
 	void (*answered)(struct world *w, const struct sim_answer *answer);
