@@ -80,7 +80,7 @@ static int expect_vm(struct scenario *s, const struct step *step, struct found *
 		return expect_booted(s, step, name, f);
 	if (!running && strcmp(state, "off") != 0)
 		return step_unknown(s, step, state, words);
-	if (!cluster_vm_named(&s->world.nodes[1]->value, name))
+	if (!step_has_vm(s, name))
 		return step_bad(s, step, "there is no VM %s", name);
 	if (runs_on)
 		found_set(f, running, "it runs on %u", runs_on->id);

@@ -55,6 +55,7 @@ int step_run(struct scenario *s, const struct step *step);
 int step_op(struct scenario *s, const struct step *step);
 int step_expect(struct scenario *s, const struct step *step);
 /* scenario_vm.c */
+bool step_has_vm(const struct scenario *s, const char *name); /* a line makes it */
 int step_vm(struct scenario *s, const struct step *step);
 int step_copy(struct scenario *s, const struct step *step);
 int step_crash(struct scenario *s, const struct step *step);

@@ -97,14 +97,20 @@ int step_vm(struct scenario *s, const struct step *step)
 	return 0;
 }
 
-/* The VM of that name, which must be in some value; else NULL with the problem. */
+bool step_has_vm(const struct scenario *s, const char *name)
+{
+	for (unsigned i = 0; i < s->count; i++)
+		if (!strcmp(step_word(&s->steps[i], 0), "vm") &&
+		    !strcmp(step_word(&s->steps[i], 1), name))
+			return true;
+	return false;
+}
+
+/* The VM of that name, which a line makes; else NULL with the problem. */
 static struct sim_guest *step_guest(struct scenario *s, const struct step *step, unsigned word)
 {
 	char uuid[37];
-	bool known = false;
-	for (unsigned i = 1; i <= s->world.node_count && !known; i++)
-		known = cluster_vm_named(&s->world.nodes[i]->value, step_word(step, word));
-	if (!known) {
+	if (!step_has_vm(s, step_word(step, word))) {
 		step_bad(s, step, "there is no VM '%s'", step_word(step, word));
 		return NULL;
 	}

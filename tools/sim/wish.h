@@ -1,6 +1,7 @@
 /* What a person may ask of a VM or a node: one request, drawn from all that there are.
  *
- * Asked once of one node, without looking whether it makes sense: the value refuses what does not. */
+ * Asked once, of one node, without looking whether it makes sense: the value refuses what does
+ * not. */
 #ifndef TOOLS_SIM_WISH_H
 #define TOOLS_SIM_WISH_H
 
