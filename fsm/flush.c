@@ -98,6 +98,8 @@ int apply_node_domain(struct cluster *c, struct command_node_domain *command, st
 	change_touch(c, &c->nodes, node);
 	if (command->domain == DOMAIN_FLUSH) {
 		node->flush_shutdown = command->shutdown;
+		/* What it waits for may be otherwise by that: the next tick says. */
+		set_reason(c, node, "");
 		if (flushes(node))
 			return 0;
 		call_off_coming(c, node);

@@ -173,8 +173,11 @@ static int check_memory(
 {
 	const struct node *owner = cluster_node(c, vm->node);
 	struct memory m;
-	if (memory_mib < vm->memory_mib)
-		return check_off(c, vm, err);
+	if (memory_mib < vm->memory_mib && !vm_is_off(c, vm))
+		return err_set(err, -EBUSY,
+		    "%s has %" PRIu64 " MiB and is not off: it can get less, %" PRIu64
+		    " MiB, only while it is",
+		    vm->name, vm->memory_mib, memory_mib);
 	if (!owner || memory_mib == vm->memory_mib)
 		return 0;
 	memory_of(c, owner, &m);

@@ -174,6 +174,12 @@ static void context_flush(void *data, const struct execute_flush *flush)
 	duties_flush(d->duties, flush);
 }
 
+static void context_validate(void *data, const char *xml, context_checked done, void *done_data)
+{
+	struct daemon *d = data;
+	duties_validate(d->duties, xml, done, done_data);
+}
+
 /* Between the parts. */
 
 static void stirred(void *data)
@@ -213,6 +219,7 @@ static void make_context(struct daemon *d)
 	    .ask = context_ask,
 	    .console = context_console,
 	    .flush = context_flush,
+	    .validate = context_validate,
 	};
 	struct forward_options forward = {.context = &d->context, .send = send_to, .data = d};
 	d->forward = forward_new(&forward);

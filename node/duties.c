@@ -560,6 +560,15 @@ void duties_flush(struct duties *d, const struct execute_flush *flush)
 	flush->done(flush->data, &(struct locks_outcome){.status = -EOPNOTSUPP, .err = &err});
 }
 
+void duties_validate(struct duties *d, const char *xml, context_checked done, void *data)
+{
+	struct err err = {""};
+	if (d->execute)
+		execute_validate(d->execute, xml, done, data);
+	else
+		done(data, -EOPNOTSUPP, &err);
+}
+
 void duties_stop(struct duties *d, uint64_t now_ms)
 {
 	stopping_ask(&d->stopping, now_ms);

@@ -47,6 +47,9 @@ void duties_collected(struct duties *d, const char *collector, enum collector_st
 /* As execute_flush(); -EOPNOTSUPP when this node runs no VMs. */
 void duties_flush(struct duties *d, const struct execute_flush *flush);
 
+/* As context.h has it. */
+void duties_validate(struct duties *d, const char *xml, context_checked done, void *data);
+
 /* An orderly end, step by step (stopping.h): VMs go on running. Asked a second time: in a hurry. */
 void duties_stop(struct duties *d, uint64_t now_ms);
 /* All of that is done. */

@@ -32,6 +32,9 @@ struct context_token {
 /* A decided proposal: result as replica.h's `answered`, and why it was refused. */
 typedef void (*context_done)(void *data, int result, uint64_t index, const struct err *err);
 
+/* Something was looked at: 0, or -errno with err. */
+typedef void (*context_checked)(void *data, int status, const struct err *err);
+
 struct context {
 	void *data; /* for the functions below */
 	uint32_t id;
@@ -74,8 +77,7 @@ struct context {
 	/* Have this node's hypervisor look whether it would start a VM of this XML; nothing is
 	 * started. done is called once, perhaps within the call: 0; -EINVAL: it would not;
 	 * -EOPNOTSUPP: this node runs no VMs; others: it could not be asked; with err. */
-	void (*validate)(void *data, const char *xml,
-	    void (*done)(void *data, int status, const struct err *err), void *done_data);
+	void (*validate)(void *data, const char *xml, context_checked done, void *done_data);
 	/* Free a VM's volumes of locks: execute_flush() of this node. */
 	void (*flush)(void *data, const struct execute_flush *flush);
 };

@@ -121,6 +121,10 @@ void progress_vm_off(
     const struct context *context, const json_t *arguments, struct operation_progress *p);
 void progress_cluster_ca_rotate(
     const struct context *context, const json_t *arguments, struct operation_progress *p);
+void progress_vm_migrate(
+    const struct context *context, const json_t *arguments, struct operation_progress *p);
+void progress_vm_unmigrate(
+    const struct context *context, const json_t *arguments, struct operation_progress *p);
 void progress_vm_move(
     const struct context *context, const json_t *arguments, struct operation_progress *p);
 

@@ -1,9 +1,12 @@
 /* VMs as they are: lists, and all of one. */
+#include <errno.h>
 #include <string.h>
 
+#include "node/config/config.h"
 #include "node/operation/json.h"
 #include "node/operation/operation_turn.h"
 #include "node/operation/vm_json.h"
+#include "node/worker/effective.h"
 
 static bool is_of(const char *wanted, const char *name)
 {
@@ -53,10 +56,34 @@ void operation_vm_info(struct operation_turn *turn)
 		turn_answer(turn, vm_info_json(c, vm));
 }
 
+static void answer_xml(struct operation_turn *turn, const struct vm *vm, const struct blob *xml)
+{
+	turn_answer(turn, json_pack("{s:o, s:o}", "name", json_text(vm->name), "xml",
+			      json_bytes(xml->data, xml->size)));
+}
+
+/* As this node would start it: nodes may keep consoles in different places. */
+static void answer_effective(struct operation_turn *turn, const struct vm *vm)
+{
+	const struct config *config = turn->context->config;
+	struct buffer xml = {0};
+	struct err err;
+	int status =
+	    config ? domain_effective(&vm->xml,
+			 config->system.configuration.directories.console_log_directory, &xml, &err)
+		   : err_set(&err, -EOPNOTSUPP, "no hypervisor is configured here");
+	if (status)
+		turn_refuse(turn, status, &err);
+	else
+		answer_xml(turn, vm, &(struct blob){xml.data, (uint32_t)xml.size});
+	buffer_close(&xml);
+}
+
 void operation_vm_dump(struct operation_turn *turn)
 {
 	const struct vm *vm = turn_vm(turn);
-	if (vm)
-		turn_answer(turn, json_pack("{s:o, s:o}", "name", json_text(vm->name), "xml",
-				      json_bytes(vm->xml.data, vm->xml.size)));
+	if (vm && argument_given(turn->arguments, "effective"))
+		answer_effective(turn, vm);
+	else if (vm)
+		answer_xml(turn, vm, &vm->xml);
 }

@@ -285,7 +285,7 @@ static int change_tags(const struct operation_turn *turn, const struct vm *vm,
 	{
 		int status = change(&o->tags, json_string_value(word), err);
 		if (status)
-			return status;
+			return err_wrap(err, status, "%s", vm->name);
 	}
 	return 0;
 }

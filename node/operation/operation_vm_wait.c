@@ -86,25 +86,31 @@ void progress_vm_off(
 		pending(c, vm, p);
 }
 
+/* Not where it was to go, and not on its way any more. */
 static void stayed(const struct cluster *c, const struct vm *vm, struct operation_progress *p)
 {
-	progress_set(p, PROGRESS_FAILED, "%s stays on %s%s%s", vm->name, node_name(c, vm->node),
-	    *vm->failed_reason ? ": " : "", vm->failed_reason);
+	progress_set(p, PROGRESS_FAILED, "%s is on %s%s%s", vm->name, node_name(c, vm->node),
+	    *vm->failed_reason ? ": " : " still", vm->failed_reason);
 }
 
-/* It has come to where it was to go, or must not go any more. where: the node asked for, 0: any. */
+/* It moves no more. where: the node asked for, 0: any. */
 static void moved(
     const struct cluster *c, const struct vm *vm, uint32_t where, struct operation_progress *p)
 {
-	if (vm->state != VM_START && !vm_is_off(c, vm))
-		overtaken(vm, p);
-	else if ((where && vm->node != where) || (!where && *vm->failed_reason))
+	bool wanted = vm_is_wanted(vm);
+	if (where ? vm->node != where : wanted && *vm->failed_reason)
 		stayed(c, vm, p);
-	else if (vm->state == VM_START && !vm_runs(vm))
+	else if (wanted && !vm_runs(vm))
 		pending(c, vm, p);
 	else
-		progress_set(p, PROGRESS_DONE, "%s %s on %s", vm->name,
-		    vm->state == VM_START ? "runs" : "is", node_name(c, vm->node));
+		progress_set(p, PROGRESS_DONE, "%s %s on %s", vm->name, wanted ? "runs" : "is",
+		    node_name(c, vm->node));
+}
+
+static bool is_moving(const struct vm *vm)
+{
+	return vm_moves(vm) || vm->queued == REQUEST_MIGRATE || vm->queued == REQUEST_MOVE ||
+	       vm->queued == REQUEST_UNMIGRATE;
 }
 
 void progress_vm_move(
@@ -117,9 +123,29 @@ void progress_vm_move(
 		return;
 	if (argument_given(arguments, "node") && !(node = argument_node(context, arguments, NULL)))
 		progress_set(p, PROGRESS_FAILED, "the node has left the cluster");
-	else if (vm_moves(vm) || vm->queued == REQUEST_MIGRATE || vm->queued == REQUEST_MOVE ||
-		 vm->queued == REQUEST_UNMIGRATE)
+	else if (is_moving(vm))
 		pending(c, vm, p);
 	else
 		moved(c, vm, node ? node->id : 0, p);
+}
+
+void progress_vm_migrate(
+    const struct context *context, const json_t *arguments, struct operation_progress *p)
+{
+	const struct vm *vm = awaited(context, arguments, p);
+	/* Only what is to run is migrated: by now it is not. */
+	if (vm && !is_moving(vm) && !vm_is_wanted(vm))
+		overtaken(vm, p);
+	else if (vm)
+		progress_vm_move(context, arguments, p);
+}
+
+void progress_vm_unmigrate(
+    const struct context *context, const json_t *arguments, struct operation_progress *p)
+{
+	const struct vm *vm = awaited(context, arguments, p);
+	if (vm && !is_moving(vm) && vm->home)
+		stayed(context->cluster, vm, p);
+	else if (vm)
+		progress_vm_move(context, arguments, p);
 }

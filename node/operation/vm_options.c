@@ -32,7 +32,7 @@ static int add_node(
 {
 	const struct node *node = node_of_name(c, name, err);
 	if (!node)
-		return -ENOENT;
+		return err_wrap(err, -ENOENT, "limit");
 	for (uint32_t i = 0; i < options->limit_count; i++)
 		if (options->limit[i].node == node->id)
 			return err_set(err, -EINVAL, "limit: %s is given twice", node->name);

@@ -15,6 +15,8 @@
 #define START_DEADLINE_MS 60000
 #define STOP_DEADLINE_MS  30000
 #define SOON_DEADLINE_MS  10000
+/* A person waits for it. */
+#define VALIDATE_DEADLINE_MS 5000
 /* As long as it takes: one that does not go on is noticed otherwise (plan_is_stuck). */
 #define MIGRATE_DEADLINE_MS (24 * 3600 * 1000)
 
@@ -208,6 +210,23 @@ void execute_flush(struct execute *e, const struct execute_flush *flush)
 		freeing_flush(e->freeing, flush);
 	else
 		freeing_refuse(flush, -EOPNOTSUPP, "this node has no part in the disk pool");
+}
+
+void execute_validate(struct execute *e, const char *xml, context_checked done, void *data)
+{
+	struct hypervisor_order order = {
+	    .op = HYPERVISOR_validate,
+	    .xml = xml,
+	    .deadline_ms = VALIDATE_DEADLINE_MS,
+	    .done = done,
+	    .data = data,
+	};
+	struct err err;
+	int result = movers_question(e->movers, &order);
+	if (!result)
+		return;
+	err_set(&err, 0, "its worker is at something else (%s)", strerror(-result));
+	done(data, result, &err);
 }
 
 static void look(struct execute *e, uint64_t now)

@@ -12,6 +12,7 @@
 
 #include "node/agent.h"
 #include "node/config/config.h"
+#include "node/operation/context.h"
 #include "node/vm/freeing.h"
 
 struct execute;
@@ -31,6 +32,9 @@ void execute_begin(struct execute *e, const struct action *action);
 
 /* -EOPNOTSUPP when this node has no part in the pool. */
 void execute_flush(struct execute *e, const struct execute_flush *flush);
+
+/* As context.h has it. */
+void execute_validate(struct execute *e, const char *xml, context_checked done, void *data);
 
 /* Look at the VMs as soon as can be. */
 void execute_look(struct execute *e);

@@ -1,5 +1,6 @@
 #include "node/vm/movers.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,7 +24,7 @@ struct movers {
 	uv_loop_t *loop;
 	const struct config *config;
 	bool alone;
-	struct hand looks, ends, starts[PLAN_STARTS_MAX];
+	struct hand looks, ends, questions, starts[PLAN_STARTS_MAX];
 	struct hand *first; /* of VMs that come and go */
 	unsigned open; /* processes, and m itself while it is not closed */
 	void (*closed)(void *data);
@@ -63,7 +64,7 @@ struct movers *movers_new(uv_loop_t *loop, const struct config *config)
 	struct movers *m = must_alloc(sizeof(*m));
 	*m = (struct movers){.loop = loop, .config = config, .open = 1};
 	m->alone = strstr(config->hypervisor.uri, ":///embed") != NULL;
-	m->looks.movers = m->ends.movers = m;
+	m->looks.movers = m->ends.movers = m->questions.movers = m;
 	for (unsigned i = 0; i < PLAN_STARTS_MAX; i++)
 		m->starts[i].movers = m;
 	client_of(&m->looks);
@@ -140,10 +141,8 @@ static void ordered(void *data, int status, const struct err *err)
 	handed.done(handed.data, status, err);
 }
 
-int movers_order(
-    struct movers *m, const struct action *action, const struct hypervisor_order *order)
+static int hand_order(struct hand *hand, const struct hypervisor_order *order)
 {
-	struct hand *hand = hand_for(m, action);
 	struct hypervisor_order own = *order;
 	struct handed *handed = must_alloc(sizeof(*handed));
 	*handed = (struct handed){.hand = hand, .done = order->done, .data = order->data};
@@ -156,6 +155,19 @@ int movers_order(
 		free(handed);
 	}
 	return result;
+}
+
+int movers_order(
+    struct movers *m, const struct action *action, const struct hypervisor_order *order)
+{
+	return hand_order(hand_for(m, action), order);
+}
+
+int movers_question(struct movers *m, const struct hypervisor_order *order)
+{
+	struct hand *hand = m->alone ? &m->looks : &m->questions;
+	/* Past its deadline a process is ended, with what it was doing before. */
+	return m->alone && hand->under_way ? -EBUSY : hand_order(hand, order);
 }
 
 static void movers_drop(struct movers *m)
@@ -214,14 +226,14 @@ uint64_t movers_turn(struct movers *m, const struct local *local, uint64_t now)
 
 void movers_close(struct movers *m, void (*closed)(void *data), void *data)
 {
-	struct hand *fixed[2 + PLAN_STARTS_MAX] = {&m->looks, &m->ends};
+	struct hand *fixed[3 + PLAN_STARTS_MAX] = {&m->looks, &m->ends, &m->questions};
 	for (unsigned i = 0; i < PLAN_STARTS_MAX; i++)
-		fixed[2 + i] = &m->starts[i];
+		fixed[3 + i] = &m->starts[i];
 	m->closed = closed;
 	m->closed_data = data;
 	while (m->first)
 		hand_close(m, m->first);
-	for (unsigned i = 0; i < 2 + PLAN_STARTS_MAX; i++)
+	for (unsigned i = 0; i < 3 + PLAN_STARTS_MAX; i++)
 		if (fixed[i]->client)
 			hypervisor_client_close(fixed[i]->client, hand_closed, fixed[i]);
 	movers_drop(m);
