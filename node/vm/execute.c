@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "node/worker/collector.h"
+#include "node/worker/effective.h"
 #include "node/worker/hypervisor_client.h"
 #include "node/log/log.h"
 #include "node/vm/movers.h"
@@ -147,43 +148,66 @@ static void acted(void *data, int status, const struct err *err)
 	e->options.changed(e->options.data);
 }
 
-/* Where the VM is to go, as this node's hypervisor is to be told; it refuses what has no uri. */
+/* Where the VM is to go. */
 static struct hypervisor_migration migration_of(
     const struct execute *e, const struct action *action)
 {
+	const struct config_migration *config = &e->options.config->system.migration;
 	const struct node *target = cluster_node(e->options.cluster, action->target);
 	return (struct hypervisor_migration){
 	    .uuid = action->uuid,
 	    .uri = target ? target->migration_uri : "",
-	    .downtime_ms_max = 300,
+	    .downtime_ms_max = config->downtime_ms,
+	    .rate_mib_max = config->rate_mib,
+	    .tls = config->tls,
 	};
 }
 
-static int order(struct begun *begun, const struct vm *vm)
+static int order_start(struct begun *begun, struct hypervisor_order *order, struct err *err)
+{
+	struct execute *e = begun->execute;
+	const struct config_directories *directories =
+	    &e->options.config->system.configuration.directories;
+	const struct vm *vm = cluster_vm(e->options.cluster, begun->action.vm);
+	struct buffer xml = {0};
+	int result = domain_effective(&vm->xml, directories->console_log_directory, &xml, err);
+	if (!result) {
+		result = starting_note(e->directory, order->uuid);
+		err_set(err, 0, "%s: %s", e->directory, strerror(-result));
+	}
+	buffer_append_u8(&xml, 0);
+	order->xml = (const char *)xml.data;
+	if (!result) {
+		result = movers_order(e->movers, &begun->action, order);
+		err_set(err, 0, "the hypervisor's worker: %s", strerror(-result));
+	}
+	buffer_close(&xml);
+	return result;
+}
+
+/* 0: acted() is called. */
+static int order(struct begun *begun, struct err *err)
 {
 	struct execute *e = begun->execute;
 	const struct action *action = &begun->action;
 	const struct deed *deed = &deeds[action->type];
 	struct hypervisor_migration migration = migration_of(e, action);
-	struct buffer xml = {0};
-	buffer_append(&xml, vm->xml.data, vm->xml.size);
-	buffer_append_u8(&xml, 0);
 	struct hypervisor_order order = {
 	    .op = deed->op,
-	    .uuid = action->type == ACTION_MIGRATE ? NULL : action->uuid,
-	    .xml = action->type == ACTION_START ? (const char *)xml.data : NULL,
-	    .migration = action->type == ACTION_MIGRATE ? &migration : NULL,
+	    .uuid = action->uuid,
 	    .deadline_ms = deed->deadline_ms,
 	    .done = acted,
 	    .data = begun,
 	};
-	int result = 0;
 	if (action->type == ACTION_START)
-		result = starting_note(e->directory, action->uuid);
-	if (!result)
-		result = movers_order(e->movers, action, &order);
-	buffer_close(&xml);
-	return result;
+		return order_start(begun, &order, err);
+	if (action->type == ACTION_MIGRATE && !*migration.uri)
+		return err_set(err, -EOPNOTSUPP,
+		    "the target says no address at which its hypervisor takes VMs");
+	if (action->type == ACTION_MIGRATE)
+		order.migration = &migration;
+	int result = movers_order(e->movers, action, &order);
+	return err_set(err, result, "the hypervisor's worker: %s", strerror(-result));
 }
 
 void execute_begin(struct execute *e, const struct action *action)
@@ -196,12 +220,10 @@ void execute_begin(struct execute *e, const struct action *action)
 	begun->action = *action;
 	log_info("VM %s: %s", vm->name, deeds[action->type].name);
 	e->under_way++;
-	int result = order(begun, vm);
-	if (result) {
-		struct err err;
-		err_set(&err, result, "%s", strerror(-result));
+	struct err err;
+	int result = order(begun, &err);
+	if (result)
 		acted(begun, result, &err);
-	}
 }
 
 void execute_flush(struct execute *e, const struct execute_flush *flush)
