@@ -181,6 +181,11 @@ void execute_flush(struct execute *e, const struct execute_flush *flush)
 	execute.n_flushes++;
 }
 
+void execute_validate(struct execute *e, const char *xml, context_checked done, void *data)
+{
+	done(data, 0, NULL);
+}
+
 uint64_t execute_turn(struct execute *e, uint64_t now_ms)
 {
 	return UINT64_MAX;
