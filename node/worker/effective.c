@@ -30,6 +30,13 @@ static bool is_character(const char *name)
 	return strcmp(name, "serial") == 0 || strcmp(name, "console") == 0;
 }
 
+static bool goes_to_file(const XML_Char **attributes)
+{
+	while (*attributes && strcmp(attributes[0], "type") != 0)
+		attributes += 2;
+	return *attributes && strcmp(attributes[1], "file") == 0;
+}
+
 static void XMLCALL on_begin(void *data, const XML_Char *name, const XML_Char **attributes)
 {
 	struct reading *r = data;
@@ -41,6 +48,9 @@ static void XMLCALL on_begin(void *data, const XML_Char *name, const XML_Char **
 	if (r->depth == 3) {
 		r->character = is_character(name);
 		r->serial = r->serial_end.at == 0 && strcmp(name, "serial") == 0;
+		/* With both QEMU would write twice, perhaps to the same file. */
+		if (r->serial && goes_to_file(attributes))
+			r->log = true;
 	}
 	if (r->depth == 4 && r->character && strcmp(name, "log") == 0)
 		r->log = true;

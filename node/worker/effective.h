@@ -2,8 +2,8 @@
  *
  * What the cluster keeps is the user's, byte for byte. One thing is put in before
  * a start: where the first serial console's output goes, so that `pvc vm console`
- * finds it. A VM without a serial console gets one; a log that the user set stays,
- * and then nothing is put in. A migration carries the result to the other node. */
+ * finds it. A VM without a serial console gets one; where the user set a log, or
+ * has it write to a file, nothing is put in. A migration carries the result on. */
 #ifndef NODE_WORKER_EFFECTIVE_H
 #define NODE_WORKER_EFFECTIVE_H
 

@@ -66,6 +66,7 @@ static void a_log_that_the_user_set_stays(void **state)
 	    HEAD
 	    "<devices><serial type='tcp'/><serial><log file='/x'/></serial></devices></domain>",
 	    HEAD "<devices><console type='pty'><log file='/x'/></console></devices></domain>",
+	    HEAD "<devices><serial type='file'><source path='/x'/></serial></devices></domain>",
 	};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 		assert_effective(cases[i], cases[i]);
