@@ -96,7 +96,8 @@ void vm_change_possible(const struct cluster *c, const struct vm *vm, char *text
 	snprintf(text, size, "nothing");
 	for (unsigned i = REQUEST_START; i <= REQUEST_MOVE && used < size; i++) {
 		enum vm_answer answer = vm_change_answer(c, vm, (enum vm_request)i);
-		if (answer != ANSWER_SAME && answer <= ANSWER_CUT)
+		bool homeless = i == REQUEST_UNMIGRATE && !vm->home;
+		if (answer != ANSWER_SAME && answer <= ANSWER_CUT && !homeless)
 			used += (size_t)snprintf(text + used, size - used, "%s%s", used ? ", " : "",
 			    state_name(vm_request_names, i));
 	}
@@ -110,9 +111,8 @@ int vm_change_check(
 	if (answer <= ANSWER_CUT)
 		return 0;
 	vm_change_possible(c, vm, possible, sizeof(possible));
-	return err_set(err, refusals[answer].code, "%s %s, no %s now: %s (possible: %s)", vm->name,
-	    vm_change_doing(vm), state_name(vm_request_names, request), refusals[answer].text,
-	    possible);
+	return err_set(err, refusals[answer].code, "%s %s: %s (possible: %s)", vm->name,
+	    vm_change_doing(vm), refusals[answer].text, possible);
 }
 
 /* What is asked for. */

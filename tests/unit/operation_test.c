@@ -365,8 +365,7 @@ static void a_vm_goes_from_its_xml_to_nothing(void **state)
 	stage_tick(s, 1, 1000, COLLECTOR_OK);
 	done(s, "vm disable web1");
 	refused(s, "vm start web1", -EPERM,
-	    "web1 is disabled, no start now: stop enables it again (possible: stop, unmigrate, "
-	    "move)");
+	    "web1 is disabled: stop enables it again (possible: stop, move)");
 	stage_tick(s, 1, 1000, COLLECTOR_OK);
 	done(s, "vm undefine web1");
 	refused(s, "vm info web1", -ENOENT, "there is no VM web1");
