@@ -233,7 +233,11 @@ static void bring_back(struct cluster *c, struct vm *vm, const struct node *node
 	struct err err = {""};
 	if (vm->target || vm->arrived)
 		return;
-	if (vm->state == VM_START && vm->node) {
+	/* Whoever waits for room anywhere waits for it here as well. */
+	if (!vm->node && vm_is_wanted(vm)) {
+		vm->why = MOVE_MIGRATE;
+		vm_touch(c, vm);
+	} else if (vm->state == VM_START) {
 		if (migration_want(
 			c, vm, &(struct migration_wish){.node = node->id, .why = MOVE_FLUSH}, &err))
 			stay(c, vm, err.text);
