@@ -22,6 +22,7 @@
 #include "node/control/control.h"
 #include "node/trust/credentials.h"
 #include "node/duties.h"
+#include "node/ending.h"
 #include "node/control/forward.h"
 #include "node/host.h"
 #include "node/log/journal.h"
@@ -35,12 +36,9 @@
 #include "node/worker/console_client.h"
 #include "raft/clock.h"
 
-/* From the second signal on; the first one has all the time that it takes. */
-#define HURRY_WITHIN_MS 10000
-/* What is waited for on the way out is said that often, to systemd as well. */
-#define STOPPING_EVERY_MS 5000
-#define PATIENCE_MS	  30000
-#define LOG_FLUSH_MS	  500
+/* For what was closed to end; a guard that still stops services goes on without us. */
+#define LINGER_MS    3000
+#define LOG_FLUSH_MS 500
 /* Of its log a witness keeps little in memory: it is a small machine. */
 #define WITNESS_LOG_BYTES (256u << 10)
 /* Judging costs a walk over all VMs: under a flood of operations not at each turn. */
@@ -76,8 +74,7 @@ struct daemon {
 	uint64_t removal_ms; /* when to look whether this node was removed */
 	struct removal_watch removal;
 	struct contacts contacts;
-	uint64_t stop_by_ms; /* 0: nobody is in a hurry */
-	uint64_t stopping_ms; /* when it is said next what the end waits for; 0: this is not it */
+	struct ending ending;
 	uint64_t told_index; /* of the value, to those who watch */
 	bool stirred; /* somebody has something for the duties */
 	bool value_moved; /* since they were last looked at */
@@ -418,33 +415,20 @@ static void close_parts(struct daemon *d)
 	d->peers = NULL;
 }
 
+static void lingered(uv_timer_t *handle)
+{
+	uv_stop(handle->loop);
+}
+
 static void close_all(struct daemon *d)
 {
-	uv_handle_t *const handles[] = {(uv_handle_t *)&d->turn, (uv_handle_t *)&d->timer,
-	    (uv_handle_t *)&d->terminate, (uv_handle_t *)&d->interrupt, (uv_handle_t *)&d->hangup};
+	uv_handle_t *const handles[] = {(uv_handle_t *)&d->turn, (uv_handle_t *)&d->terminate,
+	    (uv_handle_t *)&d->interrupt, (uv_handle_t *)&d->hangup};
 	close_parts(d);
 	for (unsigned i = 0; i < sizeof(handles) / sizeof(*handles); i++)
 		uv_close(handles[i], NULL);
-}
-
-/* Returns whether the orderly end has come, or nobody waits for it any more. */
-static bool turn_stopping(struct daemon *d, uint64_t now)
-{
-	char awaited[STOPPING_TEXT_MAX];
-	if (!d->stopping_ms || duties_stopped(d->duties))
-		return d->stopping_ms;
-	duties_awaits(d->duties, awaited);
-	if (d->stop_by_ms && now >= d->stop_by_ms) {
-		log_warning("Stopping in a hurry: %s", awaited);
-		return true;
-	}
-	if (now >= d->stopping_ms) {
-		d->stopping_ms = now + STOPPING_EVERY_MS;
-		log_info("Stopping: %s", awaited);
-		notify_status("Stopping: %s", awaited);
-		notify_patience(PATIENCE_MS);
-	}
-	return false;
+	uv_timer_start(&d->timer, lingered, LINGER_MS, 0);
+	uv_unref((uv_handle_t *)&d->timer);
 }
 
 static void turn(uv_prepare_t *prepare)
@@ -461,7 +445,7 @@ static void turn(uv_prepare_t *prepare)
 	uint64_t keeper = turn_keeper(d, now);
 	turn_value(d);
 	turn_notify(d, now);
-	bool stopped = turn_stopping(d, now);
+	bool stopped = ending_turn(&d->ending, d->duties, now);
 	if (turn_removal(d, now) || stopped) {
 		close_all(d);
 		return;
@@ -478,21 +462,10 @@ static void turn(uv_prepare_t *prepare)
 
 /* Signals. */
 
-/* The first one is a wish; a second one is in a hurry. */
 static void on_terminate(uv_signal_t *handle, int number)
 {
 	struct daemon *d = handle->data;
-	uint64_t now = clock_ms();
-	if (!d->stopping_ms) {
-		log_system("Stopping: VMs go on running");
-		notify_stopping();
-		notify_patience(PATIENCE_MS);
-		d->stopping_ms = now + STOPPING_EVERY_MS;
-	} else if (!d->stop_by_ms) {
-		log_system("Stopping in a hurry: within %u s", HURRY_WITHIN_MS / 1000);
-		d->stop_by_ms = now + HURRY_WITHIN_MS;
-	}
-	duties_stop(d->duties, now);
+	ending_ask(&d->ending, d->duties, clock_ms());
 }
 
 static void on_hangup(uv_signal_t *handle, int number)
@@ -755,6 +728,10 @@ static void say_error(const char *what, const char *text)
 
 static void daemon_free(struct daemon *d)
 {
+	if (d->closing && uv_handle_get_loop((uv_handle_t *)&d->timer)) {
+		uv_close((uv_handle_t *)&d->timer, NULL);
+		uv_run(&d->loop, UV_RUN_NOWAIT);
+	}
 	uv_loop_close(&d->loop);
 	cluster_close(&d->cluster);
 	journal_free(d->journal);

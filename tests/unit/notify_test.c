@@ -49,6 +49,8 @@ static void everything_at(const char *name)
 	assert_told(fd, "STATUS=term 7");
 	assert_int_equal(notify_stopping(), 1);
 	assert_told(fd, "STOPPING=1");
+	assert_int_equal(notify_patience(30000), 1);
+	assert_told(fd, "EXTEND_TIMEOUT_USEC=30000000");
 	close(fd);
 }
 
