@@ -53,6 +53,7 @@
 	X(virInitialize)                                                                           \
 	X(virResetLastError)                                                                       \
 	X(virSetErrorFunc)                                                                         \
+	X(virTypedParamsAddString)                                                                 \
 	X(virTypedParamsAddULLong)                                                                 \
 	X(virTypedParamsFree)                                                                      \
 	X(virTypedParamsGetInt)                                                                    \
@@ -541,24 +542,66 @@ static int libvirt_stop(struct hypervisor *h, const char *uuid, struct err *err)
 	(VIR_MIGRATE_LIVE | VIR_MIGRATE_PEER2PEER | VIR_MIGRATE_PAUSED |                           \
 	    VIR_MIGRATE_ABORT_ON_ERROR | VIR_MIGRATE_AUTO_CONVERGE)
 
+struct parameters {
+	virTypedParameterPtr list;
+	int n, room;
+};
+
+/* The memory goes to the very address that the target's libvirtd is reached at: left to itself
+ * libvirt would take the target's host name, wherever that leads. */
+static int add_memory_uri(struct parameters *p, const char *uri)
+{
+	const char *host = strstr(uri, "://");
+	if (!host)
+		return 0;
+	host += strlen("://");
+	size_t size = strcspn(host, "/?");
+	const char *user = memchr(host, '@', size);
+	if (user) {
+		size -= (size_t)(user + 1 - host);
+		host = user + 1;
+	}
+	/* Without its port, but not without a part of "[fd00::1]". */
+	size_t bracket = *host == '[' ? strcspn(host, "]") : 0;
+	const char *colon = bracket < size ? memchr(host + bracket, ':', size - bracket) : NULL;
+	if (colon)
+		size = (size_t)(colon - host);
+	if (size == 0)
+		return 0;
+	struct buffer text = {0};
+	buffer_print(&text, "tcp://%.*s", (int)size, host);
+	buffer_append_u8(&text, 0);
+	int rc = lib.virTypedParamsAddString(
+	    &p->list, &p->n, &p->room, VIR_MIGRATE_PARAM_URI, (const char *)text.data);
+	buffer_close(&text);
+	return rc;
+}
+
+static int add_parameters(struct parameters *p, const struct hypervisor_migration *migration)
+{
+	int rc = add_memory_uri(p, migration->uri);
+	if (rc == 0 && migration->rate_mib_max > 0)
+		rc = lib.virTypedParamsAddULLong(&p->list, &p->n, &p->room,
+		    VIR_MIGRATE_PARAM_BANDWIDTH, migration->rate_mib_max);
+	return rc;
+}
+
 static int domain_migrate(
     virDomainPtr domain, const struct hypervisor_migration *migration, struct err *err)
 {
-	virTypedParameterPtr params = NULL;
-	int n = 0, room = 0;
+	struct parameters p = {.n = 0};
 	unsigned flags = MIGRATE_FLAGS | (migration->tls ? VIR_MIGRATE_TLS : 0);
 	lib.virResetLastError();
 	/* Holds for the migrations to come as well, and may be set before. */
 	if (lib.virDomainMigrateSetMaxDowntime(domain, migration->downtime_ms_max, 0) < 0)
 		return err_wrap(err, libvirt_err(err), "maximum down time");
-	if (migration->rate_mib_max > 0 &&
-	    lib.virTypedParamsAddULLong(
-		&params, &n, &room, VIR_MIGRATE_PARAM_BANDWIDTH, migration->rate_mib_max) < 0)
-		return libvirt_err(err);
-	int rc = lib.virDomainMigrateToURI3(domain, migration->uri, params, (unsigned)n, flags);
+	int rc = add_parameters(&p, migration);
+	if (rc == 0)
+		rc = lib.virDomainMigrateToURI3(
+		    domain, migration->uri, p.list, (unsigned)p.n, flags);
 	if (rc < 0)
 		rc = libvirt_err(err);
-	lib.virTypedParamsFree(params, n);
+	lib.virTypedParamsFree(p.list, p.n);
 	return rc;
 }
 

@@ -224,6 +224,37 @@ static void a_migration_shows_how_far_it_is_and_can_be_aborted(void **state)
 	elsewhere_end();
 }
 
+static void a_mover_that_is_killed_leaves_half_a_copy_and_the_vm_runs_on(void **state)
+{
+	struct outcome moved, looked = {0};
+	elsewhere_begin();
+	assert_int_equal(order(HYPERVISOR_start, UUID, XML).status, 0);
+	migrate_begin(&moved, 1);
+	struct hypervisor_client *mover = client;
+	client_begin("sim", directory);
+	here = client;
+	while (!looked.first.job.active)
+		looked = list();
+	client = mover;
+	client_end();
+	client = here;
+	while (looked.first.job.active)
+		looked = list();
+	assert_int_not_equal(moved.status, 0);
+	assert_int_equal(looked.first.observed, OBSERVED_RUNNING);
+	assert_int_equal(list_there().first.observed, OBSERVED_TRANSIT);
+	migrate_begin(&moved, 0);
+	await(&moved.answered);
+	assert_int_equal(moved.status, -EEXIST);
+	client = there;
+	assert_int_equal(order(HYPERVISOR_stop, UUID, NULL).status, 0);
+	client = here;
+	migrate_begin(&moved, 0);
+	await(&moved.answered);
+	assert_int_equal(moved.status, 0);
+	elsewhere_end();
+}
+
 static void vms_outlive_the_worker_and_a_power_cut_ends_them(void **state)
 {
 	assert_int_equal(order(HYPERVISOR_start, UUID, XML).status, 0);
@@ -355,6 +386,7 @@ int main(int argc, char **argv)
 	    TEST(a_vm_starts_is_listed_and_stops),
 	    TEST(a_vm_that_has_moved_is_paused_until_it_is_resumed_there),
 	    TEST(a_migration_shows_how_far_it_is_and_can_be_aborted),
+	    TEST(a_mover_that_is_killed_leaves_half_a_copy_and_the_vm_runs_on),
 	    TEST(vms_outlive_the_worker_and_a_power_cut_ends_them),
 	    TEST(wrong_xml_and_wrong_uuids_are_refused_with_a_reason),
 	    TEST(a_driver_that_does_not_exist_is_named),
