@@ -204,6 +204,21 @@ static void a_move_after_which_no_host_may_fail_is_warned_of(void **state)
 	    "one host failure is no longer tolerated: without hv1 web1 (4096 MiB) has no room");
 }
 
+/* It is to go on elsewhere: what is promised to it where it goes now is free then. */
+static void a_move_that_changes_its_target_takes_no_room_twice(void **state)
+{
+	struct stage *s = *state;
+	struct vm *moves = define(s, 1, 1, 2048);
+	start(s, moves);
+	start(s, define(s, 2, 1, 5632));
+	define(s, 3, 2, 512);
+	define(s, 4, 3, 512);
+	stage_tick(s, 1, 0, COLLECTOR_OK);
+	warns(s, "vm migrate web1 --node hv2", "");
+	assert_int_equal(moves->target, 2);
+	warns(s, "vm migrate web1 --node hv3", "");
+}
+
 static void a_new_vm_that_takes_the_last_room_of_others_is_warned_of(void **state)
 {
 	struct stage *s = *state;
@@ -258,6 +273,7 @@ int main(void)
 	    TEST(status_says_whether_a_host_may_fail),
 	    TEST(a_start_after_which_no_host_may_fail_is_warned_of),
 	    TEST(a_move_after_which_no_host_may_fail_is_warned_of),
+	    TEST(a_move_that_changes_its_target_takes_no_room_twice),
 	    TEST(a_new_vm_that_takes_the_last_room_of_others_is_warned_of),
 	    TEST(a_strict_start_after_which_no_host_may_fail_is_refused),
 	    TEST(status_says_which_node_promised_too_much),

@@ -87,6 +87,24 @@ static void who_waits_already_has_no_room_as_it_is(void **state)
 	is_said("vm1 (8192 MiB) has no room even now");
 }
 
+static void who_waits_gets_the_room_that_there_is_before_anything_is_lost(void **state)
+{
+	runs(1, 1, 4096);
+	room_vm(2, 2, 4096);
+	is_said("");
+	runs(3, 0, 512)->observed = OBSERVED_UNKNOWN;
+	is_said("without n1 vm1 (4096 MiB) has no room");
+}
+
+static void the_worst_is_the_most_memory_not_the_most_vms(void **state)
+{
+	runs(1, 1, 1024);
+	runs(2, 1, 1024);
+	runs(3, 2, 4096);
+	room_vm(4, 3, 4096);
+	is_said("without n2 vm3 (4096 MiB) has no room");
+}
+
 static void a_vm_that_is_off_needs_no_other_node_but_takes_room(void **state)
 {
 	struct vm *off = room_vm(1, 1, 4096), *other = room_vm(2, 2, 4096);
@@ -342,6 +360,8 @@ int main(void)
 	    TEST(the_worst_loss_is_told_with_all_that_has_no_room),
 	    TEST(no_line_grows_with_the_vms),
 	    TEST(who_waits_already_has_no_room_as_it_is),
+	    TEST(who_waits_gets_the_room_that_there_is_before_anything_is_lost),
+	    TEST(the_worst_is_the_most_memory_not_the_most_vms),
 	    TEST(a_vm_that_is_off_needs_no_other_node_but_takes_room),
 	    TEST(nodes_that_take_nobody_do_not_count),
 	    TEST(the_most_important_gets_the_room_that_is_left),
