@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "fsm/vm.h"
 #include "node/operation/context.h"
 #include "node/log/journal.h"
 #include "node/operation/operation.h"
@@ -90,7 +91,7 @@ static inline int stage_token(void *data, struct context_token *token, struct er
 }
 
 /* A keepalive of node with its one collector in that state, after elapsed_ms. Of its VMs it
- * says that those wanted started run. */
+ * says that those that are to run do. */
 static inline void stage_tick(
     struct stage *s, uint32_t node, uint64_t elapsed_ms, enum collector_state state)
 {
@@ -114,8 +115,9 @@ static inline void stage_tick(
 			continue;
 		sightings[n].vm = vm->id;
 		sightings[n].generation = vm->generation;
-		sightings[n++].observed =
-		    vm->state == VM_START ? OBSERVED_RUNNING : OBSERVED_SHUTOFF;
+		enum vm_duty duty = vm_duty(vm, node);
+		bool runs = duty == VM_DUTY_RUN || duty == VM_DUTY_SEND;
+		sightings[n++].observed = runs ? OBSERVED_RUNNING : OBSERVED_SHUTOFF;
 	}
 	keepalive.sightings.items = sightings;
 	keepalive.sightings.count = n;
