@@ -1,0 +1,738 @@
+/* What a node does about VMs that move, die or come late: every duty with everything seen. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "fsm/change.h"
+#include "fsm/vm.h"
+#include "node/agent.h"
+#include "node/vm/plan.h"
+
+#define NONE (-1)
+
+static struct cluster c;
+static struct local local;
+static struct plan plan;
+static struct vm *vm;
+static struct standing current = {.id = 1, .current = true, .leader_id = 2, .term = 5};
+static struct standing blind = {.id = 1, .term = 5};
+
+static struct vm *add_vm(uint32_t id)
+{
+	struct vm *one = must_alloc(sizeof(*one));
+	*one = (struct vm){.id = id, .node = 1, .generation = 3, .state = VM_START};
+	snprintf(one->uuid, sizeof(one->uuid), "uuid-%u", id);
+	change_insert(&c, &c.vms, one);
+	return one;
+}
+
+static int begin(void **state)
+{
+	cluster_init(&c);
+	c.settings.schema = 1;
+	for (uint32_t id = 1; id <= 2; id++) {
+		struct node *node = must_alloc(sizeof(*node));
+		*node = (struct node){.id = id, .daemon_state = DAEMON_RUN};
+		snprintf(node->name, sizeof(node->name), "hv%u", id);
+		change_insert(&c, &c.nodes, node);
+	}
+	vm = add_vm(7);
+	local = (struct local){.known = true};
+	return 0;
+}
+
+static int end(void **state)
+{
+	cluster_close(&c);
+	local_close(&local);
+	plan_close(&plan);
+	return 0;
+}
+
+static unsigned plan_at(const struct standing *standing, uint64_t now_ms)
+{
+	struct plan_options options = {.node = 1, .shutdown_timeout_ms = 3000};
+	plan_make(&plan, &c, standing, &options, &local, now_ms);
+	return plan.count;
+}
+
+/* A look that is begun and done now shows vm so, and nothing else. */
+static struct local_vm *see(enum vm_observed observed, struct hypervisor_job job)
+{
+	struct seen_vm seen = {.observed = observed, .job = job};
+	memcpy(seen.uuid, vm->uuid, sizeof(seen.uuid));
+	local_note(&local, &c, 1, 1000);
+	local_saw(&local, local_look(&local), &seen, observed != OBSERVED_SHUTOFF);
+	return local_find(&local, vm->uuid);
+}
+
+static const struct hypervisor_job idle, active = {.active = true, .percent = 40};
+
+/* As if node 1 had that duty. */
+static void be(enum vm_duty duty)
+{
+	vm->node = duty == VM_DUTY_NONE || duty == VM_DUTY_RECEIVE ? 2 : 1;
+	vm->target = duty == VM_DUTY_SEND ? 2 : duty == VM_DUTY_RECEIVE ? 1 : 0;
+	vm->state = duty == VM_DUTY_SHUTDOWN ? VM_SHUTDOWN
+		    : duty == VM_DUTY_OFF    ? VM_STOP
+		    : vm->target	     ? VM_MIGRATE
+					     : VM_START;
+	vm->by = MIGRATION_LIVE;
+	vm->arrived = vm->abort = false;
+	vm->observed = OBSERVED_RUNNING;
+	vm->target_observed = vm->target ? OBSERVED_SHUTOFF : OBSERVED_UNKNOWN;
+	vm->generation++;
+	assert_int_equal(vm_duty(vm, 1), duty);
+}
+
+/* The one action that is planned, NONE, or -2: there are more. */
+static int planned(const struct standing *standing, uint64_t now_ms)
+{
+	unsigned n = plan_at(standing, now_ms);
+	return n == 0 ? NONE : n == 1 ? (int)plan.actions[0].type : -2;
+}
+
+/* The VM as this node remembers it after another one. */
+static void forget(void)
+{
+	local_close(&local);
+	local.known = true;
+}
+
+static void every_duty_meets_everything_that_can_be_seen(void **state)
+{
+	enum { OFF, CRASHED, RUNNING, PAUSED, TRANSIT, UNKNOWN, UNOBSERVABLE, SEEN };
+	static const enum vm_observed seen[SEEN] = {OBSERVED_SHUTOFF, OBSERVED_CRASHED,
+	    OBSERVED_RUNNING, OBSERVED_PAUSED, OBSERVED_TRANSIT, OBSERVED_UNKNOWN,
+	    OBSERVED_UNOBSERVABLE};
+	static const int table[][SEEN] = {
+	    [VM_DUTY_NONE] = {NONE, NONE, ACTION_STOP, ACTION_STOP, ACTION_STOP, NONE, NONE},
+	    [VM_DUTY_OFF] = {NONE, NONE, ACTION_STOP, ACTION_STOP, ACTION_STOP, NONE, NONE},
+	    [VM_DUTY_SHUTDOWN] = {NONE, NONE, ACTION_SHUTDOWN, ACTION_SHUTDOWN, ACTION_SHUTDOWN,
+		NONE, NONE},
+	    [VM_DUTY_RUN] = {ACTION_START, ACTION_START, NONE, NONE, ACTION_RESUME, NONE, NONE},
+	    [VM_DUTY_SEND] = {NONE, NONE, ACTION_MIGRATE, ACTION_MIGRATE, NONE, NONE, NONE},
+	    [VM_DUTY_RECEIVE] = {NONE, NONE, NONE, NONE, NONE, NONE, NONE},
+	};
+	static const int while_job[][SEEN] = {
+	    [VM_DUTY_NONE] = {NONE, NONE, ACTION_STOP, ACTION_STOP, ACTION_STOP, NONE, NONE},
+	    [VM_DUTY_OFF] = {NONE, NONE, ACTION_STOP, ACTION_STOP, ACTION_STOP, NONE, NONE},
+	    [VM_DUTY_SHUTDOWN] = {NONE, NONE, ACTION_SHUTDOWN, ACTION_SHUTDOWN, ACTION_SHUTDOWN,
+		NONE, NONE},
+	    [VM_DUTY_RUN] = {ACTION_START, ACTION_START, ACTION_ABORT, ACTION_ABORT, ACTION_ABORT,
+		NONE, NONE},
+	    [VM_DUTY_SEND] = {NONE, NONE, NONE, NONE, NONE, NONE, NONE},
+	    [VM_DUTY_RECEIVE] = {NONE, NONE, NONE, NONE, NONE, NONE, NONE},
+	};
+	for (int duty = VM_DUTY_NONE; duty <= VM_DUTY_RECEIVE; duty++) {
+		for (int s = 0; s < 2 * SEEN; s++) {
+			bool job = s >= SEEN;
+			int wanted = job ? while_job[duty][s % SEEN] : table[duty][s];
+			forget();
+			be((enum vm_duty)duty);
+			/* The first look shows that it is there, the second that it still is. */
+			see(seen[s % SEEN], job ? active : idle);
+			see(seen[s % SEEN], job ? active : idle);
+			int got = planned(&current, 2000);
+			if (got != wanted)
+				fail_msg("duty %d, seen %s%s: %d instead of %d", duty,
+				    state_name(vm_observed_names, seen[s % SEEN]),
+				    job ? " with a job" : "", got, wanted);
+			forget();
+			see(seen[s % SEEN], job ? active : idle);
+			see(seen[s % SEEN], job ? active : idle);
+			assert_int_equal(planned(&blind, 2000), NONE);
+		}
+	}
+}
+
+static void what_was_seen_before_it_was_wanted_does_not_count(void **state)
+{
+	see(OBSERVED_SHUTOFF, idle);
+	vm->generation++;
+	assert_int_equal(planned(&current, 2000), NONE);
+	assert_true(local.look_wanted);
+	assert_int_equal(local_observed(&local, vm->uuid, 2000), OBSERVED_UNKNOWN);
+	/* Nor what a look shows that was begun before. */
+	uint64_t look = local_look(&local);
+	vm->generation++;
+	local_note(&local, &c, 1, 2000);
+	local_saw(&local, look, NULL, 0);
+	assert_int_equal(planned(&current, 2001), NONE);
+	local_saw(&local, local_look(&local), NULL, 0);
+	assert_int_equal(planned(&current, 2002), ACTION_START);
+}
+
+/* The look was begun before the VM was stopped, and answered after it. */
+static void a_look_that_was_overtaken_by_an_action_does_not_count(void **state)
+{
+	struct seen_vm seen = {.observed = OBSERVED_RUNNING};
+	be(VM_DUTY_OFF);
+	see(OBSERVED_RUNNING, idle);
+	assert_int_equal(planned(&current, 2000), ACTION_STOP);
+	memcpy(seen.uuid, vm->uuid, sizeof(seen.uuid));
+	uint64_t look = local_look(&local);
+	plan_done(&local, &plan.actions[0], 0, "", 2100);
+	local_saw(&local, look, &seen, 1);
+	assert_int_equal(local_observed(&local, vm->uuid, 2101), OBSERVED_SHUTOFF);
+	assert_int_equal(planned(&current, 2101), NONE);
+}
+
+static void whether_a_start_made_it_run_shows_the_next_look(void **state)
+{
+	see(OBSERVED_SHUTOFF, idle);
+	assert_int_equal(planned(&current, 2000), ACTION_START);
+	plan_done(&local, &plan.actions[0], 0, "", 2100);
+	assert_int_equal(local_observed(&local, vm->uuid, 2101), OBSERVED_UNKNOWN);
+	assert_int_equal(planned(&current, 2101), NONE);
+	see(OBSERVED_RUNNING, idle);
+	assert_int_equal(local_observed(&local, vm->uuid, 2102), OBSERVED_RUNNING);
+}
+
+/* The source. */
+
+static void a_source_waits_until_the_target_has_seen_that_nothing_is_there(void **state)
+{
+	be(VM_DUTY_SEND);
+	vm->target_observed = OBSERVED_UNKNOWN;
+	see(OBSERVED_RUNNING, idle);
+	assert_int_equal(planned(&current, 2000), NONE);
+	vm->target_observed = OBSERVED_SHUTOFF;
+	assert_int_equal(planned(&current, 2001), ACTION_MIGRATE);
+	assert_int_equal(plan.actions[0].target, 2);
+	assert_int_equal(planned(&current, 2002), NONE);
+	assert_int_equal(local_observed(&local, vm->uuid, 2002), OBSERVED_RUNNING);
+}
+
+static enum plan_sent sent_at(uint64_t now_ms, const char *wanted)
+{
+	char reason[200] = "";
+	enum plan_sent sent = plan_sent(&local, vm, now_ms, reason);
+	assert_string_equal(reason, wanted);
+	return sent;
+}
+
+static void a_target_that_is_never_ready_fails_the_attempt(void **state)
+{
+	be(VM_DUTY_SEND);
+	vm->target_observed = OBSERVED_UNKNOWN;
+	see(OBSERVED_RUNNING, idle);
+	assert_int_equal(sent_at(1000 + PLAN_TARGET_MS - 1, ""), PLAN_SENT_GOING);
+	assert_int_equal(sent_at(1000 + PLAN_TARGET_MS, "the target was not ready for it in time"),
+	    PLAN_SENT_FAILED);
+}
+
+static struct action begin_to_send(void)
+{
+	be(VM_DUTY_SEND);
+	see(OBSERVED_RUNNING, idle);
+	assert_int_equal(planned(&current, 2000), ACTION_MIGRATE);
+	return plan.actions[0];
+}
+
+static void it_is_sent_once_for_each_generation(void **state)
+{
+	struct action action = begin_to_send();
+	plan_done(&local, &action, -EIO, "no route", 3000);
+	see(OBSERVED_RUNNING, idle);
+	assert_int_equal(planned(&current, 3001), NONE);
+	vm->generation += 2;
+	see(OBSERVED_RUNNING, idle);
+	assert_int_equal(planned(&current, 3002), ACTION_MIGRATE);
+}
+
+static void a_call_that_ended_well_is_told_whatever_is_seen(void **state)
+{
+	struct action action = begin_to_send();
+	assert_int_equal(sent_at(2500, ""), PLAN_SENT_GOING);
+	plan_done(&local, &action, 0, "", 3000);
+	local_lost(&local);
+	assert_int_equal(sent_at(3000, ""), PLAN_SENT_ARRIVED);
+	vm->generation++;
+	assert_int_equal(sent_at(3001, ""), PLAN_SENT_GOING);
+}
+
+static void a_call_that_failed_is_told_once_a_look_shows_that_nothing_goes_on(void **state)
+{
+	struct action action = begin_to_send();
+	plan_done(&local, &action, -EPIPE, "the worker died", 3000);
+	assert_int_equal(sent_at(3000, ""), PLAN_SENT_GOING);
+	see(OBSERVED_RUNNING, active);
+	assert_int_equal(sent_at(3001, ""), PLAN_SENT_GOING);
+	see(OBSERVED_TRANSIT, active);
+	assert_int_equal(sent_at(3002, ""), PLAN_SENT_GOING);
+	see(OBSERVED_SHUTOFF, idle);
+	assert_int_equal(sent_at(3003, ""), PLAN_SENT_GOING);
+	assert_int_equal(planned(&current, 3003), NONE);
+	see(OBSERVED_TRANSIT, idle);
+	assert_int_equal(sent_at(3004, "the worker died"), PLAN_SENT_FAILED);
+	see(OBSERVED_RUNNING, idle);
+	assert_int_equal(sent_at(3005, "the worker died"), PLAN_SENT_FAILED);
+}
+
+static void what_an_earlier_daemon_sends_is_waited_for_and_not_sent_again(void **state)
+{
+	be(VM_DUTY_SEND);
+	vm->target_observed = OBSERVED_TRANSIT;
+	see(OBSERVED_RUNNING, active);
+	assert_int_equal(planned(&current, 2000), NONE);
+	assert_int_equal(sent_at(2000, ""), PLAN_SENT_GOING);
+	vm->target_observed = OBSERVED_SHUTOFF;
+	see(OBSERVED_RUNNING, idle);
+	assert_int_equal(planned(&current, 2001), NONE);
+	assert_int_equal(sent_at(2001, "the daemon that sent it has ended"), PLAN_SENT_FAILED);
+}
+
+static void a_copy_that_an_earlier_daemon_left_there_fails_the_attempt(void **state)
+{
+	be(VM_DUTY_SEND);
+	vm->target_observed = OBSERVED_PAUSED;
+	see(OBSERVED_RUNNING, idle);
+	assert_int_equal(planned(&current, 2000), NONE);
+	assert_int_equal(sent_at(2000, "the daemon that sent it has ended"), PLAN_SENT_FAILED);
+}
+
+static void who_gives_up_aborts_until_nothing_goes_on(void **state)
+{
+	struct action action = begin_to_send();
+	vm->abort = true;
+	assert_int_equal(planned(&current, 2100), ACTION_ABORT);
+	plan_done(&local, &plan.actions[0], 0, "", 2200);
+	see(OBSERVED_RUNNING, active);
+	assert_int_equal(planned(&current, 2300), NONE);
+	assert_int_equal(planned(&current, 4200), ACTION_ABORT);
+	plan_done(&local, &plan.actions[0], 0, "", 4300);
+	plan_done(&local, &action, -ECANCELED, "aborted", 4300);
+	see(OBSERVED_RUNNING, idle);
+	assert_int_equal(planned(&current, 9000), NONE);
+	assert_int_equal(sent_at(9000, "aborted"), PLAN_SENT_FAILED);
+}
+
+static void what_is_given_up_before_it_began_is_not_begun(void **state)
+{
+	be(VM_DUTY_SEND);
+	vm->abort = true;
+	see(OBSERVED_RUNNING, idle);
+	assert_int_equal(planned(&current, 2000), NONE);
+	assert_int_equal(sent_at(2000, "given up"), PLAN_SENT_FAILED);
+}
+
+static void who_lost_it_stops_it_even_while_it_is_sent(void **state)
+{
+	begin_to_send();
+	be(VM_DUTY_NONE);
+	see(OBSERVED_RUNNING, active);
+	assert_int_equal(planned(&blind, 2100), ACTION_STOP);
+}
+
+static void what_is_still_sent_is_not_started(void **state)
+{
+	struct action action = begin_to_send();
+	be(VM_DUTY_RUN);
+	see(OBSERVED_SHUTOFF, idle);
+	assert_int_equal(planned(&current, 2100), NONE);
+	plan_done(&local, &action, -EIO, "it ended", 2200);
+	see(OBSERVED_SHUTOFF, idle);
+	/* It had run, and nobody here has ended it. */
+	assert_int_equal(planned(&current, 2300), NONE);
+	assert_int_equal(planned(&current, 2300 + 2000), ACTION_START);
+}
+
+static void a_call_of_which_nothing_is_seen_is_stuck_after_a_while(void **state)
+{
+	begin_to_send();
+	const struct local_vm *known = see(OBSERVED_RUNNING, active);
+	assert_int_equal(planned(&current, 50000), NONE);
+	known = see(OBSERVED_RUNNING, idle);
+	assert_int_equal(planned(&current, 60000), NONE);
+	assert_false(plan_is_stuck(known, 50000 + PLAN_STUCK_MS - 1));
+	assert_true(plan_is_stuck(known, 50000 + PLAN_STUCK_MS));
+}
+
+/* The target. */
+
+static void what_is_left_over_at_a_target_is_stopped_before_anything_comes(void **state)
+{
+	be(VM_DUTY_RECEIVE);
+	vm->target_observed = OBSERVED_UNKNOWN;
+	see(OBSERVED_PAUSED, idle);
+	see(OBSERVED_PAUSED, idle);
+	assert_int_equal(planned(&current, 2000), ACTION_STOP);
+}
+
+static void who_arrived_is_resumed_at_once(void **state)
+{
+	be(VM_DUTY_RECEIVE);
+	see(OBSERVED_SHUTOFF, idle);
+	assert_int_equal(planned(&current, 2000), NONE);
+	be(VM_DUTY_RUN);
+	vm->arrived = true;
+	vm->observed = OBSERVED_UNKNOWN;
+	/* Nothing was seen of it yet, and nothing is waited for. */
+	assert_int_equal(planned(&blind, 2001), NONE);
+	assert_int_equal(planned(&current, 2001), ACTION_RESUME);
+	plan_done(&local, &plan.actions[0], 0, "", 2002);
+	assert_int_equal(local_observed(&local, vm->uuid, 2002), OBSERVED_RUNNING);
+	assert_int_equal(planned(&current, 2003), NONE);
+}
+
+static void who_arrived_and_is_gone_is_started_afresh(void **state)
+{
+	be(VM_DUTY_RUN);
+	vm->arrived = true;
+	assert_int_equal(planned(&current, 2000), ACTION_RESUME);
+	plan_done(&local, &plan.actions[0], -ENOENT, "it is not here", 2001);
+	assert_int_equal(planned(&current, 2002), NONE);
+	see(OBSERVED_SHUTOFF, idle);
+	assert_int_equal(planned(&current, 2500), ACTION_START);
+}
+
+static void who_arrived_is_resumed_soon_again_when_that_failed(void **state)
+{
+	be(VM_DUTY_RUN);
+	vm->arrived = true;
+	for (uint64_t now_ms = 2000; now_ms < 4000; now_ms += 300) {
+		see(OBSERVED_PAUSED, idle);
+		assert_int_equal(planned(&current, now_ms), ACTION_RESUME);
+		plan_done(&local, &plan.actions[0], -EBUSY, "not yet", now_ms);
+	}
+}
+
+static void a_copy_that_is_left_over_is_stopped_and_the_vm_started(void **state)
+{
+	static const enum vm_observed copies[] = {OBSERVED_PAUSED, OBSERVED_TRANSIT};
+	for (unsigned i = 0; i < 2; i++) {
+		forget();
+		be(VM_DUTY_RUN);
+		vm->observed = OBSERVED_UNKNOWN;
+		see(copies[i], idle);
+		assert_int_equal(planned(&current, 2000), ACTION_STOP);
+		plan_done(&local, &plan.actions[0], 0, "", 2001);
+		assert_int_equal(planned(&current, 2002), ACTION_START);
+	}
+}
+
+/* What stands in transit may be a start that an earlier daemon began. */
+static void a_copy_is_not_stopped_while_a_start_is_in_doubt(void **state)
+{
+	be(VM_DUTY_RUN);
+	vm->observed = OBSERVED_UNKNOWN;
+	plan_doubt(&local, vm->uuid, 1000);
+	see(OBSERVED_TRANSIT, idle);
+	assert_int_equal(planned(&current, 2000), NONE);
+}
+
+static void who_went_on_standing_after_a_migration_that_failed_is_resumed(void **state)
+{
+	be(VM_DUTY_RUN);
+	vm->observed = OBSERVED_UNOBSERVABLE;
+	see(OBSERVED_TRANSIT, idle);
+	assert_int_equal(planned(&current, 2000), ACTION_RESUME);
+}
+
+/* Deaths. */
+
+static void a_vm_that_dies_is_started_later_and_later_and_then_fails(void **state)
+{
+	uint64_t now_ms = 10000, waited_ms = 500;
+	for (unsigned i = 1; i < PLAN_DEATHS_MAX; i++) {
+		see(OBSERVED_RUNNING, idle);
+		assert_int_equal(planned(&current, now_ms), NONE);
+		see(OBSERVED_CRASHED, idle);
+		assert_int_equal(planned(&current, now_ms), NONE);
+		waited_ms *= 2;
+		assert_int_equal(planned(&current, now_ms + waited_ms - 1), NONE);
+		now_ms += waited_ms;
+		assert_int_equal(planned(&current, now_ms), ACTION_START);
+		plan_done(&local, &plan.actions[0], 0, "", now_ms);
+	}
+	/* Even when it was never seen in between. */
+	const struct local_vm *known = see(OBSERVED_SHUTOFF, idle);
+	assert_int_equal(planned(&current, now_ms), NONE);
+	assert_int_equal(known->refused_state, VM_FAIL);
+	assert_string_equal(known->reason, "died 5 times in 10 minutes, last: shutoff");
+	assert_int_equal(planned(&current, now_ms + 3600000), NONE);
+	/* Somebody has mended it. */
+	vm->generation += 2;
+	see(OBSERVED_SHUTOFF, idle);
+	assert_int_equal(planned(&current, now_ms + 1), ACTION_START);
+}
+
+static void who_dies_seldom_is_started_for_ever(void **state)
+{
+	for (uint64_t now_ms = 10000; now_ms < 20 * PLAN_DEATHS_MS; now_ms += PLAN_DEATHS_MS / 3) {
+		see(OBSERVED_RUNNING, idle);
+		assert_int_equal(planned(&current, now_ms), NONE);
+		see(OBSERVED_CRASHED, idle);
+		assert_int_equal(planned(&current, now_ms), NONE);
+		assert_int_equal(planned(&current, now_ms + 8000), ACTION_START);
+		plan_done(&local, &plan.actions[0], 0, "", now_ms + 8000);
+	}
+}
+
+static void what_is_shut_down_does_not_die(void **state)
+{
+	see(OBSERVED_RUNNING, idle);
+	assert_int_equal(planned(&current, 2000), NONE);
+	be(VM_DUTY_SHUTDOWN);
+	see(OBSERVED_SHUTOFF, idle);
+	assert_int_equal(planned(&current, 2001), NONE);
+	be(VM_DUTY_RUN);
+	see(OBSERVED_SHUTOFF, idle);
+	assert_int_equal(planned(&current, 2002), ACTION_START);
+}
+
+static void a_host_without_memory_stops_the_vm(void **state)
+{
+	see(OBSERVED_SHUTOFF, idle);
+	assert_int_equal(planned(&current, 2000), ACTION_START);
+	plan_done(&local, &plan.actions[0], -ENOMEM, "cannot set up guest memory", 2001);
+	const struct local_vm *known = see(OBSERVED_SHUTOFF, idle);
+	assert_int_equal(known->refused_generation, vm->generation);
+	assert_int_equal(known->refused_state, VM_STOP);
+	assert_int_equal(planned(&current, 200000), NONE);
+}
+
+static void the_most_important_start_first_and_few_at_a_time(void **state)
+{
+	vm->priority = 10;
+	for (uint32_t id = 20; id < 30; id++)
+		add_vm(id)->priority = id == 25 ? 20 : id == 28 ? 10 : 0;
+	see(OBSERVED_SHUTOFF, idle);
+	static const uint32_t order[] = {25, 7, 28, 20, 21, 22};
+	for (unsigned i = 0; i < 6; i += PLAN_STARTS_MAX) {
+		assert_int_equal(plan_at(&current, 2000), PLAN_STARTS_MAX);
+		struct action begun[PLAN_STARTS_MAX];
+		memcpy(begun, plan.actions, sizeof(begun));
+		assert_int_equal(begun[0].vm, order[i]);
+		assert_int_equal(begun[1].vm, order[i + 1]);
+		assert_int_equal(plan_at(&current, 2000), 0);
+		for (unsigned k = 0; k < PLAN_STARTS_MAX; k++)
+			plan_done(&local, &begun[k], 0, "", 2001);
+	}
+}
+
+static void a_node_that_leaves_starts_nothing_and_lets_arrive_what_is_on_its_way(void **state)
+{
+	struct plan_options options = {.node = 1, .shutdown_timeout_ms = 3000, .leaving = true};
+	see(OBSERVED_SHUTOFF, idle);
+	plan_make(&plan, &c, &current, &options, &local, 2000);
+	assert_int_equal(plan.count, 0);
+	be(VM_DUTY_RUN);
+	vm->arrived = true;
+	plan_make(&plan, &c, &current, &options, &local, 2001);
+	assert_int_equal(plan.count, 1);
+	assert_int_equal(plan.actions[0].type, ACTION_RESUME);
+}
+
+/* The agent. */
+
+static struct agent agent;
+
+static int begin_agent(void **state)
+{
+	struct agent_options options = {
+	    .node = 1, .keepalive_interval_ms = 1000, .lease_ms = 270, .hypervisor = true};
+	begin(state);
+	agent_init(&agent, &options);
+	agent.hello_done = true;
+	return 0;
+}
+
+static int end_agent(void **state)
+{
+	agent_close(&agent);
+	return end(state);
+}
+
+static void agent_sees(enum vm_observed observed, struct hypervisor_job job)
+{
+	struct seen_vm seen = {.observed = observed, .job = job};
+	memcpy(seen.uuid, vm->uuid, sizeof(seen.uuid));
+	local_note(&agent.local, &c, 1, 1000);
+	agent_saw_vms(&agent, agent_looks(&agent), &seen, 1);
+}
+
+static struct agent_turn agent_at(uint64_t now_ms)
+{
+	struct agent_turn t;
+	struct holding none = {.addresses_gone = true, .services_gone = true};
+	agent_turn(&agent, &c, &current, &none, now_ms, &t);
+	return t;
+}
+
+static const struct command *told(const struct agent_turn *t, enum command_number number)
+{
+	for (unsigned i = 0; i < t->count; i++)
+		if (t->commands[i].number == number)
+			return &t->commands[i];
+	return NULL;
+}
+
+static void how_a_migration_ended_is_told_until_the_value_knows(void **state)
+{
+	be(VM_DUTY_SEND);
+	agent_sees(OBSERVED_RUNNING, idle);
+	struct agent_turn t = agent_at(2000);
+	assert_int_equal(t.action_count, 1);
+	assert_int_equal(t.actions[0].type, ACTION_MIGRATE);
+	struct action action = t.actions[0];
+	agent_turn_close(&t);
+	agent_action_done(&agent, &action, 0, "", 3000);
+	for (uint64_t now_ms = 3000; now_ms < 9000; now_ms += 2000) {
+		t = agent_at(now_ms);
+		assert_int_equal(told(&t, COMMAND_vm_migrated)->vm_migrated.vm, 7);
+		assert_int_equal(
+		    told(&t, COMMAND_vm_migrated)->vm_migrated.generation, vm->generation);
+		agent_turn_close(&t);
+		t = agent_at(now_ms + 1999);
+		assert_null(told(&t, COMMAND_vm_migrated));
+		agent_turn_close(&t);
+	}
+	be(VM_DUTY_NONE);
+	t = agent_at(20000);
+	assert_null(told(&t, COMMAND_vm_migrated));
+	agent_turn_close(&t);
+}
+
+static void that_a_migration_failed_is_told_with_the_reason(void **state)
+{
+	be(VM_DUTY_SEND);
+	agent_sees(OBSERVED_RUNNING, idle);
+	struct agent_turn t = agent_at(2000);
+	struct action action = t.actions[0];
+	agent_turn_close(&t);
+	agent_action_done(&agent, &action, -EIO, "no route to host", 3000);
+	t = agent_at(3000);
+	assert_null(told(&t, COMMAND_vm_migrate_failed));
+	assert_true(t.look);
+	agent_turn_close(&t);
+	agent_sees(OBSERVED_RUNNING, idle);
+	t = agent_at(3001);
+	assert_string_equal(
+	    told(&t, COMMAND_vm_migrate_failed)->vm_migrate_failed.reason, "no route to host");
+	agent_turn_close(&t);
+}
+
+static enum vm_observed reported(uint64_t now_ms)
+{
+	struct agent_turn t = agent_at(now_ms);
+	const struct command *report = told(&t, COMMAND_vm_report);
+	enum vm_observed observed = report ? report->vm_report.observed : OBSERVED_UNKNOWN;
+	agent_turn_close(&t);
+	return observed;
+}
+
+static void a_target_says_that_nothing_is_there_and_only_then_what_comes(void **state)
+{
+	be(VM_DUTY_RECEIVE);
+	vm->target_observed = OBSERVED_UNKNOWN;
+	agent_sees(OBSERVED_PAUSED, idle);
+	agent_sees(OBSERVED_PAUSED, idle);
+	struct agent_turn t = agent_at(2000);
+	assert_null(told(&t, COMMAND_vm_report));
+	assert_int_equal(t.actions[0].type, ACTION_STOP);
+	struct action action = t.actions[0];
+	agent_turn_close(&t);
+	agent_action_done(&agent, &action, 0, "", 2100);
+	assert_int_equal(reported(2101), OBSERVED_SHUTOFF);
+	vm->target_observed = OBSERVED_SHUTOFF;
+	agent_sees(OBSERVED_TRANSIT, idle);
+	assert_int_equal(reported(2200), OBSERVED_TRANSIT);
+	vm->target_observed = OBSERVED_TRANSIT;
+	agent_sees(OBSERVED_PAUSED, idle);
+	assert_int_equal(reported(2300), OBSERVED_PAUSED);
+}
+
+static struct keepalive keepalive_at(uint64_t now_ms)
+{
+	struct keepalive k;
+	struct agent_turn t = agent_at(now_ms);
+	struct reader in = reader_of(t.keepalive.data + 1, t.keepalive.size - 1);
+	assert_true(t.keepalive.size > 1);
+	assert_int_equal(record_decode(keepalive_record(), &in, &k), 0);
+	agent_turn_close(&t);
+	return k;
+}
+
+static void a_keepalive_says_how_far_a_migration_is_and_which_bridges_there_are(void **state)
+{
+	be(VM_DUTY_SEND);
+	snprintf(agent.host.bridges[0].name, sizeof(agent.host.bridges[0].name), "br0");
+	agent.host.bridge_count = 1;
+	agent_sees(OBSERVED_RUNNING, active);
+	struct agent_turn t = agent_at(2000);
+	agent_turn_close(&t);
+	struct keepalive k = keepalive_at(3000);
+	assert_int_equal(k.movements.count, 1);
+	assert_int_equal(k.movements.items[0].vm, 7);
+	assert_int_equal(k.movements.items[0].percent, 40);
+	assert_string_equal(k.bridges.items[0].name, "br0");
+	assert_int_equal(k.sightings.count, 1);
+	assert_int_equal(k.sightings.items[0].observed, OBSERVED_RUNNING);
+	record_clear(keepalive_record(), &k);
+	/* That nothing is known is no news. */
+	vm->generation++;
+	k = keepalive_at(5000);
+	assert_int_equal(k.sightings.count, 0);
+	record_clear(keepalive_record(), &k);
+}
+
+static void a_hypervisor_that_does_not_answer_loses_sight_only_of_what_was_seen(void **state)
+{
+	vm->observed = OBSERVED_UNKNOWN;
+	agent_saw_nothing(&agent);
+	assert_int_equal(reported(2000), OBSERVED_UNKNOWN);
+	vm->observed = OBSERVED_RUNNING;
+	vm->observed_generation = vm->generation;
+	assert_int_equal(reported(5000), OBSERVED_UNOBSERVABLE);
+}
+
+#define TEST(name)	 cmocka_unit_test_setup_teardown(name, begin, end)
+#define AGENT_TEST(name) cmocka_unit_test_setup_teardown(name, begin_agent, end_agent)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    TEST(every_duty_meets_everything_that_can_be_seen),
+	    TEST(what_was_seen_before_it_was_wanted_does_not_count),
+	    TEST(a_look_that_was_overtaken_by_an_action_does_not_count),
+	    TEST(whether_a_start_made_it_run_shows_the_next_look),
+	    TEST(a_source_waits_until_the_target_has_seen_that_nothing_is_there),
+	    TEST(a_target_that_is_never_ready_fails_the_attempt),
+	    TEST(it_is_sent_once_for_each_generation),
+	    TEST(a_call_that_ended_well_is_told_whatever_is_seen),
+	    TEST(a_call_that_failed_is_told_once_a_look_shows_that_nothing_goes_on),
+	    TEST(what_an_earlier_daemon_sends_is_waited_for_and_not_sent_again),
+	    TEST(a_copy_that_an_earlier_daemon_left_there_fails_the_attempt),
+	    TEST(who_gives_up_aborts_until_nothing_goes_on),
+	    TEST(what_is_given_up_before_it_began_is_not_begun),
+	    TEST(who_lost_it_stops_it_even_while_it_is_sent),
+	    TEST(what_is_still_sent_is_not_started),
+	    TEST(a_call_of_which_nothing_is_seen_is_stuck_after_a_while),
+	    TEST(what_is_left_over_at_a_target_is_stopped_before_anything_comes),
+	    TEST(who_arrived_is_resumed_at_once),
+	    TEST(who_arrived_and_is_gone_is_started_afresh),
+	    TEST(who_arrived_is_resumed_soon_again_when_that_failed),
+	    TEST(a_copy_that_is_left_over_is_stopped_and_the_vm_started),
+	    TEST(a_copy_is_not_stopped_while_a_start_is_in_doubt),
+	    TEST(who_went_on_standing_after_a_migration_that_failed_is_resumed),
+	    TEST(a_vm_that_dies_is_started_later_and_later_and_then_fails),
+	    TEST(who_dies_seldom_is_started_for_ever),
+	    TEST(what_is_shut_down_does_not_die),
+	    TEST(a_host_without_memory_stops_the_vm),
+	    TEST(the_most_important_start_first_and_few_at_a_time),
+	    TEST(a_node_that_leaves_starts_nothing_and_lets_arrive_what_is_on_its_way),
+	    AGENT_TEST(how_a_migration_ended_is_told_until_the_value_knows),
+	    AGENT_TEST(that_a_migration_failed_is_told_with_the_reason),
+	    AGENT_TEST(a_target_says_that_nothing_is_there_and_only_then_what_comes),
+	    AGENT_TEST(a_keepalive_says_how_far_a_migration_is_and_which_bridges_there_are),
+	    AGENT_TEST(a_hypervisor_that_does_not_answer_loses_sight_only_of_what_was_seen),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
