@@ -298,11 +298,11 @@ static void failed(struct stage *s, const char *reason)
 }
 
 /* A keepalive of hv1 with how far web1's migration is. */
-static void tell_movement(struct stage *s)
+static void tell_movement(struct stage *s, uint64_t generation)
 {
 	struct command command = {.number = COMMAND_tick};
 	struct movement movement = {.vm = web1(s)->id,
-	    .generation = web1(s)->generation,
+	    .generation = generation,
 	    .percent = 43,
 	    .left_mib = 120,
 	    .rate_mib_s = 110};
@@ -321,7 +321,10 @@ static void a_migration_is_waited_for_to_its_end(void **state)
 	struct operation_progress p =
 	    waits(s, "vm migrate web1", PROGRESS_PENDING, "web1: migrate, from hv1 to hv2");
 	assert_int_equal(p.movement.vm, 0);
-	tell_movement(s);
+	tell_movement(s, web1(s)->generation - 1);
+	p = waits(s, "vm migrate web1", PROGRESS_PENDING, "web1: migrate, from hv1 to hv2");
+	assert_int_equal(p.movement.vm, 0);
+	tell_movement(s, web1(s)->generation);
 	p = waits(
 	    s, "vm migrate web1 --node hv2", PROGRESS_PENDING, "web1: migrate, from hv1 to hv2");
 	assert_int_equal(p.movement.percent, 43);
@@ -410,6 +413,26 @@ static void a_flush_is_done_when_nothing_runs_there(void **state)
 	waits(s, "node ready hv1", PROGRESS_DONE, "hv1 is ready");
 }
 
+static void a_flush_goes_on_with_the_others(void **state)
+{
+	struct stage *s = *state;
+	start_web1(s);
+	xml_text = "<domain><name>web2</name><uuid>4dea22b3-1d52-d8f3-2516-782e98ab3fa2</uuid>"
+		   "<memory unit='MiB'>64</memory></domain>";
+	says(s, "vm define web2.xml --node hv1 --method none", NULL);
+	xml_text = STAGE_WEB1;
+	says(s, "vm start web2", NULL);
+	both_tick(s);
+	says(s, "node flush hv1 --no-shutdown", NULL);
+	both_tick(s);
+	waits(s, "node flush hv1", PROGRESS_PENDING,
+	    "hv1 is in flush: 2 VMs still there; web2: its migration method is none");
+	migrated(s);
+	both_tick(s);
+	waits(s, "node flush hv1", PROGRESS_FAILED,
+	    "hv1 is not flushed: web2: its migration method is none");
+}
+
 static void a_flush_that_cannot_go_on_names_who_stays(void **state)
 {
 	struct stage *s = *state;
@@ -445,6 +468,7 @@ int main(void)
 	    STAGED(what_is_off_moves_at_once),
 	    STAGED(a_restart_is_done_when_it_runs_anew),
 	    STAGED(a_flush_is_done_when_nothing_runs_there),
+	    STAGED(a_flush_goes_on_with_the_others),
 	    STAGED(a_flush_that_cannot_go_on_names_who_stays),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
