@@ -1,16 +1,17 @@
 /* `vm console`: what a VM has said, read on the node where it is. */
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
-#include "fsm/text.h"
 #include "node/config/config.h"
 #include "node/operation/json.h"
 #include "node/operation/operation_turn.h"
 #include "node/worker/console_file.h"
+#include "node/worker/effective.h"
 
 /* For the VM's node, whose worker may have to be waited for, and then for the file. */
 #define CONSOLE_ANSWER_MS 7000
+
+_Static_assert(CONSOLE_FILE_MAX == CONSOLE_PATH_MAX, "what is in the XML can be asked for");
 
 /* The node whose file is wanted: by now where the VM is, unless somebody says another. */
 static const struct node *console_node(struct operation_turn *turn, const struct vm *vm)
@@ -46,10 +47,11 @@ static void console_here(struct operation_turn *turn, const struct vm *vm)
 	const struct context *context = turn->context;
 	const struct config_configuration *c =
 	    context->config ? &context->config->system.configuration : NULL;
-	if (!context->console || !c || !text_is_vm_name(vm->name)) {
+	if (!context->console || !c) {
 		turn_deny(turn, -ENODATA, "no console is kept here");
 		return;
 	}
+	struct err err;
 	unsigned most = (unsigned)c->logging.console_log_lines;
 	uint64_t last = argument_number(turn->arguments, "last");
 	if (!most) {
@@ -62,9 +64,12 @@ static void console_here(struct operation_turn *turn, const struct vm *vm)
 	    .mark = argument_number(turn->arguments, "after"),
 	    .lines_max = last && last < most ? (unsigned)last : most,
 	};
-	snprintf(query.path, sizeof(query.path), "%s/%s.log", c->directories.console_log_directory,
-	    vm->name);
-	context->console(context->data, &query, seen, turn);
+	int result =
+	    domain_console(&vm->xml, c->directories.console_log_directory, query.path, &err);
+	if (result)
+		turn_refuse(turn, result, &err);
+	else
+		context->console(context->data, &query, seen, turn);
 }
 
 /* Which node is said to the one that is asked: its own value may be older than ours. */

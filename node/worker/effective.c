@@ -21,6 +21,8 @@ struct reading {
 	bool serial; /* ...and depth 3 the first <serial>... */
 	bool character; /* ...or any other that can have a log */
 	bool log; /* one has */
+	bool to_file; /* this first <serial> writes to a file */
+	char file[CONSOLE_FILE_MAX]; /* of the first log, or of that serial; "": none */
 	struct end domain_end, devices_end, serial_end;
 };
 
@@ -30,11 +32,30 @@ static bool is_character(const char *name)
 	return strcmp(name, "serial") == 0 || strcmp(name, "console") == 0;
 }
 
-static bool goes_to_file(const XML_Char **attributes)
+/* "" when it is not there. */
+static const char *attribute_of(const XML_Char **attributes, const char *name)
 {
-	while (*attributes && strcmp(attributes[0], "type") != 0)
+	while (*attributes && strcmp(attributes[0], name) != 0)
 		attributes += 2;
-	return *attributes && strcmp(attributes[1], "file") == 0;
+	return *attributes ? attributes[1] : "";
+}
+
+/* One that is too long is none. */
+static void take_file(struct reading *r, const char *file)
+{
+	size_t size = strlen(file);
+	if (!*r->file && size < sizeof(r->file))
+		memcpy(r->file, file, size + 1);
+}
+
+static void on_part(struct reading *r, const XML_Char *name, const XML_Char **attributes)
+{
+	if (strcmp(name, "log") == 0) {
+		r->log = true;
+		take_file(r, attribute_of(attributes, "file"));
+	} else if (strcmp(name, "source") == 0 && r->to_file) {
+		take_file(r, attribute_of(attributes, "path"));
+	}
 }
 
 static void XMLCALL on_begin(void *data, const XML_Char *name, const XML_Char **attributes)
@@ -49,11 +70,12 @@ static void XMLCALL on_begin(void *data, const XML_Char *name, const XML_Char **
 		r->character = is_character(name);
 		r->serial = r->serial_end.at == 0 && strcmp(name, "serial") == 0;
 		/* With both QEMU would write twice, perhaps to the same file. */
-		if (r->serial && goes_to_file(attributes))
+		r->to_file = r->serial && !strcmp(attribute_of(attributes, "type"), "file");
+		if (r->to_file)
 			r->log = true;
 	}
-	if (r->depth == 4 && r->character && strcmp(name, "log") == 0)
-		r->log = true;
+	if (r->depth == 4 && r->character)
+		on_part(r, name, attributes);
 }
 
 /* At the end of an element without parts expat stands behind it, and at nothing. */
@@ -178,4 +200,20 @@ int domain_effective(
 	log_add(&r, xml, (const char *)file.data, out);
 	buffer_close(&file);
 	return 0;
+}
+
+int domain_console(
+    const struct blob *xml, const char *directory, char file[CONSOLE_FILE_MAX], struct err *err)
+{
+	struct buffer effective = {0};
+	struct reading r = {.depth = 0};
+	int rc = domain_effective(xml, directory, &effective, err);
+	if (rc == 0)
+		rc = ends_find(&r, &(struct blob){effective.data, (uint32_t)effective.size}, err);
+	if (rc == 0 && *r.file != '/')
+		rc = err_set(err, -ENODATA, "no serial console of it goes to a file");
+	if (rc == 0)
+		memcpy(file, r.file, sizeof(r.file));
+	buffer_close(&effective);
+	return rc;
 }

@@ -113,12 +113,42 @@ static int teardown(void **state)
 	return 0;
 }
 
+static const char *console(const char *xml)
+{
+	static char file[CONSOLE_FILE_MAX];
+	struct blob blob = {.data = (uint8_t *)xml, .size = (uint32_t)strlen(xml)};
+	int rc = domain_console(&blob, "/var/log/libvirt", file, &err);
+	return rc == -ENODATA ? "none" : rc ? err.text : file;
+}
+
+static void the_console_is_where_the_user_or_we_had_it_written(void **state)
+{
+	assert_string_equal(console(HEAD "</domain>"), "/var/log/libvirt/web1.log");
+	assert_string_equal(console(HEAD "<devices><disk><source path='/x'/><log file='/y'/></disk>"
+					 "<serial type='pty'/></devices></domain>"),
+	    "/var/log/libvirt/web1.log");
+	assert_string_equal(console(HEAD "<devices><serial type='pty'><log append='on' "
+					 "file='/srv/a&amp;b'/></serial></devices></domain>"),
+	    "/srv/a&b");
+	assert_string_equal(console(HEAD "<devices><serial type='file'><source path='/srv/c'/>"
+					 "</serial></devices></domain>"),
+	    "/srv/c");
+	assert_string_equal(console(HEAD "<devices><serial type='pty'><log/></serial></devices>"
+					 "</domain>"),
+	    "none");
+	assert_string_equal(console(HEAD "<devices><serial type='pty'><log file='up/../x'/>"
+					 "</serial></devices></domain>"),
+	    "none");
+	assert_non_null(strstr(console("<domain>"), "line 1"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(the_first_serial_console_gets_a_log_and_no_other_byte_changes),
 	    cmocka_unit_test(a_vm_without_a_serial_console_gets_one),
 	    cmocka_unit_test(a_log_that_the_user_set_stays),
+	    cmocka_unit_test(the_console_is_where_the_user_or_we_had_it_written),
 	    cmocka_unit_test(what_is_made_is_not_made_again),
 	    cmocka_unit_test(a_name_is_written_so_that_every_encoding_has_it),
 	    cmocka_unit_test(what_cannot_be_read_is_refused_and_utf_16_is_left_alone),
