@@ -16,8 +16,8 @@
 int domain_effective(
     const struct blob *xml, const char *directory, struct buffer *out, struct err *err);
 
-/* The file in which the first of its consoles is then found: the user's, or ours. 0; -ENODATA: there
- * is none; -EINVAL as above. */
+/* The file in which the first of its consoles is then found: the user's, or ours. 0; -ENODATA:
+ * there is none; -EINVAL as above. */
 #define CONSOLE_FILE_MAX 1024
 int domain_console(
     const struct blob *xml, const char *directory, char file[CONSOLE_FILE_MAX], struct err *err);
