@@ -71,7 +71,7 @@ static struct vm *next(struct cluster *c)
 	struct vm *best = NULL;
 	cluster_each(c->vms, struct vm, vm)
 	{
-		if (vm->state != VM_STOP || !vm->autostart || vm->changed_ms > c->settings.cold_ms)
+		if (vm->state != VM_STOP || !vm->autostart || vm->changed_ms >= c->settings.cold_ms)
 			continue;
 		if (!best || vm_compare(&vm, &best) < 0)
 			best = vm;
