@@ -8,6 +8,8 @@
  *   snapshot  made on the loop, and as it is stored
  *   restart   the directory opened, the snapshot restored and 10,000 entries applied; and
  *             what of that is before the log can go on; memory after it
+ *   place     of the 20 VMs of a node: the tick in which its flush begins, its fence with a new
+ *             place for each; and whether any node may be lost, reckoned for all of them
  *
  * The mix, for each 1,000 operations: one tick of all nodes, as many operations as a busy
  * second brings; the others in equal parts a VM's wanted state (stop, start, in turn), its
@@ -26,6 +28,7 @@
 
 #include "fsm/check.h"
 #include "fsm/snapshot.h"
+#include "fsm/tolerance.h"
 #include "raft/batch.h"
 #include "raft/configuration.h"
 #include "raft/snapshot_file.h"
@@ -632,6 +635,65 @@ static void restart(void)
 	cluster_close(&cluster);
 }
 
+/* Places for the VMs of a node. */
+
+static uint64_t applied_us(struct load *l, const struct command *command)
+{
+	struct buffer operation = {0};
+	command_encode(command, &operation);
+	uint64_t start = used_us();
+	apply(l, &operation);
+	uint64_t took_us = used_us() - start;
+	buffer_close(&operation);
+	return took_us;
+}
+
+static uint64_t tolerance_us(const struct cluster *c)
+{
+	const unsigned times = 10;
+	struct tolerance t;
+	uint64_t start = used_us();
+	for (unsigned i = 0; i < times; i++) {
+		tolerance_open(c, &t);
+		if (t.count)
+			die("tolerance", "there is room for all, and it is not seen");
+		tolerance_close(&t);
+	}
+	return (used_us() - start) / times;
+}
+
+static unsigned moving(const struct cluster *c)
+{
+	unsigned n = 0;
+	cluster_each(c->vms, struct vm, vm) n += vm->state == VM_MIGRATE;
+	return n;
+}
+
+static void place(void)
+{
+	struct load *l = must_alloc(sizeof(*l));
+	struct command tick = {.number = COMMAND_tick}, silence = tick;
+	struct command fence = {
+	    .number = COMMAND_node_fenced, .node_fenced = {.node = NODES, .by_hand = true}};
+	struct command flush = {
+	    .number = COMMAND_node_domain, .node_domain = {.node = 1, .domain = DOMAIN_FLUSH}};
+	l->random = 1;
+	populate(l);
+	uint64_t judged_us = tolerance_us(&l->cluster);
+	say(l, &flush);
+	uint64_t flush_us = applied_us(l, &tick);
+	if (moving(&l->cluster) != VMS / NODES)
+		die("the flush", "moves other VMs than it should");
+	silence.tick.elapsed_ms = 5000;
+	say(l, &silence);
+	uint64_t fence_us = applied_us(l, &fence);
+	cluster_each(l->cluster.vms, struct vm, vm) if (!vm->node || vm->node == NODES)
+	    die(vm->name, "has no place");
+	printf("{\"figure\": \"place\", \"flush_us\": %" PRIu64 ", \"fence_us\": %" PRIu64
+	       ", \"tolerance_us\": %" PRIu64 "}\n",
+	    flush_us, fence_us, judged_us);
+}
+
 /* 0 when it did what it should. */
 static int apart(void (*part)(void))
 {
@@ -674,5 +736,6 @@ int main(int argc, char **argv)
 	data_directory = directory;
 	int failed = apart(build);
 	failed = failed || apart(restart);
+	failed = failed || apart(place);
 	return apart(remove_directory) || failed;
 }
