@@ -201,7 +201,10 @@ static void migration_text(const json_t *migration, char text[CELL_MAX])
 		snprintf(count + strlen(count), CELL_MAX - strlen(count), " in %.16s", again);
 	}
 	snprintf(text, CELL_MAX, "%.16s%s%.64s%.64s%s%s", by ? by : "?",
-	    to ? " to " : ", waits for a node", to ? to : "", count,
+	    to	     ? " to "
+	    : *again ? ""
+		     : ", waits for a node",
+	    to ? to : "", count,
 	    json_is_true(json_object_get(migration, "arrived")) ? ", arrived" : "",
 	    json_is_true(json_object_get(migration, "aborted")) ? ", is aborted" : "");
 }

@@ -348,6 +348,41 @@ static void a_part_of_the_value_is_shown_as_it_is(void **state)
 	    "{\n  \"index\": 7,\n  \"path\": null,\n  \"value\": {}\n}\n");
 }
 
+static void a_vm_that_moves_is_shown_with_its_bar(void **state)
+{
+	char *text = NULL;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+	json_t *vm = parsed(
+	    "{'name': 'web1', 'state': 'migrate', 'tags': [], 'limit': ['hv1', 'hv2'], 'migration': "
+	    "{'by': 'live', 'to': 'hv2', 'tries': 1, 'aborted': true, 'again_in_ms': null, "
+	    "'movement': {'percent': 50, 'left_mib': 9, 'rate_mib_s': 3, 'downtime_ms': 30}}}");
+	view_print("vm info", vm, TABLE_PLAIN, out);
+	fclose(out);
+	assert_non_null(
+	    strstr(text, "migration           live to hv2, try 2, is aborted\n"
+			 "copied              [##########----------]  50 %, 9 MiB left, 3 MiB/s, "
+			 "down 30 ms\n"));
+	assert_non_null(strstr(text, "may be on           hv1, hv2\n"));
+	assert_non_null(strstr(text, "tags                -\n"));
+	free(text);
+	json_decref(vm);
+}
+
+static void a_migration_that_waits_says_how_long(void **state)
+{
+	char *text = NULL;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+	json_t *vm =
+	    parsed("{'migration': {'by': 'live', 'to': null, 'tries': 2, 'again_in_ms': 1500}}");
+	view_print("vm info", vm, TABLE_PLAIN, out);
+	fclose(out);
+	assert_non_null(strstr(text, "migration           live, try 3 in 1.5 s\n"));
+	free(text);
+	json_decref(vm);
+}
+
 static void what_has_no_view_says_its_message(void **state)
 {
 	assert_view("vm start", json_pack("{s:s}", "message", "web1: start, on hv1"), TABLE_PLAIN,
@@ -398,6 +433,8 @@ int main(void)
 	    cmocka_unit_test(entries_are_rows_and_more_of_them_have_no_heading),
 	    cmocka_unit_test(hashes_name_who_differs),
 	    cmocka_unit_test(a_part_of_the_value_is_shown_as_it_is),
+	    cmocka_unit_test(a_vm_that_moves_is_shown_with_its_bar),
+	    cmocka_unit_test(a_migration_that_waits_says_how_long),
 	    cmocka_unit_test(what_has_no_view_says_its_message),
 	    cmocka_unit_test(every_list_has_its_columns),
 	};
