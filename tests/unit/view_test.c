@@ -354,7 +354,7 @@ static void a_vm_that_moves_is_shown_with_its_bar(void **state)
 	size_t size;
 	FILE *out = open_memstream(&text, &size);
 	json_t *vm = parsed(
-	    "{'name': 'web1', 'state': 'migrate', 'tags': [], 'limit': ['hv1', 'hv2'], 'migration': "
+	    "{'name': 'web1', 'tags': [], 'limit': ['hv1', 'hv2'], 'migration': "
 	    "{'by': 'live', 'to': 'hv2', 'tries': 1, 'aborted': true, 'again_in_ms': null, "
 	    "'movement': {'percent': 50, 'left_mib': 9, 'rate_mib_s': 3, 'downtime_ms': 30}}}");
 	view_print("vm info", vm, TABLE_PLAIN, out);
