@@ -333,8 +333,11 @@ static enum vm_observed sighting_of(const struct agent *agent, const struct vm *
 	/* What was never seen cannot be lost sight of. */
 	if (observed == OBSERVED_UNOBSERVABLE)
 		return OBSERVED_UNKNOWN;
-	/* A copy counts only if it came after all that may be left over was seen to be gone. */
-	return owner || vm_observed_off(observed) ? observed : OBSERVED_UNKNOWN;
+	/* A copy counts only if it came after all that may be left over was seen to be gone; one
+	 * that the owner finds, and that did not arrive, is left over as well (plan.h, 6d). */
+	bool copy = !owner ||
+		    ((observed == OBSERVED_PAUSED || observed == OBSERVED_TRANSIT) && !vm->arrived);
+	return !copy || vm_observed_off(observed) ? observed : OBSERVED_UNKNOWN;
 }
 
 static bool knows(const struct agent *agent, const struct vm *vm, enum vm_observed observed)

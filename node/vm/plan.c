@@ -309,6 +309,11 @@ void plan_close(struct plan *plan)
 	*plan = (struct plan){0};
 }
 
+static bool is_unknown(int status)
+{
+	return status == -ETIMEDOUT || status == -EPIPE || status == -EPROTO;
+}
+
 /* Why it is not on its way any more, when it is here and nothing goes on; NULL: it still may be. */
 static const char *why_not_sent(const struct local_vm *local, const struct vm *vm, uint64_t now_ms)
 {
@@ -333,8 +338,11 @@ enum plan_sent plan_sent(
 		return PLAN_SENT_GOING;
 	if (local->sent_generation == vm->generation && !local->sent_status)
 		return PLAN_SENT_ARRIVED;
-	bool still = l->known && local->fresh && !local->busy && !local->job.active;
-	if (!still || !is_here(local->observed))
+	if (!l->known || !local->fresh || local->busy || local->job.active)
+		return PLAN_SENT_GOING;
+	/* Gone without a word, it may have arrived; with one, it died, and the copy is too old. */
+	bool word = local->sent_generation == vm->generation && !is_unknown(local->sent_status);
+	if (!is_here(local->observed) && !(word && vm_observed_off(local->observed)))
 		return PLAN_SENT_GOING;
 	const char *why = why_not_sent(local, vm, now_ms);
 	if (!why)
@@ -347,11 +355,6 @@ enum plan_sent plan_sent(
 bool plan_is_stuck(const struct local_vm *vm, uint64_t now_ms)
 {
 	return vm->sending && now_ms - vm->job_ms >= PLAN_STUCK_MS;
-}
-
-static bool is_unknown(int status)
-{
-	return status == -ETIMEDOUT || status == -EPIPE || status == -EPROTO;
 }
 
 static void failed(struct local_vm *vm, const struct action *action, int status, uint64_t now_ms)

@@ -83,7 +83,7 @@ void plan_close(struct plan *plan);
 enum plan_sent {
 	PLAN_SENT_GOING, /* or it cannot be said; the sighting tells the rest */
 	PLAN_SENT_ARRIVED, /* whole and paused at the target, gone from here */
-	PLAN_SENT_FAILED, /* it is here, and nothing goes on any more */
+	PLAN_SENT_FAILED, /* nothing goes on any more: it is here, or the hypervisor said so */
 };
 enum plan_sent plan_sent(
     const struct local *local, const struct vm *vm, uint64_t now_ms, char reason[200]);

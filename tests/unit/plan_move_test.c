@@ -275,6 +275,15 @@ static void a_call_that_failed_is_told_once_a_look_shows_that_nothing_goes_on(vo
 	assert_int_equal(sent_at(3005, "the worker died"), PLAN_SENT_FAILED);
 }
 
+/* Its hypervisor had let it go on before it died: the copy is older than its disks. */
+static void who_died_after_its_migration_failed_has_not_arrived(void **state)
+{
+	struct action action = begin_to_send();
+	plan_done(&local, &action, -EIO, "no route", 3000);
+	see(OBSERVED_SHUTOFF, idle);
+	assert_int_equal(sent_at(3001, "no route"), PLAN_SENT_FAILED);
+}
+
 static void what_an_earlier_daemon_sends_is_waited_for_and_not_sent_again(void **state)
 {
 	be(VM_DUTY_SEND);
@@ -649,6 +658,23 @@ static void a_target_says_that_nothing_is_there_and_only_then_what_comes(void **
 	assert_int_equal(reported(2300), OBSERVED_PAUSED);
 }
 
+/* Else it would pass for one that a person paused. */
+static void a_copy_that_its_new_owner_finds_is_not_spoken_of(void **state)
+{
+	static const enum vm_observed copies[] = {OBSERVED_PAUSED, OBSERVED_TRANSIT};
+	vm->observed = OBSERVED_UNKNOWN;
+	for (unsigned i = 0; i < 4; i++) {
+		agent_sees(copies[i % 2], idle);
+		/* To stop it failed, and waits. */
+		struct local_vm *known = local_find(&agent.local, vm->uuid);
+		known->acted_generation = vm->generation;
+		known->retry_ms = 100000;
+		vm->arrived = i >= 2;
+		assert_int_equal(
+		    reported(2000 + i * 3000), vm->arrived ? copies[i % 2] : OBSERVED_UNKNOWN);
+	}
+}
+
 static struct keepalive keepalive_at(uint64_t now_ms)
 {
 	struct keepalive k;
@@ -708,6 +734,7 @@ int main(void)
 	    TEST(it_is_sent_once_for_each_generation),
 	    TEST(a_call_that_ended_well_is_told_whatever_is_seen),
 	    TEST(a_call_that_failed_is_told_once_a_look_shows_that_nothing_goes_on),
+	    TEST(who_died_after_its_migration_failed_has_not_arrived),
 	    TEST(what_an_earlier_daemon_sends_is_waited_for_and_not_sent_again),
 	    TEST(a_copy_that_an_earlier_daemon_left_there_fails_the_attempt),
 	    TEST(who_gives_up_aborts_until_nothing_goes_on),
@@ -731,6 +758,7 @@ int main(void)
 	    AGENT_TEST(how_a_migration_ended_is_told_until_the_value_knows),
 	    AGENT_TEST(that_a_migration_failed_is_told_with_the_reason),
 	    AGENT_TEST(a_target_says_that_nothing_is_there_and_only_then_what_comes),
+	    AGENT_TEST(a_copy_that_its_new_owner_finds_is_not_spoken_of),
 	    AGENT_TEST(a_keepalive_says_how_far_a_migration_is_and_which_bridges_there_are),
 	    AGENT_TEST(a_hypervisor_that_does_not_answer_loses_sight_only_of_what_was_seen),
 	};
