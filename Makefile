@@ -6,6 +6,7 @@ MODE    ?= release
 WARN    ?= -Werror
 PREFIX  ?= /usr
 SEEDS   ?= 20000
+SEEDS_VMS ?= 2000
 B       := build/$(MODE)
 
 CC_release := gcc
@@ -92,9 +93,10 @@ check: deps ## build, run all tests that CI runs; ends with "N passed, N failed,
 sanitize: deps ## the unit tests and the simulator under ASan+UBSan and TSan
 	@tests/sanitize
 
-sim: deps ## the simulator, SEEDS=20000 seeds
+sim: deps ## the simulator: SEEDS=20000 seeds, and SEEDS_VMS=2000 of 40 VMs and 500 steps
 	@$(MAKE) --no-print-directory all
 	@$B/pvc simulate --seeds $(SEEDS)
+	@$B/pvc simulate --vms 40 --steps 500 --seeds $(SEEDS_VMS)
 
 lab: deps ## real libvirt, Ceph, SR-IOV, BMCs: T=core bootstrap ceph vm life sriov fence reload api
 	@$(MAKE) --no-print-directory all

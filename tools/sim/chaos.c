@@ -8,20 +8,22 @@
 #include "tools/sim/node.h"
 #include "tools/sim/wish.h"
 
-#define SETTLE_MS     5000 /* for the cluster to come up */
-#define CHAOS_MS      30000 /* faults for so long */
-#define PRIMARY_IN_MS 2000 /* after they end */
-#define MOMENT_MS     500 /* without one between two looks at it */
-#define PATIENT_TIMES 3 /* so much more, if the most patient is to be waited for */
-#define PEACE_MS      15000 /* at least, for what began late to show itself */
-#define PEACE_MS_MAX  150000 /* for everything wanted to run; a doubtful start takes a minute */
-#define LOOK_EVERY_MS 2000
-#define LIFE_NODES    5
-#define FAULT_IN      8 /* one of so many steps is a fault */
-#define NODE_WISH_IN  12 /* one of so many requests is about a node */
-#define TURN_IN	      16 /* after so many steps people hurry, or rest */
-#define HURRY_MS_MAX  40 /* between two steps */
-#define REST_MS_MAX   500
+#define SETTLE_MS      5000 /* for the cluster to come up */
+#define CHAOS_MS       30000 /* faults for so long */
+#define PRIMARY_IN_MS  2000 /* after they end */
+#define MOMENT_MS      500 /* without one between two looks at it */
+#define PATIENT_TIMES  3 /* so much more, if the most patient is to be waited for */
+#define PEACE_MS       15000 /* at least, for what began late to show itself */
+#define PEACE_MS_MAX   300000 /* for everything wanted to run; a doubtful start takes a minute */
+#define LOOK_EVERY_MS  2000
+#define LIFE_NODES     5
+#define FAULT_IN       10 /* one of so many steps is a fault... */
+#define FOCUS_FAULT_IN 3 /* ...and of those that are about one VM */
+#define FOCUS_MAX      24 /* steps */
+#define NODE_WISH_IN   12 /* one of so many requests is about a node */
+#define TURN_IN	       16 /* after so many steps people hurry, or rest */
+#define HURRY_MS_MAX   40 /* between two steps */
+#define REST_MS_MAX    500
 
 static void answered(struct world *w, const struct sim_answer *answer)
 {
@@ -110,6 +112,33 @@ static uint64_t next_step_ms(struct chaos *c)
 	return 1 + world_random(w, c->hurries ? HURRY_MS_MAX : REST_MS_MAX);
 }
 
+static unsigned draw_vm(struct chaos *c)
+{
+	struct world *w = &c->world;
+	if (c->focus_left) {
+		c->focus_left--;
+		return c->focus;
+	}
+	c->focus = 1 + (unsigned)world_random(w, c->vms);
+	c->focus_left = world_random(w, FOCUS_MAX / 2) ? 0 : (unsigned)world_random(w, FOCUS_MAX);
+	return c->focus;
+}
+
+/* One that has something of the VM, if any. */
+static struct sim_node *draw_node(struct world *w, unsigned who)
+{
+	char uuid[37];
+	unsigned first = (unsigned)world_random(w, w->node_count);
+	wish_uuid(who, uuid);
+	for (unsigned i = 0; i < w->node_count; i++) {
+		struct sim_node *n = w->nodes[1 + (first + i) % w->node_count];
+		const struct sim_vm *vm = sim_hypervisor_vm(n, uuid);
+		if (vm && vm->state != SIM_VM_OFF)
+			return n;
+	}
+	return user_target(w);
+}
+
 static void step(struct world *w, unsigned node, uint64_t number, void *bytes)
 {
 	struct chaos *c = w->player;
@@ -118,12 +147,14 @@ static void step(struct world *w, unsigned node, uint64_t number, void *bytes)
 		return;
 	}
 	c->steps_left--;
-	if (world_random(w, FAULT_IN) == 0)
-		fault_strike(w);
-	else if (world_random(w, NODE_WISH_IN) == 0)
+	bool focused = c->focus_left;
+	unsigned who = draw_vm(c);
+	if (world_random(w, focused ? FOCUS_FAULT_IN : FAULT_IN) == 0)
+		fault_strike(w, focused ? draw_node(w, who) : user_target(w));
+	else if (!focused && world_random(w, NODE_WISH_IN) == 0)
 		wish_node(user_target(w));
 	else
-		wish_vm(user_target(w), 1 + (unsigned)world_random(w, c->vms));
+		wish_vm(user_target(w), who);
 	if (c->steps_left)
 		world_at(w, w->now_ms + next_step_ms(c), step, 0, 0);
 }

@@ -26,6 +26,7 @@ struct chaos {
 	struct users users;
 	unsigned vms, steps_left;
 	bool hurries; /* blow upon blow, for a while */
+	unsigned focus, focus_left; /* so many steps are about that VM and its nodes */
 };
 
 struct chaos_result {

@@ -288,9 +288,8 @@ static const fault_run faults[] = {fault_power, fault_write, fault_daemon, fault
 #define NEXT_MS_MAX 2500
 #define NEWCOMER_MS 6000
 
-void fault_strike(struct world *w)
+void fault_strike(struct world *w, struct sim_node *n)
 {
-	struct sim_node *n = user_target(w);
 	if (world_random(w, BLACKOUT_IN) == 0)
 		fault_blackout(w, n);
 	else
@@ -301,7 +300,7 @@ static void strike(struct world *w, unsigned node, uint64_t until_ms, void *byte
 {
 	if (w->now_ms >= until_ms)
 		return;
-	fault_strike(w);
+	fault_strike(w, user_target(w));
 	world_at(w, w->now_ms + 50 + world_random(w, NEXT_MS_MAX), strike, 0, until_ms);
 }
 

@@ -5,7 +5,8 @@
 
 #include "tools/sim/world.h"
 
-void fault_strike(struct world *w); /* one */
+/* One, of n or of the whole. */
+void fault_strike(struct world *w, struct sim_node *n);
 /* From now on until then. */
 void faults_begin(struct world *w, uint64_t until_ms);
 /* Everything is mended at once. */

@@ -168,7 +168,7 @@ static void step_begin(struct world *w, struct migration *m)
 
 static uint64_t draw_copy_ms(struct world *w)
 {
-	if (world_random(w, ENDLESS_COPY_IN) == 0)
+	if (!w->peace && world_random(w, ENDLESS_COPY_IN) == 0)
 		return ENDLESS_COPY_MS;
 	return 50 + world_random(w, world_random(w, LONG_COPY_IN) ? COPY_MS_MAX : LONG_COPY_MS);
 }

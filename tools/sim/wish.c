@@ -23,8 +23,16 @@ static uint64_t draw(struct wish *wish, uint64_t below)
 	return world_random(wish->world, below);
 }
 
+/* Where something of it is, as often as anywhere: a place that was left is worth coming back to. */
 static uint32_t draw_node(struct wish *wish)
 {
+	struct world *w = wish->world;
+	for (unsigned i = 1; wish->vm && i <= w->node_count; i++) {
+		const struct sim_vm *vm = sim_hypervisor_vm(w->nodes[i], wish->vm->uuid);
+		bool left = vm && vm->state != SIM_VM_OFF && w->nodes[i]->raft_id != wish->vm->node;
+		if (left && draw(wish, 2))
+			return w->nodes[i]->raft_id;
+	}
 	return 1 + (uint32_t)draw(wish, wish->world->node_count);
 }
 
@@ -47,6 +55,11 @@ static enum migration_method draw_method(struct wish *wish)
 	return methods[draw(wish, sizeof(methods) / sizeof(*methods))];
 }
 
+void wish_uuid(unsigned who, char uuid[37])
+{
+	snprintf(uuid, 37, "00000000-0000-4000-8000-%012u", who);
+}
+
 static void name_of(unsigned who, char name[64])
 {
 	snprintf(name, 64, "vm-%u", who);
@@ -57,7 +70,7 @@ static void make_define(struct wish *wish, unsigned who)
 	struct command_vm_define *define = &wish->command.vm_define;
 	wish->command.number = COMMAND_vm_define;
 	name_of(who, define->name);
-	snprintf(define->uuid, sizeof(define->uuid), "00000000-0000-4000-8000-%012u", who);
+	wish_uuid(who, define->uuid);
 	define->memory_mib = 256 + 256 * draw(wish, WISH_MEMORY_MIB_MAX / 256);
 	define->vcpus = 1;
 	define->selector = (enum selector)draw(wish, SELECTOR_VMS + 1);
@@ -74,6 +87,7 @@ static void make_state(struct wish *wish, enum vm_state state)
 	wish->command.number = COMMAND_vm_state;
 	wish->command.vm_state.vm = wish->vm->id;
 	wish->command.vm_state.state = state;
+	wish->command.vm_state.strict = draw(wish, 8) == 0;
 }
 
 static void make_start(struct wish *wish)

@@ -11,6 +11,7 @@
 
 /* VM number who: it is defined, when n knows of none. */
 void wish_vm(struct sim_node *n, unsigned who);
+void wish_uuid(unsigned who, char uuid[37]); /* that it has, or will have */
 void wish_start(struct sim_node *n, unsigned who);
 /* Some node is to be flushed, or made ready. */
 void wish_node(struct sim_node *n);
