@@ -176,7 +176,9 @@ static void judge_send(struct round *r, const struct vm *vm, struct local_vm *lo
 		add(r->plan, ACTION_ABORT, vm, local);
 	bool ready = vm_observed_off(vm->target_observed) && is_here(local->observed) &&
 		     local->observed != OBSERVED_TRANSIT;
-	if (goes_on || vm->abort || !ready || !r->standing->current ||
+	/* Gone from here for sure must it be afterwards: no start may come about late. */
+	bool doubted = r->now_ms < local->doubt_until_ms;
+	if (goes_on || vm->abort || !ready || doubted || !r->standing->current ||
 	    local->sent_generation == vm->generation)
 		return;
 	add(r->plan, ACTION_MIGRATE, vm, local);
@@ -325,9 +327,10 @@ static const char *why_not_sent(const struct local_vm *local, const struct vm *v
 		return "given up";
 	if (vm->target_observed == OBSERVED_TRANSIT || is_here(vm->target_observed))
 		return ABANDONED;
-	if (now_ms - local->since_ms >= PLAN_TARGET_MS)
-		return "the target was not ready for it in time";
-	return NULL;
+	if (now_ms - local->since_ms < PLAN_TARGET_MS)
+		return NULL;
+	return now_ms < local->doubt_until_ms ? "a start that was cut off may still come about here"
+					      : "the target was not ready for it in time";
 }
 
 enum plan_sent plan_sent(

@@ -71,8 +71,9 @@ struct plan {
  *     c. in transit, and had run under this owner: resume. Paused then: a person did that.
  *     d. in transit or paused, and had not: a copy that is left over. Stop; b follows.
  *     e. a migration goes on that nobody wants any more: abort.
- *  7. To be sent: once the target has seen that nothing is left of it there, migrate, once for
- *     each generation. Given up: abort. It is never started, not even when it is gone.
+ *  7. To be sent: once the target has seen that nothing is left of it there, and no start that
+ *     was cut off may come about here any more, migrate, once for each generation. Given up:
+ *     abort. It is never started, not even when it is gone.
  *  8. To be received: what is here before that was said to be off is left over: stop. What comes
  *     after it is left alone. */
 void plan_make(struct plan *plan, const struct cluster *c, const struct standing *standing,
