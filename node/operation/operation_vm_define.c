@@ -173,10 +173,10 @@ void operation_vm_modify(struct operation_turn *turn)
 {
 	struct domain domain;
 	const struct vm *vm = vm_to_modify(turn, &domain);
-	const char *expected = argument_text(turn->arguments, "expect");
 	char hash[17];
 	if (!vm)
 		return;
+	const char *expected = argument_text(turn->arguments, "expect");
 	snprintf(hash, sizeof(hash), "%016" PRIx64, vm->xml_hash);
 	if (expected && strcmp(expected, hash) != 0)
 		turn_deny(turn, -ESTALE,
@@ -201,12 +201,12 @@ void operation_vm_undefine(struct operation_turn *turn)
 void operation_vm_rename(struct operation_turn *turn)
 {
 	const struct vm *vm = turn_vm(turn);
-	const char *name = argument_text(turn->arguments, "name");
 	struct command command = {.number = COMMAND_vm_rename};
 	struct buffer xml = {0};
 	struct err err;
 	if (!vm)
 		return;
+	const char *name = argument_text(turn->arguments, "name");
 	int status = strlen(name) < sizeof(command.vm_rename.name) && text_is_vm_name(name)
 			 ? 0
 			 : err_set(&err, -EINVAL,

@@ -207,6 +207,7 @@ static void another_name_is_in_the_xml_as_well(void **state)
 {
 	struct stage *s = *state;
 	start_web1(s);
+	refused(s, "vm rename web9 web2", -ENOENT, "there is no VM web9 (did you mean 'web1'?)");
 	refused(
 	    s, "vm rename web1 web2", -EBUSY, "web1 is not off (start, running): stop it first");
 	says(s, "vm stop web1", NULL);
