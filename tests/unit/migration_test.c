@@ -194,6 +194,8 @@ static void gone_here_and_whole_there_is_arrived(void **state)
 	see(vm, OBSERVED_SHUTOFF);
 	assert_int_equal(vm->node, 1);
 	assert_int_equal(vm_duty(vm, 1), VM_DUTY_SEND);
+	assert_false(vm_is_off(&c, vm));
+	assert_int_equal(APPLY(vm_undefine, .vm = vm->id), -EBUSY);
 	node_sees(2, vm, OBSERVED_PAUSED);
 	assert_int_equal(vm->node, 2);
 	assert_true(vm->arrived);
