@@ -24,7 +24,7 @@
 #define ENTRIES	  40000
 #define ORDERS	  256
 #define STEPS	  1500
-#define SEEDS	  2000
+#define SEEDS	  500
 #define LATE_MS	  4000
 #define SETTLE_MS 400000
 
