@@ -20,6 +20,8 @@
 #define FAULT_IN       10 /* one of so many steps is a fault... */
 #define FOCUS_FAULT_IN 3 /* ...and of those that are about one VM */
 #define FOCUS_MAX      24 /* steps */
+#define MOMENT_IN      6 /* one of so many moments of a migration is struck... */
+#define MOMENT_LATER   150 /* ...within so many ms */
 #define NODE_WISH_IN   12 /* one of so many requests is about a node */
 #define TURN_IN	       16 /* after so many steps people hurry, or rest */
 #define HURRY_MS_MAX   40 /* between two steps */
@@ -159,6 +161,23 @@ static void step(struct world *w, unsigned node, uint64_t number, void *bytes)
 		world_at(w, w->now_ms + next_step_ms(c), step, 0, 0);
 }
 
+static void strike(struct world *w, unsigned node, uint64_t number, void *bytes)
+{
+	if (!w->peace)
+		fault_strike(w, w->nodes[node]);
+}
+
+/* What fails does so when it is least wanted, and seldom alone. */
+static void moment(struct world *w, unsigned source, unsigned target)
+{
+	if (w->peace || world_random(w, MOMENT_IN))
+		return;
+	uint64_t strikes = 1 + world_random(w, 2);
+	for (uint64_t i = 0; i < strikes; i++)
+		world_at(w, w->now_ms + world_random(w, MOMENT_LATER), strike,
+		    world_random(w, 2) ? source : target, 0);
+}
+
 /* Most VMs run when it begins. */
 static void populate(struct chaos *c)
 {
@@ -176,6 +195,7 @@ static void play_steps(struct chaos *c)
 {
 	struct world *w = &c->world;
 	populate(c);
+	w->moment = moment;
 	world_at(w, w->now_ms, step, 0, 0);
 	while (c->steps_left && !*w->failure)
 		world_run(w, w->now_ms + MOMENT_MS);

@@ -9,6 +9,8 @@
 
 #define BEGINS_MS_MAX	30
 #define MESSAGE_MS_MAX	40
+#define SLOW_MESSAGE_IN 8
+#define SLOW_MESSAGE_MS 3000
 #define MESSAGE_WAITS	5000 /* for a libvirt that hangs, until the other gives it up */
 #define COPY_STEP_MS	200
 #define COPY_MS_MAX	1500
@@ -36,6 +38,18 @@ struct migration {
 	uint64_t left_ms; /* of copying */
 	uint64_t silent_ms; /* nothing has passed between both for so long */
 };
+
+static uint64_t message_ms(struct world *w)
+{
+	bool slow = world_random(w, SLOW_MESSAGE_IN) == 0;
+	return 1 + world_random(w, slow ? SLOW_MESSAGE_MS : MESSAGE_MS_MAX);
+}
+
+static void tell_moment(struct world *w, const struct migration *m)
+{
+	if (w->moment)
+		w->moment(w, m->source.node, m->target.node);
+}
 
 static void migrate_step(struct world *w, unsigned node, uint64_t number, void *bytes);
 
@@ -208,7 +222,8 @@ static void switch_over(struct world *w, struct migration *m, struct sim_vm *vm)
 	vm->state = SIM_VM_TRANSIT;
 	copy->age = vm->age;
 	m->phase = PHASE_FINISH;
-	later(w, m, 1 + world_random(w, MESSAGE_MS_MAX));
+	later(w, m, message_ms(w));
+	tell_moment(w, m);
 }
 
 static void step_copy(struct world *w, struct migration *m)
@@ -251,7 +266,8 @@ static void step_finish(struct world *w, struct migration *m)
 	}
 	become_whole(w, m, copy);
 	m->phase = PHASE_CONFIRM;
-	later(w, m, 1 + world_random(w, MESSAGE_MS_MAX));
+	later(w, m, message_ms(w));
+	tell_moment(w, m);
 }
 
 /* The source hears that, or that its connection is gone. */

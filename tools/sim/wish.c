@@ -185,12 +185,12 @@ static const struct {
 	unsigned weight;
 	void (*make)(struct wish *wish);
 } wishes[] = {
-    {20, make_start},
+    {40, make_start},
     {6, make_shutdown},
     {6, make_stop},
     {6, make_restart},
     {2, make_disable},
-    {26, make_migrate},
+    {40, make_migrate},
     {6, make_unmigrate},
     {6, make_move},
     {6, make_place},

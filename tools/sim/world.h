@@ -84,7 +84,9 @@ struct world {
 	bool peace; /* no fault begins any more */
 	unsigned fences; /* somebody vouched for them; counted with a trace alone */
 	void (*answered)(struct world *w, const struct sim_answer *answer);
-	void *player; /* chaos or scenario: for answered */
+	/* A VM stops at source, or is whole at target: NULL, or whoever plays wants to know. */
+	void (*moment)(struct world *w, unsigned source, unsigned target);
+	void *player; /* chaos or scenario: for both */
 	struct buffer trace;
 	char failure[512]; /* the first thing that went wrong; "" while nothing did */
 };
