@@ -29,9 +29,15 @@ static int compare(const void *a, const void *b)
 	return place_order(one, other);
 }
 
+/* Its owner's limit says that it is to be on this node or nowhere. */
+static bool is_bound(const struct vm *vm)
+{
+	return vm->limit.count == 1 && vm->limit.items[0].node == vm->node;
+}
+
 static void collect(struct scene *s, const struct vm *vm)
 {
-	if (vm_is_wanted(vm))
+	if (vm_is_wanted(vm) && !is_bound(vm))
 		s->vms[s->count++] = vm;
 }
 

@@ -3,7 +3,8 @@
  *
  * What is reckoned is what vm_recover() would do: the VMs of the lost node, in the order of
  * place_order(), each where place_choose() sends it. Room is what is promised, not what is used,
- * so that a VM that is off takes some as well. */
+ * so that a VM that is off takes some as well. A VM that is limited to the node that it is on goes
+ * down with it, as was asked for: no room elsewhere is missed. */
 #ifndef FSM_TOLERANCE_H
 #define FSM_TOLERANCE_H
 

@@ -158,6 +158,22 @@ static void what_moves_needs_the_room_only_once(void **state)
 	is_said("without n1 vm1 (4096 MiB) has no room");
 }
 
+static void who_is_limited_to_one_node_goes_down_with_it(void **state)
+{
+	struct err err;
+	struct vm *bound = room_vm(1, 1, 512);
+	bound->limit.items = must_alloc(sizeof(struct node_ref));
+	bound->limit.items[0].node = 1;
+	bound->limit.count = 1;
+	assert_int_equal(tolerance_check_start(&c, bound, &err), 0);
+	bound->state = VM_START;
+	is_said("");
+	/* It waits for that node alone: that is no wish. */
+	bound->node = 0;
+	((struct node *)c.nodes.items[0])->daemon_state = DAEMON_DEAD;
+	is_said("vm1 (512 MiB) has no room even now");
+}
+
 static void a_start_that_ends_it_is_refused_and_one_that_does_not_is_not(void **state)
 {
 	struct err err = {""};
@@ -256,10 +272,11 @@ static void some_cluster(void)
 			vm->target = 1 + vm->node % nodes;
 		}
 		if (!chance(6)) {
-			struct node_ref *limit = must_alloc(sizeof(*limit));
-			limit->node = 1 + chance(nodes);
+			struct node_ref *limit = must_alloc(2 * sizeof(*limit));
+			limit[0].node = 1 + chance(nodes);
+			limit[1].node = vm->target;
 			vm->limit.items = limit;
-			vm->limit.count = 1;
+			vm->limit.count = vm->target ? 2 : 1;
 		}
 	}
 }
@@ -295,7 +312,11 @@ static uint64_t comes_about(uint32_t node)
 	uint64_t bits = 0;
 	lost->daemon_state = DAEMON_FENCED;
 	vm_recover(&c, lost);
-	cluster_each(c.vms, struct vm, vm) bits |= vm->node ? 0 : 1ull << vm->id;
+	cluster_each(c.vms, struct vm, vm)
+	{
+		bool bound = vm->limit.count == 1 && vm->limit.items[0].node == node;
+		bits |= vm->node || bound ? 0 : 1ull << vm->id;
+	}
 	return bits;
 }
 
@@ -366,6 +387,7 @@ int main(void)
 	    TEST(nodes_that_take_nobody_do_not_count),
 	    TEST(the_most_important_gets_the_room_that_is_left),
 	    TEST(what_moves_needs_the_room_only_once),
+	    TEST(who_is_limited_to_one_node_goes_down_with_it),
 	    TEST(a_start_that_ends_it_is_refused_and_one_that_does_not_is_not),
 	    TEST(a_start_is_not_blamed_for_what_was_so_before_it),
 	    TEST(a_start_is_judged_where_it_would_be_placed),
