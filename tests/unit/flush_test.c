@@ -254,6 +254,25 @@ static void what_cannot_come_back_does_not_hold_up_ready(void **state)
 	assert_int_equal(web->why, MOVE_MIGRATE);
 }
 
+static void ready_waits_until_the_node_is_up(void **state)
+{
+	flush(1);
+	seconds(1);
+	arrive(web);
+	arrive(db);
+	assert_int_equal(APPLY(node_state, .node = 1, .state = DAEMON_STOP), 0);
+	ready(1);
+	seconds(3);
+	assert_int_equal(hv1->domain_state, DOMAIN_UNFLUSH);
+	node_up(1);
+	seconds(1);
+	assert_int_equal(web->target, 1);
+	arrive(web);
+	arrive(db);
+	seconds(1);
+	assert_int_equal(hv1->domain_state, DOMAIN_READY);
+}
+
 static void what_failed_to_leave_is_tried_again_later(void **state)
 {
 	flush(1);
@@ -332,6 +351,7 @@ int main(void)
 	    TEST(ready_while_it_is_flushed_calls_it_off),
 	    TEST(flush_while_it_gets_ready_calls_it_off),
 	    TEST(what_cannot_come_back_does_not_hold_up_ready),
+	    TEST(ready_waits_until_the_node_is_up),
 	    TEST(what_failed_to_leave_is_tried_again_later),
 	    TEST(nothing_new_is_placed_on_a_node_that_is_flushed),
 	    TEST(a_node_that_is_lost_while_it_is_flushed_is_flushed),
