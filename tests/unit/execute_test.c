@@ -480,6 +480,96 @@ static void what_may_still_come_up_keeps_its_lock(void **state)
 	assert_false(is_there("pool/locks/a"));
 }
 
+/* Mode of its file in the simulated hypervisor's directory: executable is paused. */
+static mode_t mode_of(const char *directory_name, const struct vm *vm)
+{
+	struct stat stat_of = {0};
+	char path[64];
+	snprintf(path, sizeof(path), "%s/%s", directory_name, vm->uuid);
+	return stat(path_of(path), &stat_of) ? 0 : stat_of.st_mode & 0777;
+}
+
+static void a_start_that_hangs_hides_nothing_and_holds_up_nobody(void **state)
+{
+	struct vm *vm = add_vm(7, "");
+	char file[64];
+	snprintf(file, sizeof(file), "vms/%s.new", vm->uuid);
+	assert_int_equal(mkdir(path_of("vms"), 0700), 0);
+	pool_hang(file);
+	node_begin();
+	AWAIT(local_find(&agent.local, vm->uuid) && local_find(&agent.local, vm->uuid)->busy);
+	struct vm *other = add_vm(8, "");
+	AWAIT(runs(other) && other->observed == OBSERVED_RUNNING);
+	uint64_t seen_ms = clock_ms();
+	AWAIT(agent.collectors[0].age_ms > seen_ms);
+	struct command stop = {.number = COMMAND_vm_state, .vm_state = {.vm = 8, .state = VM_STOP}};
+	apply(&stop);
+	AWAIT(!runs(other) && other->observed == OBSERVED_SHUTOFF);
+	assert_true(local_find(&agent.local, vm->uuid)->busy);
+	assert_int_equal(unlink(path_of(file)), 0);
+}
+
+static void a_vm_is_sent_to_where_the_target_says_and_stays_paused_there(void **state)
+{
+	struct vm *vm = add_vm(7, "");
+	struct node *target = cluster_node(&c, 2);
+	snprintf(target->migration_uri, sizeof(target->migration_uri), "%s", path_of("vms2"));
+	assert_int_equal(mkdir(path_of("vms2"), 0700), 0);
+	node_begin();
+	AWAIT(runs(vm) && vm->observed == OBSERVED_RUNNING);
+	vm->state = VM_MIGRATE;
+	vm->target = 2;
+	vm->generation++;
+	vm->target_observed = OBSERVED_SHUTOFF;
+	on_changed(NULL);
+	AWAIT(vm->node == 2);
+	assert_true(vm->arrived && vm->state == VM_START);
+	assert_false(runs(vm));
+	assert_true(mode_of("vms2", vm) & S_IXUSR);
+}
+
+static void a_target_without_an_address_is_said_to_have_none(void **state)
+{
+	struct vm *vm = add_vm(7, "");
+	node_begin();
+	AWAIT(runs(vm) && vm->observed == OBSERVED_RUNNING);
+	vm->state = VM_MIGRATE;
+	vm->target = 2;
+	vm->generation++;
+	vm->target_observed = OBSERVED_SHUTOFF;
+	on_changed(NULL);
+	AWAIT(!vm->target);
+	assert_string_equal(
+	    vm->failed_reason, "the target says no address at which its hypervisor takes VMs");
+	assert_true(runs(vm));
+}
+
+static void who_arrives_is_resumed_and_a_leftover_is_replaced(void **state)
+{
+	struct vm *vm = add_vm(7, ""), *other = add_vm(8, "");
+	struct vm *both[] = {vm, other};
+	vm->arrived = true;
+	assert_int_equal(mkdir(path_of("vms"), 0700), 0);
+	for (unsigned i = 0; i < 2; i++) {
+		char path[64];
+		snprintf(path, sizeof(path), "vms/%s", both[i]->uuid);
+		FILE *file = fopen(path_of(path), "w");
+		fwrite(both[i]->xml.data, 1, both[i]->xml.size, file);
+		fputs(i ? "<!-- left over -->" : "<!-- arrived -->", file);
+		assert_int_equal(fclose(file), 0);
+		assert_int_equal(chmod(path_of(path), 0700), 0);
+	}
+	node_begin();
+	AWAIT(vm->observed == OBSERVED_RUNNING && other->observed == OBSERVED_RUNNING);
+	assert_false(vm->arrived);
+	for (unsigned i = 0; i < 2; i++) {
+		char path[64];
+		snprintf(path, sizeof(path), "vms/%s", both[i]->uuid);
+		assert_false(mode_of("vms", both[i]) & S_IXUSR);
+		assert_int_equal(strstr(file_read(path), "<!--") == NULL, i);
+	}
+}
+
 /* The hypervisor has been told, and nobody is there any more to hear what came of it. */
 static void a_start_that_the_end_of_the_daemon_cut_off_is_known_to_the_next_one(void **state)
 {
@@ -738,6 +828,10 @@ int main(int argc, char **argv)
 	    TEST(what_turns_out_to_run_here_keeps_its_lock),
 	    TEST(without_an_answer_of_the_hypervisor_nothing_is_freed),
 	    TEST(what_may_still_come_up_keeps_its_lock),
+	    TEST(a_start_that_hangs_hides_nothing_and_holds_up_nobody),
+	    TEST(a_vm_is_sent_to_where_the_target_says_and_stays_paused_there),
+	    TEST(a_target_without_an_address_is_said_to_have_none),
+	    TEST(who_arrives_is_resumed_and_a_leftover_is_replaced),
 	    TEST(a_start_that_the_end_of_the_daemon_cut_off_is_known_to_the_next_one),
 	    TEST(a_volume_of_a_vm_that_runs_here_is_not_taken_from_it),
 	    TEST(of_two_vms_with_one_volume_one_starts),

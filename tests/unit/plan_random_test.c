@@ -232,7 +232,8 @@ static void job_turn(struct place *m, unsigned i)
 		moved++;
 		job_end(m, i, 0);
 	} else {
-		/* What libvirt does when the last word is lost: the source runs on, the copy stays. */
+		/* As libvirt does when the last word is lost: the source runs on, the copy
+		 * stays. */
 		if (copy->state == GUEST_COPY)
 			copy->state = GUEST_OFF;
 		if (guest->state == GUEST_HALTED && !fault(3))
