@@ -76,7 +76,8 @@ struct context {
 	    void *done_data);
 	/* Have this node's hypervisor look whether it would start a VM of this XML; nothing is
 	 * started. done is called once, perhaps within the call: 0; -EINVAL: it would not;
-	 * -EOPNOTSUPP: this node runs no VMs; others: it could not be asked; with err. */
+	 * -EOPNOTSUPP: this node runs no VMs; -ESHUTDOWN: its daemon ends; others: it could not be
+	 * asked; with err. */
 	void (*validate)(void *data, const char *xml, context_checked done, void *done_data);
 	/* Free a VM's volumes of locks: execute_flush() of this node. */
 	void (*flush)(void *data, const struct execute_flush *flush);

@@ -33,7 +33,7 @@ static struct blob xml_of(const struct operation_turn *turn)
 static void validated(void *data, int status, const struct err *err)
 {
 	struct operation_turn *turn = data;
-	if (status == -EINVAL) {
+	if (status == -EINVAL || status == -ESHUTDOWN) {
 		turn_refuse(turn, status, err);
 		return;
 	}

@@ -234,21 +234,41 @@ void execute_flush(struct execute *e, const struct execute_flush *flush)
 		freeing_refuse(flush, -EOPNOTSUPP, "this node has no part in the disk pool");
 }
 
+struct validation {
+	struct execute *execute;
+	context_checked done;
+	void *data;
+};
+
+static void validated(void *data, int status, const struct err *err)
+{
+	struct validation v = *(struct validation *)data;
+	struct err end;
+	free(data);
+	if (v.execute->closed)
+		/* Whoever would go on finds nothing there to go on with. */
+		v.done(v.data, err_set(&end, -ESHUTDOWN, "the daemon of this node ends"), &end);
+	else
+		v.done(v.data, status, err);
+}
+
 void execute_validate(struct execute *e, const char *xml, context_checked done, void *data)
 {
+	struct validation *v = must_alloc(sizeof(*v));
+	*v = (struct validation){.execute = e, .done = done, .data = data};
 	struct hypervisor_order order = {
 	    .op = HYPERVISOR_validate,
 	    .xml = xml,
 	    .deadline_ms = VALIDATE_DEADLINE_MS,
-	    .done = done,
-	    .data = data,
+	    .done = validated,
+	    .data = v,
 	};
 	struct err err;
-	int result = movers_question(e->movers, &order);
+	int result = e->closed ? -ESHUTDOWN : movers_question(e->movers, &order);
 	if (!result)
 		return;
 	err_set(&err, 0, "its worker is at something else (%s)", strerror(-result));
-	done(data, result, &err);
+	validated(v, result, &err);
 }
 
 static void look(struct execute *e, uint64_t now)

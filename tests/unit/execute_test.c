@@ -802,6 +802,52 @@ static void whoever_waits_is_told_when_the_daemon_ends(void **state)
 	flush(vm, RELEASE_STALE, &o); /* not even begun */
 }
 
+struct judged {
+	bool answered;
+	int status;
+	struct err err;
+};
+
+static void on_judged(void *data, int status, const struct err *err)
+{
+	struct judged *j = data;
+	j->answered = true;
+	j->status = status;
+	if (status)
+		j->err = *err;
+}
+
+static void xml_is_shown_to_the_hypervisor_by_a_worker_of_its_own(void **state)
+{
+	struct judged good = {0}, bad = {0};
+	node_begin();
+	execute_validate(execute, "<domain/>", on_judged, &bad);
+	execute_validate(execute,
+	    "<domain><name>a</name><uuid>22222222-0000-4000-8000-000000000001</uuid>"
+	    "<memory>1024</memory></domain>",
+	    on_judged, &good);
+	AWAIT(bad.answered && good.answered);
+	assert_int_equal(good.status, 0);
+	assert_int_equal(bad.status, -EINVAL);
+	assert_string_equal(bad.err.text, "line 1: no <name>");
+}
+
+static void nobody_goes_on_when_the_daemon_ends(void **state)
+{
+	struct judged cut = {0}, late_one = {0};
+	bool closed = false;
+	node_begin();
+	execute_validate(execute, "<domain/>", on_judged, &cut);
+	beat_end();
+	execute_close(execute, on_closed, &closed);
+	execute_validate(execute, "<domain/>", on_judged, &late_one);
+	assert_int_equal(late_one.status, -ESHUTDOWN);
+	AWAIT(closed);
+	assert_true(cut.answered);
+	assert_int_equal(cut.status, -ESHUTDOWN);
+	node_begin();
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int main(int argc, char **argv)
@@ -842,6 +888,8 @@ int main(int argc, char **argv)
 	    TEST(what_runs_here_is_not_flushed),
 	    TEST(what_was_given_away_while_the_hypervisor_hung_is_not_flushed),
 	    TEST(whoever_waits_is_told_when_the_daemon_ends),
+	    TEST(xml_is_shown_to_the_hypervisor_by_a_worker_of_its_own),
+	    TEST(nobody_goes_on_when_the_daemon_ends),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
