@@ -661,7 +661,7 @@ static void define(unsigned n)
 
 static void see(unsigned n, enum vm_observed observed)
 {
-	struct seen_vm seen[VMS];
+	struct seen_vm seen[VMS] = {0};
 	for (unsigned i = 0; i < n; i++) {
 		snprintf(
 		    seen[i].uuid, sizeof(seen[i].uuid), "00000000-0000-0000-0000-%012u", i + 1);
