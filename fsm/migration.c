@@ -135,6 +135,14 @@ static void retry_later(struct cluster *c, struct vm *vm, const char *reason)
 	vm_set_reason(c, vm, reason);
 }
 
+/* That there was no copy before says nothing of now; the target may be silent just then. */
+static void source_went_off(struct cluster *c, struct vm *vm)
+{
+	vm->attempt_ms = mark_now(c);
+	if (is_off(vm->target_observed))
+		vm->target_observed = OBSERVED_UNOBSERVABLE;
+}
+
 void migration_source_seen(struct cluster *c, struct vm *vm)
 {
 	const struct node *target = cluster_node(c, vm->target);
@@ -147,7 +155,7 @@ void migration_source_seen(struct cluster *c, struct vm *vm)
 		return;
 	}
 	if (off && !vm->attempt_ms)
-		vm->attempt_ms = mark_now(c);
+		source_went_off(c, vm);
 	else if (!off && vm->observed != OBSERVED_UNKNOWN && vm->observed != OBSERVED_UNOBSERVABLE)
 		vm->attempt_ms = 0;
 	resolve(c, vm);

@@ -253,6 +253,19 @@ static void of_a_copy_that_nothing_is_known_of_one_waits_longer(void **state)
 	assert_int_equal(vm->node, 1);
 }
 
+static void that_there_was_no_copy_before_says_nothing(void **state)
+{
+	migrate(vm, 2);
+	node_sees(2, vm, OBSERVED_SHUTOFF);
+	see(vm, OBSERVED_SHUTOFF);
+	/* The target's daemon is being restarted. */
+	seconds(20);
+	assert_int_equal(vm->target, 2);
+	node_sees(2, vm, OBSERVED_PAUSED);
+	assert_int_equal(vm->node, 2);
+	assert_true(vm->arrived);
+}
+
 static void an_owner_that_is_back_was_not_off(void **state)
 {
 	migrate(vm, 2);
@@ -526,6 +539,7 @@ int main(void)
 	    TEST(a_whole_copy_of_an_owner_that_runs_on_is_not_believed_later),
 	    TEST(gone_here_and_there_is_started_afresh_here),
 	    TEST(of_a_copy_that_nothing_is_known_of_one_waits_longer),
+	    TEST(that_there_was_no_copy_before_says_nothing),
 	    TEST(an_owner_that_is_back_was_not_off),
 	    TEST(a_copy_under_an_older_generation_says_nothing),
 	    TEST(what_was_lost_with_its_target_is_started_afresh_here),
