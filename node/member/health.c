@@ -9,6 +9,7 @@
 #include "fsm/ceph.h"
 #include "fsm/history.h"
 #include "fsm/node.h"
+#include "fsm/vm.h"
 
 const char *const health_level_names[] = {"healthy", "degraded", "critical", NULL};
 
@@ -137,6 +138,14 @@ static void judge_collectors(const struct cluster *c, const struct node *node, s
 	}
 }
 
+/* What keeps a flush from going on by itself. */
+static void judge_flush(const struct node *node, struct health *h)
+{
+	if (node->domain_state == DOMAIN_FLUSH && *node->domain_reason)
+		say(h, HEALTH_DEGRADED, "the flush of %s needs help: %.160s", node->name,
+		    node->domain_reason);
+}
+
 static void judge_node(const struct cluster *c, const struct node *node, struct health *h)
 {
 	switch (node->daemon_state) {
@@ -170,11 +179,14 @@ static void judge_vm(const struct cluster *c, const struct vm *vm, struct health
 	else if (vm->state == VM_START && !vm->node)
 		say(h, HEALTH_CRITICAL, "VM %s waits for a place: %.100s", vm->name,
 		    vm->failed_reason);
-	else if (vm->state == VM_START && owner && !health_member_well(c, owner->id))
+	else if (vm_is_wanted(vm) && owner && !health_member_well(c, owner->id))
 		say(h, HEALTH_CRITICAL, "VM %s is on %s, which is not well", vm->name, owner->name);
 	else if (vm->state == VM_START && vm->observed != OBSERVED_RUNNING && *vm->failed_reason)
 		say(h, HEALTH_CRITICAL, "VM %s does not start: %.100s", vm->name,
 		    vm->failed_reason);
+	else if (vm_is_wanted(vm) && vm->state != VM_START && !vm->target && *vm->failed_reason)
+		say(h, HEALTH_DEGRADED, "VM %s waits to %s: %.100s", vm->name,
+		    state_name(vm_state_names, vm->state), vm->failed_reason);
 }
 
 /* A rotation of the CA that takes its time is nobody's fault but a node's that is away. */
@@ -228,6 +240,10 @@ void health_judge(
 	judge_primary(c, health);
 	judge_authorities(c, health);
 	judge_ceph(c, health);
-	cluster_each(c->nodes, struct node, node) judge_node(c, node, health);
+	cluster_each(c->nodes, struct node, node)
+	{
+		judge_node(c, node, health);
+		judge_flush(node, health);
+	}
 	cluster_each(c->vms, struct vm, vm) judge_vm(c, vm, health);
 }

@@ -513,6 +513,19 @@ static void health_names_what_is_not_well(void **state)
 		    health_says(s, "VM web1 waits for a place: no node has room for it"));
 }
 
+static void health_names_what_cannot_be_moved_away(void **state)
+{
+	struct stage *s = *state;
+	struct command flush = {
+	    .number = COMMAND_node_domain, .node_domain = {1, DOMAIN_FLUSH, .shutdown = false}};
+	stage_tick(s, 1, 100, COLLECTOR_OK);
+	done(s, "vm define web1.xml");
+	done(s, "vm start web1");
+	stage_apply(s, &flush, NULL);
+	stage_tick(s, 1, 100, COLLECTOR_OK);
+	assert_true(health_says(s, "the flush of hv1 needs help: web1: no node has room for it"));
+}
+
 /* hv1's hypervisor's, as `pvc status` has it; NULL: it says nothing of it. */
 static json_t *collector_in_status(struct stage *s, const char *line)
 {
@@ -679,6 +692,7 @@ int main(void)
 	    STAGED(secondary_finds_who_follows),
 	    STAGED(a_stuck_collector_is_shown_with_the_age_of_its_values),
 	    STAGED(health_names_what_is_not_well),
+	    STAGED(health_names_what_cannot_be_moved_away),
 	    STAGED(facts_are_set_listed_and_removed),
 	    STAGED(a_token_is_made_from_a_secret),
 	    STAGED(the_log_of_another_node_is_asked_there),
