@@ -33,7 +33,14 @@ static struct blob xml_of(const struct operation_turn *turn)
 static void validated(void *data, int status, const struct err *err)
 {
 	struct operation_turn *turn = data;
-	if (status == -EINVAL || status == -ESHUTDOWN) {
+	const struct context *context = turn->context;
+	if (status == -EINVAL) {
+		/* Another node's may take it: it is there that it is to be asked for. */
+		turn_deny(turn, status, "the hypervisor of %s would not start it: %s",
+		    node_name(context->cluster, context->id), err->text);
+		return;
+	}
+	if (status == -ESHUTDOWN) {
 		turn_refuse(turn, status, err);
 		return;
 	}

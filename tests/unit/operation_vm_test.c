@@ -266,7 +266,8 @@ static void the_hypervisor_is_heard_but_not_waited_for(void **state)
 {
 	struct stage *s = *state;
 	s->context.validate = validate;
-	refused(s, "vm define web1.xml", -EINVAL, "no such machine");
+	refused(s, "vm define web1.xml", -EINVAL,
+	    "the hypervisor of hv1 would not start it: no such machine");
 	struct stage_answer answer = run(s, "vm define web1.xml");
 	assert_int_equal(answer.status, 0);
 	assert_string_equal(json_string_value(json_object_get(answer.result, "warning")),
