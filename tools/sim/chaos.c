@@ -21,7 +21,8 @@
 #define FOCUS_FAULT_IN 3 /* ...and of those that are about one VM */
 #define FOCUS_MAX      24 /* steps */
 #define MOMENT_IN      6 /* one of so many moments of a migration is struck... */
-#define MOMENT_LATER   150 /* ...within so many ms */
+#define SOON_MS	       100 /* ...within that time... */
+#define LATER_MS       6000 /* ...or that */
 #define NODE_WISH_IN   12 /* one of so many requests is about a node */
 #define TURN_IN	       16 /* after so many steps people hurry, or rest */
 #define HURRY_MS_MAX   40 /* between two steps */
@@ -161,10 +162,10 @@ static void step(struct world *w, unsigned node, uint64_t number, void *bytes)
 		world_at(w, w->now_ms + next_step_ms(c), step, 0, 0);
 }
 
-static void strike(struct world *w, unsigned node, uint64_t number, void *bytes)
+static void strike(struct world *w, unsigned source, uint64_t target, void *bytes)
 {
 	if (!w->peace)
-		fault_strike(w, w->nodes[node]);
+		fault_between(w, source, (unsigned)target);
 }
 
 /* What fails does so when it is least wanted, and seldom alone. */
@@ -174,8 +175,8 @@ static void moment(struct world *w, unsigned source, unsigned target)
 		return;
 	uint64_t strikes = 1 + world_random(w, 2);
 	for (uint64_t i = 0; i < strikes; i++)
-		world_at(w, w->now_ms + world_random(w, MOMENT_LATER), strike,
-		    world_random(w, 2) ? source : target, 0);
+		world_at(w, w->now_ms + world_random(w, world_random(w, 2) ? SOON_MS : LATER_MS),
+		    strike, source, target);
 }
 
 /* Most VMs run when it begins. */

@@ -74,6 +74,29 @@ static void fault_daemon(struct world *w, struct sim_node *n)
 	world_at(w, w->now_ms + 10 + world_random(w, back_ms), daemon_on, n->id, 0);
 }
 
+#define LEAVE_LOOK_MS 500
+#define LEAVE_LOOKS   24 /* then it is hurried */
+
+static void leaving(struct world *w, unsigned node, uint64_t looks, void *bytes)
+{
+	struct sim_node *n = w->nodes[node];
+	bool ended = !n->daemon || !n->agent.leaving;
+	if (!ended && looks < LEAVE_LOOKS) {
+		world_at(w, w->now_ms + LEAVE_LOOK_MS, leaving, node, looks + 1);
+		return;
+	}
+	if (!ended)
+		sim_node_daemon(n, false);
+	sim_node_daemon(n, true);
+}
+
+static void fault_leave(struct world *w, struct sim_node *n)
+{
+	sim_node_leave(n);
+	if (n->daemon && n->agent.leaving)
+		leaving(w, n->id, 0, NULL);
+}
+
 static void fault_pause(struct world *w, struct sim_node *n)
 {
 	sim_node_pause(n, 50 + world_random(w, 3000));
@@ -280,9 +303,9 @@ typedef void (*fault_run)(struct world *w, struct sim_node *n);
 
 /* As often as it stands here. */
 static const fault_run faults[] = {fault_power, fault_write, fault_daemon, fault_daemon,
-    fault_pause, fault_pause, fault_disk, fault_disk, fault_hang, fault_hang, fault_wish,
-    fault_network, fault_network, fault_network, fault_promise, fault_mode, fault_libvirt,
-    fault_libvirt, fault_refusal, fault_guest, fault_guest};
+    fault_leave, fault_pause, fault_pause, fault_disk, fault_disk, fault_hang, fault_hang,
+    fault_wish, fault_network, fault_network, fault_network, fault_promise, fault_mode,
+    fault_libvirt, fault_libvirt, fault_refusal, fault_guest, fault_guest};
 #define FAULTS	    (sizeof(faults) / sizeof(*faults))
 #define BLACKOUT_IN 60
 #define NEXT_MS_MAX 2500
@@ -294,6 +317,22 @@ void fault_strike(struct world *w, struct sim_node *n)
 		fault_blackout(w, n);
 	else
 		faults[world_random(w, FAULTS)](w, n);
+}
+
+void fault_between(struct world *w, unsigned source, unsigned target)
+{
+	static const fault_run of_one[] = {fault_power, fault_daemon, fault_pause, fault_libvirt,
+	    fault_hang, fault_guest, fault_refusal};
+	size_t kinds = sizeof(of_one) / sizeof(*of_one);
+	uint64_t drawn = world_random(w, kinds + 3);
+	struct sim_node *n = w->nodes[world_random(w, 3) ? source : target];
+	if (drawn < kinds) {
+		of_one[drawn](w, n);
+		return;
+	}
+	w->cut[source][target] = w->cut[target][source] = true;
+	world_trace(w, source, "cut from n%u", target);
+	world_at(w, w->now_ms + 300 + world_random(w, 5000), mend, source, 0);
 }
 
 static void strike(struct world *w, unsigned node, uint64_t until_ms, void *bytes)
@@ -331,6 +370,8 @@ void faults_end(struct world *w)
 		n->hypervisor.failing_until_ms = 0;
 		n->fence_pending = false;
 		sim_node_power(n, true);
+		if (n->daemon && n->agent.leaving)
+			sim_node_daemon(n, false);
 		sim_node_daemon(n, true);
 		sim_node_settle(n);
 	}

@@ -7,6 +7,8 @@
 
 /* One, of n or of the whole. */
 void fault_strike(struct world *w, struct sim_node *n);
+/* One that hurts most while a VM goes from source to target. */
+void fault_between(struct world *w, unsigned source, unsigned target);
 /* From now on until then. */
 void faults_begin(struct world *w, uint64_t until_ms);
 /* Everything is mended at once. */

@@ -260,6 +260,35 @@ void sim_node_daemon(struct sim_node *n, bool on)
 	network_closed(n->world, n->id);
 }
 
+void sim_node_leave(struct sim_node *n)
+{
+	if (!sim_node_serves(n) || n->agent.leaving)
+		return;
+	world_trace(n->world, n->id, "daemon is to end");
+	agent_leave(&n->agent, DAEMON_SHUTDOWN);
+	sim_node_settle(n);
+}
+
+static void left(struct world *w, unsigned node, uint64_t life, void *bytes)
+{
+	if (w->nodes[node]->life != life)
+		return;
+	world_trace(w, node, "daemon has ended");
+	sim_node_daemon(w->nodes[node], false);
+}
+
+/* As node/stopping.h has it, without the waits that are for people. */
+static void turn_leave(struct sim_node *n)
+{
+	const struct node *me = cluster_node(&n->value, n->raft_id);
+	if (!n->agent.leaving || !me || me->daemon_state != n->agent.leaving)
+		return;
+	if (n->agent.leaving == DAEMON_STOP)
+		world_at(n->world, n->world->now_ms + 1, left, n->id, n->life);
+	else if (!agent_busy(&n->agent))
+		agent_leave(&n->agent, DAEMON_STOP);
+}
+
 void sim_node_power(struct sim_node *n, bool on)
 {
 	if (n->powered == on)
@@ -411,6 +440,7 @@ static void turn(struct sim_node *n, uint64_t now_ms)
 	if (!n->replica)
 		return;
 	turn_members(n, &standing, now_ms);
+	turn_leave(n);
 	replica_flush(n->replica, now_ms);
 	verify_turn(n);
 }

@@ -36,6 +36,8 @@ void sim_node_free(struct sim_node *n);
 
 void sim_node_power(struct sim_node *n, bool on);
 void sim_node_daemon(struct sim_node *n, bool on); /* off: kill -9 */
+/* SIGTERM: the daemon ends in an orderly way, when its VMs on their way have arrived. */
+void sim_node_leave(struct sim_node *n);
 void sim_node_pause(struct sim_node *n, uint64_t ms); /* SIGSTOP of the daemon */
 void sim_node_spoil(struct sim_node *n); /* its value */
 void sim_node_hang(struct sim_node *n, uint64_t ms); /* its hypervisor */
