@@ -21,7 +21,7 @@
 #define LINK_LOST_MS	3000 /* without a word between both, until they give each other up */
 #define NOTICED_MS_MAX	3000 /* until the target destroys a copy that nobody fills any more */
 #define LOST_ANSWERS	30 /* one of so many ends, and its worker dies before it says how */
-#define STANDS_IN	4 /* one of so many sources stands where it stopped, after a failure */
+#define STANDS_IN	12 /* one of so many sources stands where it stopped, after a failure */
 
 enum phase { PHASE_BEGIN, PHASE_PREPARE, PHASE_COPY, PHASE_FINISH, PHASE_CONFIRM };
 
