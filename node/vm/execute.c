@@ -139,7 +139,7 @@ static void acted(void *data, int status, const struct err *err)
 		log_ok("VM %s: %s: done", name, what);
 	uint64_t now = clock_ms();
 	agent_action_done(e->options.agent, &begun->action, status, status ? err->text : "", now);
-	if (begun->action.type == ACTION_START &&
+	if (action_wakes(begun->action.type) &&
 	    !plan_doubts(&e->options.agent->local, begun->action.uuid, now))
 		starting_clear(e->directory, begun->action.uuid);
 	free(begun);
@@ -163,6 +163,13 @@ static struct hypervisor_migration migration_of(
 	};
 }
 
+/* For a daemon that comes after this one (starting.h). */
+static int note(const struct execute *e, const struct action *action, struct err *err)
+{
+	int result = starting_note(e->directory, action->uuid);
+	return err_set(err, result, "%s: %s", e->directory, strerror(-result));
+}
+
 static int order_start(struct begun *begun, struct hypervisor_order *order, struct err *err)
 {
 	struct execute *e = begun->execute;
@@ -171,10 +178,8 @@ static int order_start(struct begun *begun, struct hypervisor_order *order, stru
 	const struct vm *vm = cluster_vm(e->options.cluster, begun->action.vm);
 	struct buffer xml = {0};
 	int result = domain_effective(&vm->xml, directories->console_log_directory, &xml, err);
-	if (!result) {
-		result = starting_note(e->directory, order->uuid);
-		err_set(err, 0, "%s: %s", e->directory, strerror(-result));
-	}
+	if (!result)
+		result = note(e, &begun->action, err);
 	buffer_append_u8(&xml, 0);
 	order->xml = (const char *)xml.data;
 	if (!result) {
@@ -206,7 +211,10 @@ static int order(struct begun *begun, struct err *err)
 		    "the target says no address at which its hypervisor takes VMs");
 	if (action->type == ACTION_MIGRATE)
 		order.migration = &migration;
-	int result = movers_order(e->movers, action, &order);
+	int result = action_wakes(action->type) ? note(e, action, err) : 0;
+	if (result)
+		return result;
+	result = movers_order(e->movers, action, &order);
 	return err_set(err, result, "the hypervisor's worker: %s", strerror(-result));
 }
 

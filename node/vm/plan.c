@@ -14,8 +14,8 @@
 #define RESUME_AGAIN_MS 250
 /* A migration that was aborted and still goes on is aborted again. */
 #define ABORT_AGAIN_MS 2000
-/* A start whose worker was killed may still be carried out by a hypervisor that
- * hung: for so long its VM is not said to be off. */
+/* A start or a resume whose worker was killed may still be carried out by a hypervisor
+ * that hung: for so long its VM is not said to be off. */
 #define DOUBT_MS 60000
 /* What the pool said of a VM's volumes is good for that long. */
 #define RELEASED_MS 10000
@@ -311,6 +311,11 @@ void plan_close(struct plan *plan)
 	*plan = (struct plan){0};
 }
 
+bool action_wakes(enum action_type type)
+{
+	return type == ACTION_START || type == ACTION_RESUME;
+}
+
 static bool is_unknown(int status)
 {
 	return status == -ETIMEDOUT || status == -EPIPE || status == -EPROTO;
@@ -366,7 +371,7 @@ static void failed(struct local_vm *vm, const struct action *action, int status,
 	vm->retry_ms = now_ms + retry_after_ms(vm->failures);
 	if (action->type == ACTION_RESUME && vm->failures < 8)
 		vm->retry_ms = now_ms + RESUME_AGAIN_MS;
-	if (action->type == ACTION_START && is_unknown(status))
+	if (action_wakes(action->type) && is_unknown(status))
 		vm->doubt_until_ms = now_ms + DOUBT_MS;
 	if (action->type == ACTION_START && status == -ENOMEM)
 		refuse(vm, action->generation, VM_STOP);

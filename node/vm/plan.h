@@ -18,6 +18,9 @@ enum action_type {
 	ACTION_RESUME,
 };
 
+/* Does it make CPUs run? Then what was cut off may do so yet. */
+bool action_wakes(enum action_type type);
+
 struct action {
 	enum action_type type;
 	uint32_t vm;
@@ -92,8 +95,8 @@ enum plan_sent plan_sent(
 /* Is our call to migrate it of no use any more? Whoever makes it is to be killed. */
 bool plan_is_stuck(const struct local_vm *vm, uint64_t now_ms);
 
-/* A start of this VM was cut off, by this daemon or by one before it: until some time has passed
- * it may still come about, whatever else is seen or done. */
+/* A start or a resume of this VM was cut off, by this daemon or by one before it: until some time
+ * has passed it may still come about, whatever else is seen or done. */
 void plan_doubt(struct local *local, const char *uuid, uint64_t now_ms);
 bool plan_doubts(const struct local *local, const char *uuid, uint64_t now_ms);
 

@@ -1,4 +1,4 @@
-/* Starts of VMs that may still come about, as the next daemon must know them.
+/* Starts and resumes of VMs that may still come about, as the next daemon must know them.
  *
  * A hypervisor that hung carries out a start after its client was killed. The daemon that asked
  * says nothing of such a VM for a while (plan.h); killed itself, it would leave a successor that

@@ -412,6 +412,19 @@ static void who_arrived_is_resumed_soon_again_when_that_failed(void **state)
 	}
 }
 
+/* Carried out late it would wake the next copy that comes here. */
+static void after_a_resume_that_was_cut_off_it_is_not_said_to_be_off(void **state)
+{
+	be(VM_DUTY_RUN);
+	vm->arrived = true;
+	assert_int_equal(planned(&current, 2000), ACTION_RESUME);
+	plan_done(&local, &plan.actions[0], -ETIMEDOUT, "killed", 3000);
+	be(VM_DUTY_RECEIVE);
+	see(OBSERVED_SHUTOFF, idle);
+	assert_int_equal(local_observed(&local, vm->uuid, 60000), OBSERVED_UNKNOWN);
+	assert_int_equal(local_observed(&local, vm->uuid, 63000), OBSERVED_SHUTOFF);
+}
+
 static void a_copy_that_is_left_over_is_stopped_and_the_vm_started(void **state)
 {
 	static const enum vm_observed copies[] = {OBSERVED_PAUSED, OBSERVED_TRANSIT};
@@ -746,6 +759,7 @@ int main(void)
 	    TEST(who_arrived_is_resumed_at_once),
 	    TEST(who_arrived_and_is_gone_is_started_afresh),
 	    TEST(who_arrived_is_resumed_soon_again_when_that_failed),
+	    TEST(after_a_resume_that_was_cut_off_it_is_not_said_to_be_off),
 	    TEST(a_copy_that_is_left_over_is_stopped_and_the_vm_started),
 	    TEST(a_copy_is_not_stopped_while_a_start_is_in_doubt),
 	    TEST(who_went_on_standing_after_a_migration_that_failed_is_resumed),
