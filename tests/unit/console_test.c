@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "fsm/text.h"
 #include "node/worker/console_file.h"
 #include "node/worker/console_text.h"
 #include "node/worker/console_wire.h"
@@ -211,6 +212,33 @@ static void what_could_harm_a_terminal_is_left_out(void **state)
 	    100, "  OK   started\nplain\n10% 20%\na       b\nnulnul\n?? gr\u00fc\u00df ?31m\n\n");
 }
 
+/* Of bytes that are mostly those that mean something. */
+static void whatever_a_guest_says_can_be_shown(void **state)
+{
+	static const uint8_t often[] = {
+	    0x1b, '[', ']', '\r', '\n', '\t', 7, 0, 0xc3, 0xbc, 'm', 'x'};
+	uint8_t bytes[256];
+	uint32_t random = 1;
+	for (unsigned round = 0; round < 20000; round++) {
+		size_t size = round % sizeof(bytes);
+		for (size_t i = 0; i < size; i++) {
+			random = random * 1664525 + 1013904223;
+			uint8_t any = (uint8_t)(random >> 24);
+			bytes[i] = any & 0x80 ? any : often[any % sizeof(often)];
+		}
+		struct reader r = reader_of(bytes, size);
+		struct buffer out = {0};
+		assert_int_equal(console_lines(&r, CONSOLE_END_WHOLE, &out), size);
+		for (size_t i = 0; i < out.size; i++)
+			if (out.data[i] == '\n')
+				out.data[i] = ' ';
+		buffer_append_u8(&out, 0);
+		assert_true(text_is_plain((const char *)out.data));
+		assert_int_equal(strlen((const char *)out.data), out.size - 1);
+		buffer_close(&out);
+	}
+}
+
 static void a_huge_line_is_cut_and_none_of_it_lost(void **state)
 {
 	static char huge[3 * CONSOLE_LINE_MAX + 10];
@@ -316,6 +344,7 @@ int main(void)
 	    TEST(a_file_that_is_cut_short_is_read_from_its_beginning),
 	    TEST(who_comes_from_another_file_gets_the_last_lines),
 	    TEST(what_could_harm_a_terminal_is_left_out),
+	    TEST(whatever_a_guest_says_can_be_shown),
 	    TEST(a_huge_line_is_cut_and_none_of_it_lost),
 	    TEST(of_a_large_file_only_the_end_is_read_and_who_follows_gets_all),
 	    TEST(nothing_but_a_file_is_read),
