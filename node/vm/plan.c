@@ -287,7 +287,6 @@ void plan_make(struct plan *plan, const struct cluster *c, const struct standing
 	    .plan = plan, .options = options, .standing = standing, .now_ms = now_ms};
 	plan->count = plan->starts = plan->waiting_count = 0;
 	plan->room = PLAN_BUSY_MAX;
-	local_note(local, c, options->node, now_ms);
 	if (!local->known)
 		return;
 	for (unsigned i = 0; i < local->count; i++) {

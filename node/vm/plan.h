@@ -78,7 +78,8 @@ struct plan {
  *     was cut off may come about here any more, migrate, once for each generation. Given up:
  *     abort. It is never started, not even when it is gone.
  *  8. To be received: what is here before that was said to be off is left over: stop. What comes
- *     after it is left alone. */
+ *     after it is left alone.
+ * What is wanted must have been noted before, of this very value (local_note()). */
 void plan_make(struct plan *plan, const struct cluster *c, const struct standing *standing,
     const struct plan_options *options, struct local *local, uint64_t now_ms);
 void plan_close(struct plan *plan);

@@ -57,6 +57,7 @@ static int end(void **state)
 static unsigned plan_at(const struct standing *standing, uint64_t now_ms)
 {
 	struct plan_options options = {.node = 1, .shutdown_timeout_ms = 3000};
+	local_note(&local, &c, 1, now_ms);
 	plan_make(&plan, &c, standing, &options, &local, now_ms);
 	return plan.count;
 }
@@ -547,6 +548,7 @@ static void a_node_that_leaves_starts_nothing_and_lets_arrive_what_is_on_its_way
 	assert_int_equal(plan.count, 0);
 	be(VM_DUTY_RUN);
 	vm->arrived = true;
+	local_note(&local, &c, 1, 2001);
 	plan_make(&plan, &c, &current, &options, &local, 2001);
 	assert_int_equal(plan.count, 1);
 	assert_int_equal(plan.actions[0].type, ACTION_RESUME);
