@@ -322,12 +322,25 @@ static void tell_sent(
 	memcpy(command->vm_migrate_failed.reason, reason, sizeof(reason));
 }
 
+/* While it is being sent, or when that has failed, it says nothing that it is off: with a whole
+ * copy elsewhere the value would take it to have arrived, and it may have run on before it died. */
+static bool has_a_word(const struct agent *agent, const struct vm *vm, uint64_t now_ms)
+{
+	char reason[200];
+	const struct local_vm *local = local_find(&agent->local, vm->uuid);
+	if (!local || vm_duty(vm, agent->options.node) != VM_DUTY_SEND)
+		return false;
+	return local->sending || plan_sent(&agent->local, vm, now_ms, reason) == PLAN_SENT_FAILED;
+}
+
 /* What may be said of a VM here, for its owner or for the target of its migration. */
 static enum vm_observed sighting_of(const struct agent *agent, const struct vm *vm, uint64_t now_ms)
 {
 	bool owner = vm->node == agent->options.node;
 	enum vm_observed known = owner ? vm->observed : vm->target_observed;
 	enum vm_observed observed = local_observed(&agent->local, vm->uuid, now_ms);
+	if (vm_observed_off(observed) && has_a_word(agent, vm, now_ms))
+		return OBSERVED_UNKNOWN;
 	if (known != OBSERVED_UNKNOWN)
 		return observed;
 	/* What was never seen cannot be lost sight of. */
@@ -713,6 +726,8 @@ void agent_turn(struct agent *agent, struct cluster *c, const struct standing *s
 		agent->hello_done = false;
 		agent->told_hello_ms = 0;
 	}
+	if (agent->hello_done)
+		plan_note_sent(&agent->local, c, agent->options.node, now_ms);
 	turn_coordinator(agent, c, standing, holding, now_ms, turn);
 	tell_keepalive(agent, c, standing, turn, now_ms);
 	tell_tick(agent, c, standing, turn, now_ms);

@@ -359,6 +359,21 @@ enum plan_sent plan_sent(
 	return PLAN_SENT_FAILED;
 }
 
+void plan_note_sent(struct local *l, const struct cluster *c, uint32_t node, uint64_t now_ms)
+{
+	char reason[200];
+	cluster_each(c->vms, struct vm, vm)
+	{
+		if (vm_duty(vm, node) != VM_DUTY_SEND ||
+		    plan_sent(l, vm, now_ms, reason) != PLAN_SENT_FAILED)
+			continue;
+		struct local_vm *local = local_find(l, vm->uuid);
+		local->sent_generation = vm->generation;
+		local->sent_status = -ECANCELED;
+		memcpy(local->sent_reason, reason, sizeof(reason));
+	}
+}
+
 bool plan_is_stuck(const struct local_vm *vm, uint64_t now_ms)
 {
 	return vm->sending && now_ms - vm->job_ms >= PLAN_STUCK_MS;

@@ -93,6 +93,10 @@ enum plan_sent {
 enum plan_sent plan_sent(
     const struct local *local, const struct vm *vm, uint64_t now_ms, char reason[200]);
 
+/* What has failed has failed, whatever becomes of the VM before that can be told: the one that ran
+ * on and then died has not arrived. At every turn, with a leader or without. */
+void plan_note_sent(struct local *local, const struct cluster *c, uint32_t node, uint64_t now_ms);
+
 /* Is our call to migrate it of no use any more? Whoever makes it is to be killed. */
 bool plan_is_stuck(const struct local_vm *vm, uint64_t now_ms);
 

@@ -643,6 +643,71 @@ static void that_a_migration_failed_is_told_with_the_reason(void **state)
 	agent_turn_close(&t);
 }
 
+/* What its node sees of it in that turn; UNKNOWN: nothing is said, neither at once nor later. */
+static enum vm_observed said_of_it(uint64_t now_ms, bool failed)
+{
+	struct keepalive k;
+	struct agent_turn t = agent_at(now_ms);
+	const struct command *report = told(&t, COMMAND_vm_report);
+	enum vm_observed observed = report ? report->vm_report.observed : OBSERVED_UNKNOWN;
+	assert_int_equal(!!told(&t, COMMAND_vm_migrate_failed), failed);
+	struct reader in = reader_of(t.keepalive.data + 1, t.keepalive.size - 1);
+	assert_true(t.keepalive.size > 1);
+	assert_int_equal(record_decode(keepalive_record(), &in, &k), 0);
+	if (k.sightings.count)
+		observed = k.sightings.items[0].observed;
+	record_clear(keepalive_record(), &k);
+	agent_turn_close(&t);
+	return observed;
+}
+
+static struct action agent_sends(void)
+{
+	be(VM_DUTY_SEND);
+	agent_sees(OBSERVED_RUNNING, idle);
+	struct agent_turn t = agent_at(2000);
+	assert_int_equal(t.actions[0].type, ACTION_MIGRATE);
+	struct action action = t.actions[0];
+	agent_turn_close(&t);
+	vm->target_observed = OBSERVED_PAUSED;
+	return action;
+}
+
+/* Else the value, where its copy is whole, would take the one for the other: it ran on. */
+static void who_died_after_its_migration_failed_is_not_said_to_be_off(void **state)
+{
+	struct action action = agent_sends();
+	agent_sees(OBSERVED_SHUTOFF, idle);
+	assert_int_equal(said_of_it(4000, false), OBSERVED_UNKNOWN);
+	agent_action_done(&agent, &action, -EIO, "no route to host", 5000);
+	agent_sees(OBSERVED_SHUTOFF, idle);
+	assert_int_equal(said_of_it(6000, true), OBSERVED_UNKNOWN);
+}
+
+/* Cut off from the others it can tell nobody in time. */
+static void who_ran_on_after_its_migration_and_then_died_has_not_arrived(void **state)
+{
+	struct standing leader = current;
+	struct action action = agent_sends();
+	agent_action_done(&agent, &action, -EPIPE, "the worker died", 3000);
+	current = (struct standing){.id = 1, .term = 5};
+	agent_sees(OBSERVED_RUNNING, idle);
+	struct agent_turn t = agent_at(4000);
+	agent_turn_close(&t);
+	current = leader;
+	agent_sees(OBSERVED_CRASHED, idle);
+	assert_int_equal(said_of_it(6000, true), OBSERVED_UNKNOWN);
+}
+
+/* How the call of an earlier daemon ended nobody knows: the value decides. */
+static void who_is_gone_without_a_word_is_said_to_be_off(void **state)
+{
+	struct action action = agent_sends();
+	agent_action_done(&agent, &action, -EPIPE, "the worker died", 3000);
+	agent_sees(OBSERVED_SHUTOFF, idle);
+	assert_int_equal(said_of_it(6000, false), OBSERVED_SHUTOFF);
+}
+
 static enum vm_observed reported(uint64_t now_ms)
 {
 	struct agent_turn t = agent_at(now_ms);
@@ -773,6 +838,9 @@ int main(void)
 	    TEST(a_node_that_leaves_starts_nothing_and_lets_arrive_what_is_on_its_way),
 	    AGENT_TEST(how_a_migration_ended_is_told_until_the_value_knows),
 	    AGENT_TEST(that_a_migration_failed_is_told_with_the_reason),
+	    AGENT_TEST(who_died_after_its_migration_failed_is_not_said_to_be_off),
+	    AGENT_TEST(who_ran_on_after_its_migration_and_then_died_has_not_arrived),
+	    AGENT_TEST(who_is_gone_without_a_word_is_said_to_be_off),
 	    AGENT_TEST(a_target_says_that_nothing_is_there_and_only_then_what_comes),
 	    AGENT_TEST(a_copy_that_its_new_owner_finds_is_not_spoken_of),
 	    AGENT_TEST(a_keepalive_says_how_far_a_migration_is_and_which_bridges_there_are),
