@@ -143,9 +143,14 @@ void progress_vm_migrate(
 void progress_vm_unmigrate(
     const struct context *context, const json_t *arguments, struct operation_progress *p)
 {
+	const struct cluster *c = context->cluster;
 	const struct vm *vm = awaited(context, arguments, p);
-	if (vm && !is_moving(vm) && vm->home)
-		stayed(context->cluster, vm, p);
-	else if (vm)
-		progress_vm_move(context, arguments, p);
+	if (!vm)
+		return;
+	if (is_moving(vm))
+		pending(c, vm, p);
+	else if (vm->home)
+		stayed(c, vm, p);
+	else
+		moved(c, vm, vm->node, p);
 }
