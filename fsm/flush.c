@@ -227,6 +227,16 @@ static void bring_back_off(struct cluster *c, struct vm *vm, const struct node *
 		vm_set_owner(c, vm, node->id);
 }
 
+/* Somebody has to do something first: who waited for that would hold up all the others. */
+static int check_comes(
+    const struct cluster *c, const struct vm *vm, const struct node *node, struct err *err)
+{
+	if (vm->observed == OBSERVED_PAUSED && vm->method == MIGRATION_LIVE)
+		return err_set(err, -EBUSY, "it is paused");
+	int result = place_check(c, vm, node, err);
+	return result == -EHOSTDOWN ? 0 : result;
+}
+
 /* One VM that a flush moved away from node. */
 static void bring_back(struct cluster *c, struct vm *vm, const struct node *node)
 {
@@ -237,13 +247,14 @@ static void bring_back(struct cluster *c, struct vm *vm, const struct node *node
 	if (!vm->node && vm_is_wanted(vm)) {
 		vm->why = MOVE_MIGRATE;
 		vm_touch(c, vm);
+	} else if ((moves(vm) || vm->state == VM_START) && check_comes(c, vm, node, &err)) {
+		if (moves(vm))
+			call_off(c, vm);
+		stay(c, vm, err.text);
 	} else if (vm->state == VM_START) {
 		if (migration_want(
 			c, vm, &(struct migration_wish){.node = node->id, .why = MOVE_FLUSH}, &err))
 			stay(c, vm, err.text);
-	} else if (moves(vm) && place_check(c, vm, node, &err) == -ENOMEM) {
-		call_off(c, vm);
-		stay(c, vm, err.text);
 	} else if (!vm_is_wanted(vm) && vm_is_off(c, vm)) {
 		bring_back_off(c, vm, node);
 	}

@@ -2,6 +2,7 @@
 #include <errno.h>
 
 #include "fsm/flush.h"
+#include "fsm/vm_define.h"
 #include "tests/unit/vms.h"
 
 static struct vm *web, *db; /* run on hv1 */
@@ -254,6 +255,45 @@ static void what_cannot_come_back_does_not_hold_up_ready(void **state)
 	assert_int_equal(web->why, MOVE_MIGRATE);
 }
 
+static void who_may_not_come_back_any_more_does_not_hold_up_ready(void **state)
+{
+	flush(1);
+	seconds(1);
+	arrive(web);
+	arrive(db);
+	ready(1);
+	seconds(1);
+	migration_failed(web);
+	struct node_ref others[] = {{2}, {3}};
+	struct command meta = {.number = COMMAND_vm_meta};
+	meta.vm_meta.vm = web->id;
+	meta.vm_meta.given = VM_META_LIMIT;
+	meta.vm_meta.limit.items = others;
+	meta.vm_meta.limit.count = 2;
+	assert_int_equal(apply(meta), 0);
+	arrive(db);
+	seconds(5);
+	assert_int_equal(hv1->domain_state, DOMAIN_READY);
+	assert_int_equal(web->state, VM_START);
+	assert_int_equal(web->why, MOVE_MIGRATE);
+}
+
+/* A person did that, and only a person can end it. */
+static void who_is_paused_does_not_hold_up_ready(void **state)
+{
+	flush(1);
+	seconds(1);
+	arrive(web);
+	arrive(db);
+	see(web, OBSERVED_PAUSED);
+	ready(1);
+	seconds(1);
+	arrive(db);
+	seconds(1);
+	assert_int_equal(hv1->domain_state, DOMAIN_READY);
+	assert_int_equal(web->state, VM_START);
+}
+
 static void ready_waits_until_the_node_is_up(void **state)
 {
 	flush(1);
@@ -351,6 +391,8 @@ int main(void)
 	    TEST(ready_while_it_is_flushed_calls_it_off),
 	    TEST(flush_while_it_gets_ready_calls_it_off),
 	    TEST(what_cannot_come_back_does_not_hold_up_ready),
+	    TEST(who_may_not_come_back_any_more_does_not_hold_up_ready),
+	    TEST(who_is_paused_does_not_hold_up_ready),
 	    TEST(ready_waits_until_the_node_is_up),
 	    TEST(what_failed_to_leave_is_tried_again_later),
 	    TEST(nothing_new_is_placed_on_a_node_that_is_flushed),
