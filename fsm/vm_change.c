@@ -179,6 +179,16 @@ static int check_wish(
 	return 0;
 }
 
+/* It belongs where it is, and waits to go nowhere. */
+static void settle_down(struct cluster *c, struct vm *vm)
+{
+	vm->home = 0;
+	migration_forget(c, vm);
+	vm->why = MOVE_NONE;
+	vm_set_state(c, vm, VM_START);
+	vm_set_reason(c, vm, "");
+}
+
 /* migrate, unmigrate and move of what runs, or waits to. */
 static int begin_move(struct cluster *c, struct vm *vm, const struct wish *wish, struct err *err)
 {
@@ -186,8 +196,10 @@ static int begin_move(struct cluster *c, struct vm *vm, const struct wish *wish,
 	move.why = wish->request == REQUEST_MOVE      ? MOVE_MOVE
 		   : wish->request == REQUEST_MIGRATE ? MOVE_MIGRATE
 						      : MOVE_UNMIGRATE;
-	if (wish->node && wish->node == vm->node)
+	if (!vm_is_off(c, vm) && wish->node && wish->node == vm->node) {
+		settle_down(c, vm);
 		return 0;
+	}
 	if (!vm_is_off(c, vm))
 		return migration_want(c, vm, &move, err);
 	int result = wish->node ? put(c, vm, wish->node, err) : put_anywhere(c, vm, err);

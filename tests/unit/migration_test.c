@@ -498,6 +498,27 @@ static void what_was_moved_belongs_there(void **state)
 	assert_int_equal(vm->home, 0);
 }
 
+static void who_is_moved_to_where_it_is_stays_there_for_good(void **state)
+{
+	migrate(vm, 2);
+	migrated(vm);
+	see(vm, OBSERVED_RUNNING);
+	see(vm, OBSERVED_PAUSED);
+	migrate(vm, 3);
+	assert_int_equal(vm->state, VM_MIGRATE);
+	assert_int_equal(APPLY(vm_migrate, .vm = vm->id, .node = 2, .why = MOVE_MOVE), 0);
+	assert_int_equal(vm->state, VM_START);
+	assert_int_equal(vm->home, 0);
+	see(vm, OBSERVED_RUNNING);
+	seconds(3);
+	assert_int_equal(vm->target, 0);
+	/* What is off and stays off does so as well. */
+	want(vm, VM_STOP);
+	see(vm, OBSERVED_SHUTOFF);
+	assert_int_equal(APPLY(vm_migrate, .vm = vm->id, .node = 2, .why = MOVE_MOVE), 0);
+	assert_int_equal(vm->state, VM_STOP);
+}
+
 static void what_is_off_is_moved_at_once(void **state)
 {
 	want(vm, VM_STOP);
@@ -556,6 +577,7 @@ int main(void)
 	    TEST(so_many_at_once_into_one_node),
 	    TEST(what_was_migrated_goes_home),
 	    TEST(what_was_moved_belongs_there),
+	    TEST(who_is_moved_to_where_it_is_stays_there_for_good),
 	    TEST(what_is_off_is_moved_at_once),
 	    TEST(no_node_that_a_vm_moves_to_leaves),
 	};
