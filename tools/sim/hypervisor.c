@@ -244,7 +244,7 @@ static void act_done(struct world *w, unsigned node, uint64_t number, void *byte
 		return;
 	/* Killed in the middle: what became of a start, libvirt finds out when it is back. */
 	if (h->served != begun->served) {
-		sim_hypervisor_answer(n, begun, -EPIPE);
+		sim_hypervisor_answer(n, begun, -EIO);
 		return;
 	}
 	if (w->now_ms < h->hung_until_ms) {

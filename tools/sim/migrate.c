@@ -277,7 +277,7 @@ static void step_confirm(struct world *w, struct migration *m)
 	struct sim_vm *vm = part(w, m, &m->source, SIM_VM_TRANSIT);
 	struct sim_vm *copy = part(w, m, &m->target, SIM_VM_COPY);
 	if (!linked(w, m) || !stands(w, &m->target)) {
-		fail(w, m, -EPIPE);
+		fail(w, m, -EIO);
 		return;
 	}
 	if (copy)
@@ -305,7 +305,7 @@ static void orphaned(struct world *w, struct migration *m)
 		at_target(w, m, finish_late, hung_ms(w, &m->target) + 1);
 	abandon(w, m);
 	if (powered)
-		tell_end(w, m, -EPIPE);
+		tell_end(w, m, -EIO);
 }
 
 static void migrate_step(struct world *w, unsigned node, uint64_t number, void *bytes)
