@@ -161,6 +161,13 @@ void migration_source_seen(struct cluster *c, struct vm *vm)
 	resolve(c, vm);
 }
 
+void migration_source_rebooted(struct cluster *c, const struct node *node)
+{
+	cluster_each(c->vms, struct vm,
+	    vm) if (vm->node == node->id && vm->target && vm->by == MIGRATION_LIVE)
+	    give_up(c, vm, "its node was rebooted while it was migrated");
+}
+
 void migration_target_seen(struct cluster *c, struct vm *vm, enum vm_observed observed)
 {
 	bool whole = observed == OBSERVED_PAUSED || observed == OBSERVED_RUNNING;

@@ -54,6 +54,8 @@ void migration_tick(struct cluster *c);
 void migration_source_seen(struct cluster *c, struct vm *vm);
 /* What the target sees, likewise. */
 void migration_target_seen(struct cluster *c, struct vm *vm, enum vm_observed observed);
+/* node boots anew: what it was sending died there, and may have run on beside a whole copy. */
+void migration_source_rebooted(struct cluster *c, const struct node *node);
 /* Its target is proven off. */
 void migration_target_lost(struct cluster *c, struct vm *vm);
 

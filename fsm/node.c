@@ -9,6 +9,7 @@
 #include "fsm/apply.h"
 #include "fsm/autostart.h"
 #include "fsm/blobs.h"
+#include "fsm/migration.h"
 #include "fsm/text.h"
 #include "fsm/vm.h"
 
@@ -105,6 +106,8 @@ int apply_node_hello(struct cluster *c, struct command_node_hello *command, stru
 	memcpy(node->arch, command->arch, sizeof(node->arch));
 	memcpy(node->addresses, command->addresses, sizeof(node->addresses));
 	memcpy(node->migration_uri, command->migration_uri, sizeof(node->migration_uri));
+	if (strcmp(node->boot_id, command->boot_id) != 0)
+		migration_source_rebooted(c, node);
 	autostart_hello(c, node, command->boot_id);
 	node->schema_min = command->schema_min;
 	node->schema_max = command->schema_max;

@@ -353,6 +353,22 @@ static void an_owner_that_is_proven_off_is_not_followed_by_a_copy(void **state)
 	assert_int_equal(vm->state, VM_START);
 }
 
+static void an_owner_that_boots_anew_is_not_followed_by_a_copy(void **state)
+{
+	APPLY(node_hello, .node = 1, .hypervisor = true, .boot_id = "a");
+	APPLY(node_state, .node = 1, .state = DAEMON_RUN);
+	migrate(vm, 2);
+	node_sees(2, vm, OBSERVED_PAUSED);
+	/* A daemon that starts anew is none. */
+	APPLY(node_hello, .node = 1, .hypervisor = true, .boot_id = "a");
+	assert_int_equal(vm->target, 2);
+	APPLY(node_hello, .node = 1, .hypervisor = true, .boot_id = "b");
+	assert_int_equal(vm->target, 0);
+	see(vm, OBSERVED_SHUTOFF);
+	assert_int_equal(vm->node, 1);
+	duties(VM_DUTY_RUN, VM_DUTY_NONE);
+}
+
 static void a_shutdown_whose_target_is_lost_finds_another(void **state)
 {
 	APPLY(vm_meta, .vm = vm->id, .given = 2, .method = MIGRATION_SHUTDOWN);
@@ -568,6 +584,7 @@ int main(void)
 	    TEST(a_copy_that_was_lost_with_its_target_is_forgotten),
 	    TEST(what_ended_well_at_a_target_that_is_off_is_started_afresh_here),
 	    TEST(an_owner_that_is_proven_off_is_not_followed_by_a_copy),
+	    TEST(an_owner_that_boots_anew_is_not_followed_by_a_copy),
 	    TEST(a_shutdown_whose_target_is_lost_finds_another),
 	    TEST(start_aborts_and_it_stays),
 	    TEST(an_abort_that_was_too_late_is_a_migration),
