@@ -330,6 +330,9 @@ static bool has_a_word(const struct agent *agent, const struct vm *vm, uint64_t 
 	const struct local_vm *local = local_find(&agent->local, vm->uuid);
 	if (!local || vm_duty(vm, agent->options.node) != VM_DUTY_SEND)
 		return false;
+	/* Whether its machine was rebooted meanwhile is to be known first. */
+	if (!agent->hello_done)
+		return true;
 	return local->sending || plan_sent(&agent->local, vm, now_ms, reason) == PLAN_SENT_FAILED;
 }
 
