@@ -179,6 +179,13 @@ static int check_wish(
 	return 0;
 }
 
+static enum move_reason reason_of(enum vm_request request)
+{
+	return request == REQUEST_MOVE	    ? MOVE_MOVE
+	       : request == REQUEST_MIGRATE ? MOVE_MIGRATE
+					    : MOVE_UNMIGRATE;
+}
+
 /* It belongs where it is, and waits to go nowhere. */
 static void settle_down(struct cluster *c, struct vm *vm)
 {
@@ -193,9 +200,7 @@ static void settle_down(struct cluster *c, struct vm *vm)
 static int begin_move(struct cluster *c, struct vm *vm, const struct wish *wish, struct err *err)
 {
 	struct migration_wish move = {.node = wish->node, .live_only = wish->live_only};
-	move.why = wish->request == REQUEST_MOVE      ? MOVE_MOVE
-		   : wish->request == REQUEST_MIGRATE ? MOVE_MIGRATE
-						      : MOVE_UNMIGRATE;
+	move.why = reason_of(wish->request);
 	if (!vm_is_off(c, vm) && wish->node && wish->node == vm->node) {
 		settle_down(c, vm);
 		return 0;
@@ -269,6 +274,14 @@ static void abort_move(struct cluster *c, struct vm *vm)
 	vm_touch(c, vm);
 }
 
+/* Is it on its way there, for that reason? Who asks again does not want it to go on from there. */
+static bool goes_there(const struct vm *vm, const struct wish *wish)
+{
+	return wish->request >= REQUEST_MIGRATE && vm->target && !vm->abort &&
+	       vm->why == reason_of(wish->request) && vm->live_only == wish->live_only &&
+	       (!wish->node || wish->node == vm->target);
+}
+
 static int ask(struct cluster *c, struct vm *vm, struct wish wish, struct err *err)
 {
 	if (wish.request == REQUEST_UNMIGRATE)
@@ -279,6 +292,8 @@ static int ask(struct cluster *c, struct vm *vm, struct wish wish, struct err *e
 	if (result)
 		return result;
 	enum vm_answer answer = vm_change_answer(c, vm, wish.request);
+	if (goes_there(vm, &wish))
+		answer = ANSWER_SAME;
 	if (answer == ANSWER_NOW)
 		result = do_now(c, vm, &wish, err);
 	if (result)

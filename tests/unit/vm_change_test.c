@@ -166,6 +166,25 @@ static void what_is_queued_is_done_when_the_attempt_has_failed(void **state)
 	assert_int_equal(vm->target, 0);
 }
 
+/* Typed twice, or by who wants to wait for it: it does not go on from there, nor back. */
+static void what_is_on_its_way_already_is_not_asked_to_go_on_from_there(void **state)
+{
+	vm = running("twice", 1);
+	assert_int_equal(migrate(vm, 0), 0);
+	uint32_t target = vm->target;
+	assert_int_equal(migrate(vm, 0), 0);
+	assert_int_equal(vm->queued, REQUEST_NONE);
+	assert_int_equal(migrate(vm, target), 0);
+	assert_int_equal(vm->queued, REQUEST_NONE);
+	/* Elsewhere it is another matter, and so it is for good. */
+	assert_int_equal(migrate(vm, target == 2 ? 3 : 2), 0);
+	assert_int_equal(vm->queued, REQUEST_MIGRATE);
+	assert_int_equal(migrate(vm, 0), 0);
+	assert_int_equal(vm->queued, REQUEST_NONE);
+	assert_int_equal(APPLY(vm_migrate, .vm = vm->id, .node = target, .why = MOVE_MOVE), 0);
+	assert_int_equal(vm->queued, REQUEST_MOVE);
+}
+
 static void stop_overtakes_what_was_queued(void **state)
 {
 	get_to("is being migrated");
@@ -329,6 +348,7 @@ int main(void)
 	    TEST(what_is_possible_is_said),
 	    TEST(the_last_that_was_queued_wins_and_is_done_after_arrival),
 	    TEST(what_is_queued_is_done_when_the_attempt_has_failed),
+	    TEST(what_is_on_its_way_already_is_not_asked_to_go_on_from_there),
 	    TEST(stop_overtakes_what_was_queued),
 	    TEST(stop_of_what_has_arrived_after_all_stops_it_there),
 	    TEST(start_takes_back_what_was_queued),
