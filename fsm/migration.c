@@ -404,10 +404,21 @@ static struct vm **waiting(struct cluster *c, uint32_t *count)
 	return list;
 }
 
+/* Where the daemon has ended nobody would resume the copy, maybe for long. */
+static void watch(struct cluster *c, struct vm *vm)
+{
+	const struct node *target = cluster_node(c, vm->target);
+	if (vm->by == MIGRATION_LIVE && !vm->abort && target->daemon_state == DAEMON_STOP) {
+		vm->abort = true;
+		vm_touch(c, vm);
+	}
+	resolve(c, vm);
+}
+
 void migration_tick(struct cluster *c)
 {
 	uint32_t count;
-	cluster_each(c->vms, struct vm, vm) if (vm->target) resolve(c, vm);
+	cluster_each(c->vms, struct vm, vm) if (vm->target) watch(c, vm);
 	struct vm **list = waiting(c, &count);
 	if (!list)
 		return;

@@ -21,7 +21,8 @@
  *     It may have been complete; but a hypervisor that loses its connection at the very end resumes
  *     the source, which wrote to its disks until it was fenced: memory from before that would
  *     destroy them.
- *  7. abort: the owner aborts, then 4 without another try, or 3 when it was too late.
+ *  7. abort: the owner aborts, then 4 without another try, or 3 when it was too late. So also when
+ *     the target's daemon has ended.
  *
  * By shutdown: the owner shuts it down, and when it was seen off the target is the owner. */
 #ifndef FSM_MIGRATION_H

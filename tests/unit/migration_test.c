@@ -406,6 +406,22 @@ static void an_abort_that_was_too_late_is_a_migration(void **state)
 	assert_false(vm->abort);
 }
 
+/* Nobody would resume the copy there. */
+static void a_target_whose_daemon_has_ended_is_not_gone_to(void **state)
+{
+	migrate(vm, 2);
+	APPLY(node_state, .node = 2, .state = DAEMON_SHUTDOWN);
+	seconds(1);
+	assert_false(vm->abort);
+	APPLY(node_state, .node = 2, .state = DAEMON_STOP);
+	seconds(1);
+	assert_true(vm->abort);
+	migration_failed(vm);
+	assert_int_equal(vm->node, 1);
+	assert_int_equal(vm->state, VM_START);
+	duties(VM_DUTY_RUN, VM_DUTY_NONE);
+}
+
 static void a_wish_that_waits_is_taken_back_at_once(void **state)
 {
 	see(vm, OBSERVED_PAUSED);
@@ -588,6 +604,7 @@ int main(void)
 	    TEST(a_shutdown_whose_target_is_lost_finds_another),
 	    TEST(start_aborts_and_it_stays),
 	    TEST(an_abort_that_was_too_late_is_a_migration),
+	    TEST(a_target_whose_daemon_has_ended_is_not_gone_to),
 	    TEST(a_wish_that_waits_is_taken_back_at_once),
 	    TEST(without_room_it_waits_and_says_so),
 	    TEST(so_many_at_once_and_the_most_important_first),
