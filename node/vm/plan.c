@@ -379,6 +379,12 @@ bool plan_is_stuck(const struct local_vm *vm, uint64_t now_ms)
 	return vm->sending && now_ms - vm->job_ms >= PLAN_STUCK_MS;
 }
 
+/* What has said that did nothing. */
+static bool is_refusal(int status)
+{
+	return status == -EINVAL || status == -ENOMEM;
+}
+
 static void failed(struct local_vm *vm, const struct action *action, int status, uint64_t now_ms)
 {
 	vm->failures++;
@@ -507,6 +513,8 @@ void plan_done(struct local *local, const struct action *action, int status, con
 		sent(local, action, status, reason);
 		return;
 	}
+	const struct local_vm *before = local_find(local, action->uuid);
+	bool pooled = before && before->waits;
 	struct local_vm *vm = ended(local, action);
 	if (!vm)
 		return;
@@ -517,8 +525,9 @@ void plan_done(struct local *local, const struct action *action, int status, con
 	local_touch(local, vm);
 	if (status) {
 		failed(vm, action, status, now_ms);
-		/* It may have come about, or there may be a reason to be seen. */
-		if (action->type != ACTION_START || is_unknown(status))
+		/* It may have come about, or there may be a reason to be seen: an error can be
+		 * that of a hypervisor that died. */
+		if (action->type != ACTION_START || !(pooled || is_refusal(status)))
 			local_blur(local, vm);
 		return;
 	}
