@@ -699,6 +699,9 @@ static void turn_diverged(struct agent *agent, const struct cluster *c,
 	err_set(&why, 0, "its value differs from the others' since entry %" PRIu64 ": join it anew",
 	    history_diverged_at(c));
 	agent_collected(agent, HEALTH_REPLICA, COLLECTOR_FAILED, why.text, now_ms);
+	/* How that ends it would never see. */
+	for (unsigned i = 0; i < agent->local.count; i++)
+		agent->local.vms[i].moving = false;
 	tell_keepalive(agent, c, standing, turn, now_ms);
 	if (!standing->leader || now_ms - agent->left_ms < LEAVE_AGAIN_MS)
 		return;

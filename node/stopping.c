@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "fsm/history.h"
 #include "node/member/health.h"
 
 static const struct node *myself(const struct stopping_view *view)
@@ -80,7 +81,8 @@ static enum awaited ending_awaits(const struct stopping *s, const struct stoppin
 	if (s->hurried)
 		return AWAITED_NOTHING;
 	/* Of a migration only the log can say that it is over. */
-	if (!view->lost && moving(view))
+	bool told = !view->lost && !history_diverged_at(view->cluster);
+	if (told && moving(view))
 		return AWAITED_MOVE;
 	return view->busy ? AWAITED_ACTION : AWAITED_NOTHING;
 }

@@ -6,6 +6,7 @@
 #include <cmocka.h>
 #include <stdio.h>
 
+#include "fsm/history.h"
 #include "node/stopping.h"
 #include "tests/unit/stage.h"
 
@@ -95,6 +96,19 @@ static void a_vm_that_goes_is_waited_for_however_long_it_takes(void **state)
 	pass(0);
 	assert_int_equal(stopping.step, STOPPING_HANDING);
 	assert_true(stopping_hands_on(&stopping));
+}
+
+/* It does nothing any more, and by its value nobody else does either. */
+static void one_whose_value_is_wrong_waits_for_no_vm(void **state)
+{
+	web1()->target = 2;
+	history_outvoted(&stage.cluster, 1);
+	stopping_ask(&stopping, view.now_ms);
+	pass(1);
+	assert_true(stopping.step >= STOPPING_ENDING);
+	pass(1);
+	assert_true(stopping.step > STOPPING_ENDING);
+	web1()->target = 0;
 }
 
 static void a_vm_that_comes_is_waited_for_until_it_runs(void **state)
@@ -215,6 +229,7 @@ int main(void)
 	    TEST(a_node_that_is_not_asked_goes_on),
 	    TEST(one_that_has_nothing_to_do_ends_at_once),
 	    TEST(a_vm_that_goes_is_waited_for_however_long_it_takes),
+	    TEST(one_whose_value_is_wrong_waits_for_no_vm),
 	    TEST(a_vm_that_comes_is_waited_for_until_it_runs),
 	    TEST(nobody_waits_for_a_vm_that_is_sent_by_a_node_that_is_not_there),
 	    TEST(nobody_waits_for_a_vm_that_is_to_be_started_here),
