@@ -60,7 +60,9 @@ struct hypervisor_port {
 	int (*stop)(struct hypervisor *h, const char *uuid, struct err *err);
 	/* Copy the running VM to another node, and wait for the end. 0: it is gone from here,
 	 * whole and paused there. Otherwise err says why; list then tells what is here: most often
-	 * it runs on as if nothing had been. What a caller that is killed has begun goes on. */
+	 * it runs on as if nothing had been. -EPIPE: the hypervisor itself was lost, so nobody has
+	 * said how it ended; gone from here, it may have arrived. What a caller that is killed has
+	 * begun goes on. */
 	int (*migrate)(
 	    struct hypervisor *h, const struct hypervisor_migration *migration, struct err *err);
 	/* Give up the migration from here: its migrate fails. 0 also when there is none. */

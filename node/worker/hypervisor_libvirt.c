@@ -617,6 +617,9 @@ static int libvirt_migrate(
 	if (state < 0)
 		return state;
 	int rc = domain_migrate(domain, migration, err);
+	/* Our libvirtd died: that is no word about the domain, which may have arrived. */
+	if (rc < 0 && lib.virConnectIsAlive(h->connection) != 1)
+		rc = -EPIPE;
 	lib.virDomainFree(domain);
 	return rc;
 }

@@ -220,6 +220,8 @@ class Copies:
         for kind, _, words in list(self.lines):
             if kind == "state" and words[0] == vm:
                 found[words[1]] = (words[2], int(words[3]))
+            elif kind == "lost":
+                found.pop(words[0], None)
         return {node: state for node, state in found.items() if state[0] not in ("gone", "off")}
 
     def running_at(self, vm):

@@ -9,7 +9,7 @@ import os
 import random
 import uuid
 
-from cluster import GUEST, ROOT, Failed, run, wait_for
+from cluster import GUEST, ROOT, Failed, now_ms, run, wait_for
 from copies import Copies
 from real import LIBVIRTD, LIBVIRTD_CONF, QEMU_CONF, Lab
 
@@ -88,7 +88,11 @@ class Life(Lab):
         def alone():
             return self.copies.where(name).keys() == {node.name} and \
                 self.copies.running_at(name) == [node.name]
-        wait_for(f"{name} runs at {node} alone", alone)
+        try:
+            wait_for(f"{name} runs at {node} alone", alone)
+        except Failed as failed:
+            raise Failed(f"{failed}: libvirt: {self.copies.where(name)}; {self.info(name)}; "
+                         f"{self.copies.story(name, now_ms() - 180000)}") from None
         wait_for(f"everybody says that {name} runs at {node}",
                  lambda: all(self.settled(name, one) == node.name for one in self.answering()))
 
