@@ -35,7 +35,7 @@
 #define MIGRATION_RETRY_MS   1000 /* times the tries so far */
 #define MIGRATION_OFF_MS     5000
 #define MIGRATION_UNKNOWN_MS 30000
-#define MIGRATION_TRUST_MS   30000
+#define MIGRATION_TRUST_MS   15000
 
 struct migration_wish {
 	uint32_t node; /* 0: any */

@@ -207,7 +207,7 @@ static void whole_there_and_then_gone_here_is_arrived(void **state)
 	see(vm, OBSERVED_TRANSIT);
 	node_sees(2, vm, OBSERVED_PAUSED);
 	assert_int_equal(vm->node, 1);
-	seconds(10);
+	seconds(MIGRATION_TRUST_MS / 1000 - 1);
 	assert_int_equal(vm->node, 1);
 	see(vm, OBSERVED_SHUTOFF);
 	assert_int_equal(vm->node, 2);
