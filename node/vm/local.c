@@ -105,6 +105,26 @@ void local_blur(struct local *l, struct local_vm *vm)
 	local_touch(l, vm);
 }
 
+/* The generations of another VM mean nothing, even where they are the same numbers; what is under
+ * way here, or may still come about, has the UUID alone to go by. */
+static void begin_anew(struct local *l, struct local_vm *vm, uint32_t id)
+{
+	struct local_vm past = *vm;
+	*vm = (struct local_vm){
+	    .vm = id,
+	    .observed = past.observed,
+	    .moving = past.moving,
+	    .busy = past.busy,
+	    .starting = past.starting,
+	    .waits = past.waits,
+	    .doubt_until_ms = past.doubt_until_ms,
+	    .sending = past.sending,
+	    .job_ms = past.job_ms,
+	};
+	memcpy(vm->uuid, past.uuid, sizeof(vm->uuid));
+	local_blur(l, vm);
+}
+
 void local_note(struct local *l, const struct cluster *c, uint32_t node, uint64_t now_ms)
 {
 	cluster_each(c->vms, struct vm, vm)
@@ -114,6 +134,8 @@ void local_note(struct local *l, const struct cluster *c, uint32_t node, uint64_
 			continue;
 		if (!local)
 			local = local_add(l, vm->uuid);
+		if (local->vm != vm->id)
+			begin_anew(l, local, vm->id);
 		if (local->generation == vm->generation)
 			continue;
 		local->generation = vm->generation;

@@ -16,6 +16,8 @@
 /* A VM as this node knows it, by UUID. */
 struct local_vm {
 	char uuid[37];
+	uint32_t
+	    vm; /* which one of the value has it: what is defined anew is another VM; 0: none */
 	enum vm_observed observed; /* by the last look or by our own deed; see local_observed() */
 	struct hypervisor_job job; /* a migration from here, by the last look */
 	uint64_t generation; /* of the value, as this node knows it */

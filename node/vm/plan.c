@@ -415,13 +415,17 @@ void plan_wait(struct local *local, const struct action *action)
 		vm->waits = true;
 }
 
-/* The VM is not busy any more; NULL: there is none. */
+/* The VM is not busy any more; NULL: there is none, or it is another one by now. */
 static struct local_vm *ended(struct local *local, const struct action *action)
 {
 	struct local_vm *vm = local_find(local, action->uuid);
-	if (vm)
-		vm->busy = vm->waits = vm->starting = false;
-	return vm;
+	if (!vm)
+		return NULL;
+	vm->busy = vm->waits = vm->starting = false;
+	if (vm->vm == action->vm)
+		return vm;
+	local_blur(local, vm);
+	return NULL;
 }
 
 void plan_released(struct local *local, const struct action *action, uint64_t now_ms)
@@ -516,8 +520,12 @@ void plan_done(struct local *local, const struct action *action, int status, con
 	const struct local_vm *before = local_find(local, action->uuid);
 	bool pooled = before && before->waits;
 	struct local_vm *vm = ended(local, action);
-	if (!vm)
+	if (!vm) {
+		/* It would make the other one run. */
+		if (action_wakes(action->type) && is_unknown(status))
+			plan_doubt(local, action->uuid, now_ms);
 		return;
+	}
 	/* The next start looks at the volumes anew. */
 	vm->released_generation = 0;
 	snprintf(vm->reason, sizeof(vm->reason), "%s", status ? reason : "");

@@ -208,6 +208,42 @@ static void a_call_that_failed_is_told_once_a_look_shows_that_nothing_goes_on(vo
 	assert_int_equal(sent_at(3005, "the worker died"), PLAN_SENT_FAILED);
 }
 
+/* Undefined and defined again it has the same UUID, and its generations begin anew. */
+static void of_the_vm_that_had_its_uuid_before_nothing_is_remembered(void **state)
+{
+	struct action action = begin_to_send();
+	plan_done(&local, &action, 0, "", 3000);
+	assert_int_equal(sent_at(3000, ""), PLAN_SENT_ARRIVED);
+	vm->id++;
+	see(OBSERVED_RUNNING, idle);
+	assert_int_equal(sent_at(3001, ""), PLAN_SENT_GOING);
+	assert_int_equal(planned(&current, 3002), ACTION_MIGRATE);
+	plan_done(&local, &plan.actions[0], -EIO, "no route", 3003);
+	/* What still ends of the other's is not its own. */
+	be(VM_DUTY_RUN);
+	see(OBSERVED_SHUTOFF, idle);
+	local_find(&local, vm->uuid)->ran = false;
+	action = (struct action){.type = ACTION_START, .vm = 7, .generation = vm->generation};
+	memcpy(action.uuid, vm->uuid, sizeof(action.uuid));
+	plan_done(&local, &action, -ENOMEM, "no memory", 4000);
+	see(OBSERVED_SHUTOFF, idle);
+	assert_int_equal(planned(&current, 5000), ACTION_START);
+	plan_done(&local, &plan.actions[0], -EIO, "no disk", 5000);
+	action.type = ACTION_RESUME;
+	plan_done(&local, &action, -ETIMEDOUT, "killed", 6000);
+	see(OBSERVED_SHUTOFF, idle);
+	assert_int_equal(local_observed(&local, vm->uuid, 60000), OBSERVED_UNKNOWN);
+}
+
+static void what_is_received_is_not_stopped_by_a_value_that_may_be_old(void **state)
+{
+	be(VM_DUTY_RECEIVE);
+	vm->target_observed = OBSERVED_UNKNOWN;
+	see(OBSERVED_RUNNING, idle);
+	assert_int_equal(planned(&blind, 2000), NONE);
+	assert_int_equal(planned(&current, 2001), ACTION_STOP);
+}
+
 /* Its hypervisor had let it go on before it died: the copy is older than its disks. */
 static void who_died_after_its_migration_failed_has_not_arrived(void **state)
 {
@@ -500,6 +536,8 @@ int main(void)
 	    TEST(it_is_sent_once_for_each_generation),
 	    TEST(a_call_that_ended_well_is_told_whatever_is_seen),
 	    TEST(a_call_that_failed_is_told_once_a_look_shows_that_nothing_goes_on),
+	    TEST(of_the_vm_that_had_its_uuid_before_nothing_is_remembered),
+	    TEST(what_is_received_is_not_stopped_by_a_value_that_may_be_old),
 	    TEST(who_died_after_its_migration_failed_has_not_arrived),
 	    TEST(what_an_earlier_daemon_sends_is_waited_for_and_not_sent_again),
 	    TEST(a_copy_that_an_earlier_daemon_left_there_fails_the_attempt),
