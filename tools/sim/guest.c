@@ -76,15 +76,21 @@ void guest_runs(struct sim_node *n, struct sim_vm *vm, enum guest_from from)
 	world_trace(w, n->id, "vm %s %s", vm->uuid, from == GUEST_BOOTS ? "boots" : "goes on");
 	if (guest->runs_on)
 		world_fail(w, "VM %s runs on n%u and n%u", vm->uuid, guest->runs_on, n->id);
-	if (from == GUEST_GOES_ON && vm->age != guest->age)
+	if (from != GUEST_BOOTS && vm->age + guest->unseen < guest->age)
 		world_fail(w,
 		    "VM %s goes on from an older memory on n%u: it ran %" PRIu64 " times since",
 		    vm->uuid, n->id, guest->age - vm->age);
 	guest->boots += from == GUEST_BOOTS;
+	guest->unseen = from == GUEST_IS_TAKEN_BACK ? guest->unseen + 1 : 0;
 	guest->runs_on = n->id;
 	vm->age = ++guest->age;
 	vm->state = SIM_VM_RUNNING;
 	check_owner(newest(w), guest);
+}
+
+void guest_seen(struct sim_node *n, const char *uuid)
+{
+	guest_of(n->world, uuid)->unseen = 0;
 }
 
 void guest_stops(struct sim_node *n, const struct sim_vm *vm)

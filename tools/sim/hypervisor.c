@@ -65,6 +65,8 @@ static void answer(struct world *w, unsigned node, uint64_t number, void *bytes)
 	struct sim_vm *vm = sim_hypervisor_vm(n, begun->action.uuid);
 	if (vm && begun->action.type == ACTION_MIGRATE && vm->call != begun->call)
 		return;
+	if (begun->action.type == ACTION_MIGRATE && begun->status && begun->status != -EPIPE)
+		guest_seen(n, begun->action.uuid);
 	agent_action_done(&n->agent, &begun->action, begun->status,
 	    begun->status ? strerror(-begun->status) : "", now_ms);
 	if (vm && begun->action.type == ACTION_START)
@@ -371,6 +373,9 @@ static void seen(struct world *w, unsigned node, uint64_t number, void *bytes)
 	uint64_t now_ms = sim_node_clock(n);
 	agent_collected(&n->agent, "hypervisor", look->state,
 	    look->state == COLLECTOR_OK ? "" : "no answer", now_ms);
+	for (unsigned i = 0; i < look->count && look->state == COLLECTOR_OK; i++)
+		if (look->vms[i].observed == OBSERVED_RUNNING)
+			guest_seen(n, look->vms[i].uuid);
 	if (look->state == COLLECTOR_OK)
 		agent_saw_vms(&n->agent, look->number, look->vms, look->count);
 	else

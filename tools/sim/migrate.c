@@ -160,7 +160,7 @@ static void fail(struct world *w, const struct migration *m, int status)
 	if (vm && vm->job == m->number) {
 		vm->job = 0;
 		if (vm->state == SIM_VM_TRANSIT && world_random(w, STANDS_IN))
-			guest_runs(n, vm, GUEST_GOES_ON);
+			guest_runs(n, vm, GUEST_IS_TAKEN_BACK);
 	}
 	abandon(w, m);
 	tell_end(w, m, status);
@@ -305,7 +305,7 @@ static void orphaned(struct world *w, struct migration *m)
 		at_target(w, m, finish_late, hung_ms(w, &m->target) + 1);
 	abandon(w, m);
 	if (powered)
-		tell_end(w, m, -EIO);
+		tell_end(w, m, -EPIPE);
 }
 
 static void migrate_step(struct world *w, unsigned node, uint64_t number, void *bytes)
@@ -348,7 +348,7 @@ void sim_migrate_recover(struct sim_node *n, struct sim_vm *vm)
 		break;
 	case SIM_VM_TRANSIT: /* it had the end of it, or had not */
 		if (world_random(w, 2))
-			guest_runs(n, vm, GUEST_GOES_ON);
+			guest_runs(n, vm, GUEST_IS_TAKEN_BACK);
 		break;
 	case SIM_VM_OFF:
 	case SIM_VM_STARTING:
