@@ -136,6 +136,7 @@ void vm_change_start(struct cluster *c, struct vm *vm)
 	vm->flushed_off = false;
 	vm_touch(c, vm);
 	vm_set_state(c, vm, VM_START);
+	vm_set_reason(c, vm, "");
 	if (!stays)
 		vm_place(c, vm);
 }

@@ -136,6 +136,7 @@ static void without_room_it_is_shut_down_as_asked_and_started_again(void **state
 	seconds(1);
 	assert_int_equal(web->state, VM_SHUTDOWN);
 	assert_true(web->flushed_off);
+	assert_string_equal(web->failed_reason, "no node has room for it");
 	see(web, OBSERVED_SHUTOFF);
 	assert_int_equal(hv1->domain_state, DOMAIN_FLUSH);
 	see(db, OBSERVED_SHUTOFF);
@@ -149,6 +150,7 @@ static void without_room_it_is_shut_down_as_asked_and_started_again(void **state
 	assert_int_equal(hv1->domain_state, DOMAIN_READY);
 	assert_int_equal(web->state, VM_START);
 	assert_int_equal(web->node, 1);
+	assert_string_equal(web->failed_reason, "");
 	assert_int_equal(db->state, VM_DISABLE);
 }
 
