@@ -167,6 +167,10 @@ static int put_anywhere(struct cluster *c, struct vm *vm, struct err *err)
 static int check_wish(
     const struct cluster *c, const struct vm *vm, const struct wish *wish, struct err *err)
 {
+	if (wish->request == REQUEST_UNMIGRATE && !vm->home &&
+	    (vm->target || vm->state == VM_MIGRATE))
+		return err_set(err, -EINVAL, "%s %s, and still where it belongs: start ends that",
+		    vm->name, vm_change_doing(vm));
 	if (wish->request == REQUEST_UNMIGRATE && !vm->home)
 		return err_set(
 		    err, -EINVAL, "%s was not migrated: it is where it belongs", vm->name);

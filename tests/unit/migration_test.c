@@ -501,7 +501,11 @@ static void so_many_at_once_into_one_node(void **state)
 static void what_was_migrated_goes_home(void **state)
 {
 	assert_int_equal(APPLY(vm_migrate, .vm = vm->id, .why = MOVE_UNMIGRATE), -EINVAL);
+	assert_string_equal(err.text, "web1 was not migrated: it is where it belongs");
 	migrate(vm, 2);
+	assert_int_equal(APPLY(vm_migrate, .vm = vm->id, .why = MOVE_UNMIGRATE), -EINVAL);
+	assert_string_equal(
+	    err.text, "web1 is being migrated, and still where it belongs: start ends that");
 	migrated(vm);
 	see(vm, OBSERVED_RUNNING);
 	assert_int_equal(vm->why, MOVE_MIGRATE);
