@@ -323,6 +323,29 @@ static void who_arrives_is_resumed_and_a_leftover_is_replaced(void **state)
 	}
 }
 
+/* What wakes a VM is known to the next daemon before the hypervisor is told. */
+static void who_arrives_is_not_resumed_before_that_is_noted(void **state)
+{
+	struct vm *vm = add_vm(7, "");
+	char path[64];
+	vm->arrived = true;
+	assert_int_equal(mkdir(path_of("vms"), 0700), 0);
+	snprintf(path, sizeof(path), "vms/%s", vm->uuid);
+	FILE *file = fopen(path_of(path), "w");
+	fwrite(vm->xml.data, 1, vm->xml.size, file);
+	assert_int_equal(fclose(file), 0);
+	assert_int_equal(chmod(path_of(path), 0700), 0);
+	file = fopen(path_of("run/starting"), "w");
+	assert_non_null(file);
+	assert_int_equal(fclose(file), 0);
+	node_begin();
+	AWAIT(local_find(&agent.local, vm->uuid) && *local_find(&agent.local, vm->uuid)->reason);
+	assert_true(mode_of("vms", vm) & S_IXUSR);
+	assert_int_equal(unlink(path_of("run/starting")), 0);
+	AWAIT(vm->observed == OBSERVED_RUNNING);
+	assert_false(mode_of("vms", vm) & S_IXUSR);
+}
+
 /* The hypervisor has been told, and nobody is there any more to hear what came of it. */
 static void a_start_that_the_end_of_the_daemon_cut_off_is_known_to_the_next_one(void **state)
 {
@@ -631,6 +654,7 @@ int main(int argc, char **argv)
 	    TEST(a_vm_is_sent_to_where_the_target_says_and_stays_paused_there),
 	    TEST(a_target_without_an_address_is_said_to_have_none),
 	    TEST(who_arrives_is_resumed_and_a_leftover_is_replaced),
+	    TEST(who_arrives_is_not_resumed_before_that_is_noted),
 	    TEST(a_start_that_the_end_of_the_daemon_cut_off_is_known_to_the_next_one),
 	    TEST(a_volume_of_a_vm_that_runs_here_is_not_taken_from_it),
 	    TEST(of_two_vms_with_one_volume_one_starts),

@@ -86,6 +86,11 @@ static void a_copy_that_was_lost_is_not_arrived_any_more(void **state)
 	see(vm, OBSERVED_SHUTOFF);
 	assert_false(vm->arrived);
 	assert_int_equal(vm_duty(vm, 2), VM_DUTY_RUN);
+	see(vm, OBSERVED_RUNNING);
+	migrate(vm, 3);
+	migrated(vm);
+	see(vm, OBSERVED_CRASHED);
+	assert_false(vm->arrived);
 }
 
 static void a_failed_attempt_is_made_again_and_what_is_left_of_it_is_stale(void **state)

@@ -279,6 +279,8 @@ static void who_gives_up_aborts_until_nothing_goes_on(void **state)
 {
 	struct action action = begin_to_send();
 	vm->abort = true;
+	/* Also where the hypervisor cannot be asked. */
+	local_find(&local, vm->uuid)->fresh = false;
 	assert_int_equal(planned(&current, 2100), ACTION_ABORT);
 	plan_done(&local, &plan.actions[0], 0, "", 2200);
 	see(OBSERVED_RUNNING, active);
