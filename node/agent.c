@@ -699,9 +699,6 @@ static void turn_diverged(struct agent *agent, const struct cluster *c,
 	err_set(&why, 0, "its value differs from the others' since entry %" PRIu64 ": join it anew",
 	    history_diverged_at(c));
 	agent_collected(agent, HEALTH_REPLICA, COLLECTOR_FAILED, why.text, now_ms);
-	/* How that ends it would never see. */
-	for (unsigned i = 0; i < agent->local.count; i++)
-		agent->local.vms[i].moving = false;
 	tell_keepalive(agent, c, standing, turn, now_ms);
 	if (!standing->leader || now_ms - agent->left_ms < LEAVE_AGAIN_MS)
 		return;
@@ -789,8 +786,7 @@ void agent_leave(struct agent *agent, enum daemon_state state)
 bool agent_busy(const struct agent *agent)
 {
 	for (unsigned i = 0; i < agent->local.count; i++)
-		if ((agent->local.vms[i].busy && !agent->local.vms[i].waits) ||
-		    agent->local.vms[i].moving)
+		if (agent->local.vms[i].busy && !agent->local.vms[i].waits)
 			return true;
 	return false;
 }

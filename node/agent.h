@@ -123,8 +123,8 @@ uint64_t agent_next_ms(const struct agent *agent, uint64_t now_ms);
 /* An orderly end comes so far (struct agent): the log is told. With DAEMON_STOP a last keepalive is
  * due at once. */
 void agent_leave(struct agent *agent, enum daemon_state state);
-/* Something is being done to a VM, for which the hypervisor has not answered yet, or one comes or
- * goes. */
+/* Something is being done to a VM, for which the hypervisor has not answered yet. Of those that
+ * come or go the value says whether they still do (stopping.h). */
 bool agent_busy(const struct agent *agent);
 
 /* The first bytes of what goes between agents: a keepalive, the hash of a value, and a leader's

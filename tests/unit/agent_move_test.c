@@ -1,6 +1,5 @@
 /* What a node says of VMs that move, die or come late. */
 #include "tests/unit/owned.h"
-#include "fsm/history.h"
 
 static struct agent agent;
 
@@ -145,18 +144,21 @@ static void who_ran_on_after_its_migration_and_then_died_has_not_arrived(void **
 	assert_int_equal(said_of_it(6000, true), OBSERVED_UNKNOWN);
 }
 
-/* It never sees how that ends, and could not say it. */
-static void who_has_diverged_does_not_wait_for_what_moves(void **state)
+/* Out of touch it would never see how that ends. */
+static void who_is_to_end_waits_for_its_actions_and_not_for_what_moves(void **state)
 {
 	be(VM_DUTY_RECEIVE);
 	agent_sees(OBSERVED_TRANSIT, idle);
 	struct agent_turn t = agent_at(2000);
 	agent_turn_close(&t);
-	assert_true(agent_busy(&agent));
-	history_outvoted(&c, 1);
-	t = agent_at(2001);
-	agent_turn_close(&t);
+	assert_true(local_find(&agent.local, vm->uuid)->moving);
 	assert_false(agent_busy(&agent));
+	be(VM_DUTY_OFF);
+	agent_sees(OBSERVED_RUNNING, idle);
+	t = agent_at(2001);
+	assert_int_equal(t.actions[0].type, ACTION_STOP);
+	agent_turn_close(&t);
+	assert_true(agent_busy(&agent));
 }
 
 /* How the call of an earlier daemon ended nobody knows: the value decides. */
@@ -269,7 +271,7 @@ int main(void)
 	    TEST(who_died_after_its_migration_failed_is_not_said_to_be_off),
 	    TEST(who_ran_on_after_its_migration_and_then_died_has_not_arrived),
 	    TEST(who_is_gone_without_a_word_is_said_to_be_off),
-	    TEST(who_has_diverged_does_not_wait_for_what_moves),
+	    TEST(who_is_to_end_waits_for_its_actions_and_not_for_what_moves),
 	    TEST(a_target_says_that_nothing_is_there_and_only_then_what_comes),
 	    TEST(a_copy_that_its_new_owner_finds_is_not_spoken_of),
 	    TEST(a_keepalive_says_how_far_a_migration_is_and_which_bridges_there_are),
