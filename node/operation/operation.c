@@ -229,7 +229,8 @@ int operation_check(const struct operation *o, json_t *arguments, struct err *er
 		const json_t *value = json_object_get(arguments, a->name);
 		known += value != NULL;
 		if (!value && (a->kind == ARGUMENT_NEEDED || a->kind == ARGUMENT_MANY))
-			return err_set(err, -EINVAL, "%s: %s is missing", o->name, a->name);
+			return err_set(
+			    err, -EINVAL, "%s: %s is missing: %s", o->name, a->name, a->help);
 		if (!value && a->kind == ARGUMENT_DEMAND)
 			return err_set(err, -EINVAL, "%s: say --%s when that is so: %s", o->name,
 			    dashed(a->name, name), a->help);

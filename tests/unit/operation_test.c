@@ -210,7 +210,9 @@ static void a_slip_is_told_with_what_was_meant(void **state)
 
 static void a_line_that_says_too_little_or_too_much_is_refused(void **state)
 {
-	not_understood("vm start", "vm start: vm is missing");
+	not_understood("vm start", "vm start: vm is missing: name or UUID of the VM");
+	not_understood(
+	    "vm define", "vm define: xml is missing: file with the XML; - reads standard input");
 	not_understood("vm start web1 web2", "vm start: 'web2' is one word too many");
 	not_understood("vm list --node", "--node wants a value");
 	not_understood("vm list --node hv1 --node hv2", "node is given twice");
@@ -258,7 +260,7 @@ static void arguments_that_somebody_sent_are_checked(void **state)
 {
 	read_refuses(
 	    "vm lost", NULL, -ENOENT, "there is no operation 'vm lost' (did you mean 'vm list'?)");
-	read_refuses("vm start", NULL, -EINVAL, "vm start: vm is missing");
+	read_refuses("vm start", NULL, -EINVAL, "vm start: vm is missing: name or UUID of the VM");
 	read_refuses(
 	    "vm start", json_array(), -EINVAL, "vm start: the arguments are not an object");
 	read_refuses(
