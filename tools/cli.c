@@ -388,6 +388,19 @@ static int wait_and_show(struct client **client, const struct cli *cli,
 	return status;
 }
 
+/* What people are shown before what they wait for has come about, which is the last word: of a VM
+ * that tells its state anew just the warning, else all that is more than a message. */
+static void show_accepted(const struct cli *cli, const char *operation, const json_t *result)
+{
+	const char *warning = json_string_value(json_object_get(result, "warning"));
+	size_t plain = 1 + (json_object_get(result, "schema") != NULL);
+	bool state = json_object_get(result, "state") != NULL;
+	if (state && warning)
+		printf("warning: %s\n", warning);
+	else if (!state && json_object_size(result) > plain)
+		show(cli, operation, result);
+}
+
 static int ask(struct client **client, const struct cli *cli, struct operation_call *call)
 {
 	struct client_answer answer;
@@ -403,15 +416,13 @@ static int ask(struct client **client, const struct cli *cli, struct operation_c
 		status = refused(call->operation, &answer);
 	} else {
 		status = (int)json_integer_value(json_object_get(answer.result, "exit_status"));
-		/* With --wait the last word is what has come about; what more than a message was
-		 * answered would not be said by it. */
-		bool more = json_object_size(answer.result) >
-			    1 + (json_object_get(answer.result, "schema") != NULL);
 		bool json = cli->format == CLI_JSON;
 		if (call->follow && json)
 			show_more(cli, call->operation->name, answer.result);
-		else if (!call->wait || (more && !json))
+		else if (!call->wait)
 			show(cli, call->operation->name, answer.result);
+		else if (!json)
+			show_accepted(cli, call->operation->name, answer.result);
 		if (call->wait && json)
 			status = wait_and_show(client, cli, call, answer.result);
 		else if (call->wait)

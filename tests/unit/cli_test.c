@@ -141,6 +141,45 @@ static void what_has_come_about_ends_with_0(void **state)
 	assert_int_equal(d.looked, 1);
 }
 
+/* What 'vm start web1 --wait' prints on standard output when it is answered so; the caller frees. */
+static char *waited_for(const char *answer)
+{
+	struct daemon d = {
+	    .answer = answer, .progress = "{\"state\": \"done\", \"text\": \"web1 runs\"}"};
+	char *text = must_alloc(4096);
+	FILE *file = tmpfile();
+	assert_non_null(file);
+	fflush(stdout);
+	int terminal = dup(STDOUT_FILENO);
+	dup2(fileno(file), STDOUT_FILENO);
+	int status = PVC(&d, "vm", "start", "web1", "--wait");
+	fflush(stdout);
+	dup2(terminal, STDOUT_FILENO);
+	close(terminal);
+	assert_int_equal(status, CLI_DONE);
+	rewind(file);
+	text[fread(text, 1, 4095, file)] = 0;
+	fclose(file);
+	return text;
+}
+
+static void a_state_that_is_waited_for_is_said_once(void **state)
+{
+	char *said =
+	    waited_for("{\"name\": \"web1\", \"state\": \"start\", \"message\": \"web1: start\"}");
+	assert_string_equal(said, "web1 runs\n");
+	free(said);
+	said =
+	    waited_for("{\"name\": \"web1\", \"state\": \"start\", \"message\": \"web1: start\", "
+		       "\"warning\": \"no room is left\"}");
+	assert_string_equal(said, "warning: no room is left\nweb1 runs\n");
+	free(said);
+	/* What the last word does not tell. */
+	said = waited_for("{\"message\": \"voters 3\", \"preflight\": {}}");
+	assert_string_equal(said, "voters 3\nweb1 runs\n");
+	free(said);
+}
+
 static void what_failed_in_the_end_does_not(void **state)
 {
 	struct daemon d = {
@@ -184,6 +223,7 @@ int main(void)
 	    cmocka_unit_test(what_is_not_there_in_time_does_not_either),
 	    cmocka_unit_test(a_daemon_that_is_gone_for_good_is_said),
 	    cmocka_unit_test(what_is_refused_is_not_waited_for),
+	    cmocka_unit_test(a_state_that_is_waited_for_is_said_once),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
