@@ -141,7 +141,7 @@ static void what_has_come_about_ends_with_0(void **state)
 	assert_int_equal(d.looked, 1);
 }
 
-/* What 'vm start web1 --wait' prints on standard output when it is answered so; the caller frees. */
+/* What "vm start web1 --wait" prints when it is answered so; the caller frees. */
 static char *waited_for(const char *answer)
 {
 	struct daemon d = {
