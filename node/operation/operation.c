@@ -362,10 +362,22 @@ void turn_deny(struct operation_turn *turn, int status, const char *format, ...)
 void turn_forwarded(void *data, int status, json_t *result, const struct err *err)
 {
 	struct operation_turn *turn = data;
+	/* Of what is only looked at nobody has to ask himself whether it was done. */
+	if (status == -ETIMEDOUT && turn->operation->follow)
+		status = -EHOSTUNREACH;
 	if (status)
 		turn_refuse(turn, status, err);
 	else
 		turn_answer(turn, result);
+}
+
+bool turn_reaches(struct operation_turn *turn, const struct node *node)
+{
+	if (node->daemon_state != DAEMON_STOP && node->daemon_state != DAEMON_FENCED)
+		return true;
+	turn_deny(turn, -EHOSTDOWN, "%s is %s: nobody answers there", node->name,
+	    state_name(daemon_state_names, node->daemon_state));
+	return false;
 }
 
 void turn_say(struct operation_turn *turn, const char *format, ...)
@@ -540,9 +552,9 @@ void turn_ask(struct operation_turn *turn, const struct node *node, json_t *argu
 {
 	const struct context *context = turn->context;
 	struct operation_call call = {.operation = turn->operation, .arguments = arguments};
-	if (context->ask)
+	if (context->ask && turn_reaches(turn, node))
 		context->ask(context->data, node->id, &call, turn_forwarded, turn);
-	else
+	else if (!context->ask)
 		turn_deny(
 		    turn, -EREMOTE, "the log of %s is on %s: ask there", node->name, node->name);
 }

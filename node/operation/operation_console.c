@@ -80,6 +80,8 @@ static void console_there(struct operation_turn *turn, const struct node *node)
 		turn_deny(turn, -EREMOTE, "the console is on %s: ask there", node->name);
 		return;
 	}
+	if (!turn_reaches(turn, node))
+		return;
 	struct operation_call call = {.operation = turn->operation,
 	    .arguments = json_copy(turn->arguments),
 	    .answer_ms = CONSOLE_ANSWER_MS};

@@ -42,6 +42,8 @@ void turn_deny(struct operation_turn *turn, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /* An operation_done: what another node answered is the turn's answer. */
 void turn_forwarded(void *turn, int status, json_t *result, const struct err *err);
+/* false: its daemon has ended, and the turn is refused; nobody need wait for an answer. */
+bool turn_reaches(struct operation_turn *turn, const struct node *node);
 /* The command's blobs and lists stay the caller's. */
 void turn_propose(struct operation_turn *turn, struct command *command);
 void turn_say(struct operation_turn *turn, const char *format, ...)

@@ -26,6 +26,7 @@ static struct {
 	uint32_t node;
 	json_t *arguments;
 	unsigned answer_ms;
+	int status;
 } asked;
 
 static void console_double(
@@ -47,7 +48,9 @@ static void ask_double(void *data, uint32_t node, const struct operation_call *c
 	asked.node = node;
 	asked.answer_ms = call->answer_ms;
 	asked.arguments = json_deep_copy(call->arguments);
-	done(done_data, 0, json_pack("{s:[s]}", "lines", "there"), NULL);
+	struct err err = {"too late"};
+	done(done_data, asked.status, asked.status ? NULL : json_pack("{s:[s]}", "lines", "there"),
+	    &err);
 }
 
 static void forget_answer(void)
@@ -158,6 +161,24 @@ static void of_a_vm_elsewhere_its_node_is_asked_and_told_that_it_is_meant(void *
 	assert_int_equal(asked.count, 1);
 }
 
+static void a_node_whose_daemon_has_ended_is_not_waited_for(void **state)
+{
+	cluster_node(&stage.cluster, 2)->daemon_state = DAEMON_FENCED;
+	ask("{\"vm\": \"web1\", \"node\": \"hv2\"}", "uid 0");
+	assert_int_equal(answer.status, -EHOSTDOWN);
+	assert_string_equal(answer.err.text, "hv2 is fenced: nobody answers there");
+	assert_int_equal(asked.count, 0);
+}
+
+static void who_only_looked_need_not_look_whether_it_was_done(void **state)
+{
+	cluster_vm(&stage.cluster, 1)->node = 2;
+	asked.status = -ETIMEDOUT;
+	ask("{\"vm\": \"web1\"}", "uid 0");
+	assert_int_equal(answer.status, -EHOSTUNREACH);
+	assert_string_equal(answer.err.text, "too late");
+}
+
 static void of_a_vm_without_a_place_there_is_none(void **state)
 {
 	cluster_vm(&stage.cluster, 1)->node = 0;
@@ -177,6 +198,8 @@ int main(void)
 	    TEST(not_more_lines_are_shown_than_the_node_would_have),
 	    TEST(a_file_that_is_not_there_is_no_vm_that_is_not_there),
 	    TEST(of_a_vm_elsewhere_its_node_is_asked_and_told_that_it_is_meant),
+	    TEST(a_node_whose_daemon_has_ended_is_not_waited_for),
+	    TEST(who_only_looked_need_not_look_whether_it_was_done),
 	    TEST(of_a_vm_without_a_place_there_is_none),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
