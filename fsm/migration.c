@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "fsm/apply.h"
+#include "fsm/node.h"
 #include "fsm/place.h"
 #include "fsm/vm.h"
 #include "fsm/vm_change.h"
@@ -195,6 +196,14 @@ void migration_target_lost(struct cluster *c, struct vm *vm)
 	resolve(c, vm);
 }
 
+/* Where no daemon runs nobody would resume the copy, maybe for long. */
+static bool target_is_missed(const struct cluster *c, const struct vm *vm)
+{
+	const struct node *target = cluster_node(c, vm->target);
+	return target->daemon_state == DAEMON_STOP ||
+	       node_silence_ms(c, target) >= node_patience_ms(c, target, MIGRATION_SILENT_MS);
+}
+
 /* The VM, if node was to make that attempt; else NULL with *result. */
 static struct vm *find_sent(
     struct cluster *c, const struct sighting *of, uint32_t node, int *result, struct err *err)
@@ -231,7 +240,9 @@ int apply_vm_migrate_failed(
 		return result;
 	vm->tries++;
 	if (vm->abort)
-		give_up(c, vm, "the migration was aborted");
+		give_up(c, vm,
+		    target_is_missed(c, vm) ? "the target of its migration is not heard"
+					    : "the migration was aborted");
 	else if (vm->tries < MIGRATION_TRIES || (vm->method == MIGRATION_LIVE && !vm->live_only))
 		retry_later(c, vm, command->reason);
 	else
@@ -404,11 +415,9 @@ static struct vm **waiting(struct cluster *c, uint32_t *count)
 	return list;
 }
 
-/* Where the daemon has ended nobody would resume the copy, maybe for long. */
 static void watch(struct cluster *c, struct vm *vm)
 {
-	const struct node *target = cluster_node(c, vm->target);
-	if (vm->by == MIGRATION_LIVE && !vm->abort && target->daemon_state == DAEMON_STOP) {
+	if (vm->by == MIGRATION_LIVE && !vm->abort && target_is_missed(c, vm)) {
 		vm->abort = true;
 		vm_touch(c, vm);
 	}

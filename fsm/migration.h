@@ -22,7 +22,7 @@
  *     the source, which wrote to its disks until it was fenced: memory from before that would
  *     destroy them.
  *  7. abort: the owner aborts, then 4 without another try, or 3 when it was too late. So also when
- *     the target's daemon has ended.
+ *     the target's daemon has ended, or was not heard for MIGRATION_SILENT_MS.
  *
  * By shutdown: the owner shuts it down, and when it was seen off the target is the owner. */
 #ifndef FSM_MIGRATION_H
@@ -34,8 +34,9 @@
 #define MIGRATION_TRIES	     3
 #define MIGRATION_RETRY_MS   1000 /* times the tries so far */
 #define MIGRATION_OFF_MS     5000
-#define MIGRATION_UNKNOWN_MS 30000
+#define MIGRATION_UNKNOWN_MS 10000
 #define MIGRATION_TRUST_MS   15000
+#define MIGRATION_SILENT_MS  5000
 
 struct migration_wish {
 	uint32_t node; /* 0: any */

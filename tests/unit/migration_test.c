@@ -250,7 +250,7 @@ static void of_a_copy_that_nothing_is_known_of_one_waits_longer(void **state)
 {
 	migrate(vm, 2);
 	see(vm, OBSERVED_SHUTOFF);
-	seconds(29);
+	seconds(MIGRATION_UNKNOWN_MS / 1000 - 1);
 	assert_int_equal(vm->target, 2);
 	assert_int_equal(vm_duty(vm, 1), VM_DUTY_SEND);
 	seconds(1);
@@ -264,7 +264,7 @@ static void that_there_was_no_copy_before_says_nothing(void **state)
 	node_sees(2, vm, OBSERVED_SHUTOFF);
 	see(vm, OBSERVED_SHUTOFF);
 	/* The target's daemon is being restarted. */
-	seconds(20);
+	seconds(MIGRATION_UNKNOWN_MS / 1000 - 1);
 	assert_int_equal(vm->target, 2);
 	node_sees(2, vm, OBSERVED_PAUSED);
 	assert_int_equal(vm->node, 2);
@@ -425,6 +425,19 @@ static void a_target_whose_daemon_has_ended_is_not_gone_to(void **state)
 	assert_int_equal(vm->node, 1);
 	assert_int_equal(vm->state, VM_START);
 	duties(VM_DUTY_RUN, VM_DUTY_NONE);
+}
+
+static void a_target_that_is_not_heard_is_not_gone_to(void **state)
+{
+	migrate(vm, 2);
+	silence(MIGRATION_SILENT_MS / 1000 - 2);
+	assert_false(vm->abort);
+	silence(2);
+	assert_true(vm->abort);
+	migration_failed(vm);
+	assert_int_equal(vm->node, 1);
+	assert_int_equal(vm->state, VM_START);
+	assert_string_equal(vm->failed_reason, "the target of its migration is not heard");
 }
 
 static void a_wish_that_waits_is_taken_back_at_once(void **state)
@@ -614,6 +627,7 @@ int main(void)
 	    TEST(start_aborts_and_it_stays),
 	    TEST(an_abort_that_was_too_late_is_a_migration),
 	    TEST(a_target_whose_daemon_has_ended_is_not_gone_to),
+	    TEST(a_target_that_is_not_heard_is_not_gone_to),
 	    TEST(a_wish_that_waits_is_taken_back_at_once),
 	    TEST(without_room_it_waits_and_says_so),
 	    TEST(so_many_at_once_and_the_most_important_first),
