@@ -430,9 +430,10 @@ static void a_target_whose_daemon_has_ended_is_not_gone_to(void **state)
 static void a_target_that_is_not_heard_is_not_gone_to(void **state)
 {
 	migrate(vm, 2);
-	silence(MIGRATION_SILENT_MS / 1000 - 2);
+	seconds(1);
+	silence(MIGRATION_SILENT_MS / 1000 - 1);
 	assert_false(vm->abort);
-	silence(2);
+	silence(1);
 	assert_true(vm->abort);
 	migration_failed(vm);
 	assert_int_equal(vm->node, 1);
