@@ -272,7 +272,9 @@ static struct sim_node *busy_node(struct world *w, struct sim_node *n)
 
 static void fault_libvirt(struct world *w, struct sim_node *n)
 {
-	sim_hypervisor_kill(busy_node(w, n), world_random(w, world_random(w, 3) ? 400 : 6000));
+	/* One after the other: compilers do not agree on the order within a call. */
+	uint64_t ms = world_random(w, world_random(w, 3) ? 400 : 6000);
+	sim_hypervisor_kill(busy_node(w, n), ms);
 }
 
 static void fault_refusal(struct world *w, struct sim_node *n)
