@@ -144,7 +144,7 @@ static const char *stuck(const struct cluster *c, const struct vm *vm, const str
 	memory_of_all(c, memories);
 	if (place_choose(c, vm, memories) || others_are_silent(c, node))
 		return NULL;
-	return "no node has room for it";
+	return place_none(vm);
 }
 
 /* One VM that is wanted on, and to leave. */

@@ -321,7 +321,7 @@ static int choose_target(
 {
 	if (!vm->destination) {
 		uint32_t node = place_choose(c, vm, round->memories);
-		return node ? (int)node : err_set(err, -ENOMEM, "no node has room for it");
+		return node ? (int)node : err_set(err, -ENOMEM, "%s", place_none(vm));
 	}
 	if (vm->destination == vm->node)
 		return err_set(err, -EPERM, "it is there already");

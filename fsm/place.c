@@ -215,3 +215,9 @@ const char *place_step_text(enum place_step step)
 {
 	return steps[step].text;
 }
+
+const char *place_none(const struct vm *vm)
+{
+	return vm->limit.count ? "no node that it may be on has room for it"
+			       : "no node has room for it";
+}

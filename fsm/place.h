@@ -48,4 +48,7 @@ int place_order(const struct vm *a, const struct vm *b);
 const char *place_step_name(enum place_step step);
 const char *place_step_text(enum place_step step);
 
+/* Why it has no place, where place_choose() finds none. */
+const char *place_none(const struct vm *vm);
+
 #endif

@@ -159,7 +159,7 @@ static int put_anywhere(struct cluster *c, struct vm *vm, struct err *err)
 	memory_of_all(c, memories);
 	uint32_t node = place_choose(c, vm, memories);
 	if (!node)
-		return err_set(err, -ENOMEM, "no node has room for %s", vm->name);
+		return err_set(err, -ENOMEM, "%s: %s", vm->name, place_none(vm));
 	vm_set_owner(c, vm, node);
 	return 0;
 }

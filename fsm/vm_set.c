@@ -75,7 +75,7 @@ bool vm_place_by(struct cluster *c, struct vm *vm, const struct memory *memories
 	bool moves = node != vm->node;
 	if (moves)
 		vm_set_owner(c, vm, node);
-	vm_set_reason(c, vm, node ? "" : "no node has room for it");
+	vm_set_reason(c, vm, node ? "" : place_none(vm));
 	return moves;
 }
 

@@ -452,6 +452,17 @@ static void a_wish_that_waits_is_taken_back_at_once(void **state)
 	assert_int_equal(vm->target, 0);
 }
 
+static void who_may_be_on_no_other_node_is_told_so(void **state)
+{
+	struct command meta = {
+	    .number = COMMAND_vm_meta, .vm_meta = {.vm = vm->id, .given = VM_META_LIMIT}};
+	meta.vm_meta.limit.items = &(struct node_ref){vm->node};
+	meta.vm_meta.limit.count = 1;
+	assert_int_equal(apply(meta), 0);
+	assert_int_equal(migrate(vm, 0), 0);
+	assert_string_equal(vm->failed_reason, "no node that it may be on has room for it");
+}
+
 static void without_room_it_waits_and_says_so(void **state)
 {
 	for (uint32_t node = 2; node <= 4; node++) {
@@ -630,6 +641,7 @@ int main(void)
 	    TEST(a_target_whose_daemon_has_ended_is_not_gone_to),
 	    TEST(a_target_that_is_not_heard_is_not_gone_to),
 	    TEST(a_wish_that_waits_is_taken_back_at_once),
+	    TEST(who_may_be_on_no_other_node_is_told_so),
 	    TEST(without_room_it_waits_and_says_so),
 	    TEST(so_many_at_once_and_the_most_important_first),
 	    TEST(so_many_at_once_into_one_node),
