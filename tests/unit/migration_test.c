@@ -3,6 +3,7 @@
 
 #include "fsm/memory.h"
 #include "fsm/migration.h"
+#include "fsm/vm_define.h"
 #include "tests/unit/vms.h"
 
 static struct vm *vm; /* runs on hv1 */
