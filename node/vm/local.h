@@ -50,6 +50,7 @@ struct local_vm {
 	int sent_status; /* how it ended */
 	char sent_reason[200];
 	uint64_t job_ms; /* when it began, or was last seen to go on */
+	uint64_t unclear_ms; /* since when nobody can say whether it goes on; 0: one can */
 
 	/* What the log was told of it last, and when. */
 	enum vm_observed told;

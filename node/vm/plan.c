@@ -175,7 +175,7 @@ static void judge_send(struct round *r, const struct vm *vm, struct local_vm *lo
 	if (goes_on && vm->abort && certain(r, vm, local))
 		add(r->plan, ACTION_ABORT, vm, local);
 	bool ready = vm_observed_off(vm->target_observed) && is_here(local->observed) &&
-		     local->observed != OBSERVED_TRANSIT;
+		     local->observed != OBSERVED_TRANSIT && !local->job.unknown;
 	/* Gone from here for sure must it be afterwards: no start may come about late. */
 	bool doubted = r->now_ms < local->doubt_until_ms;
 	if (goes_on || vm->abort || !ready || doubted || !r->standing->current ||
@@ -215,6 +215,10 @@ static void remember(
 			(duty == VM_DUTY_RUN && vm->arrived && !off);
 	if (local->job.active)
 		local->job_ms = r->now_ms;
+	if (!local->job.unknown)
+		local->unclear_ms = 0;
+	else if (!local->unclear_ms)
+		local->unclear_ms = r->now_ms;
 	if (duty == VM_DUTY_SEND && local->job.active)
 		adopt(vm, local);
 	if (!runs) {
@@ -337,6 +341,12 @@ static const char *why_not_sent(const struct local_vm *local, const struct vm *v
 					      : "the target was not ready for it in time";
 }
 
+static bool is_unclear(const struct local_vm *local, uint64_t now_ms)
+{
+	bool for_long = local->unclear_ms && now_ms >= local->unclear_ms + PLAN_UNCLEAR_MS;
+	return local->job.unknown && !for_long;
+}
+
 enum plan_sent plan_sent(
     const struct local *l, const struct vm *vm, uint64_t now_ms, char reason[200])
 {
@@ -345,7 +355,8 @@ enum plan_sent plan_sent(
 		return PLAN_SENT_GOING;
 	if (local->sent_generation == vm->generation && !local->sent_status)
 		return PLAN_SENT_ARRIVED;
-	if (!l->known || !local->fresh || local->busy || local->job.active)
+	if (!l->known || !local->fresh || local->busy || local->job.active ||
+	    is_unclear(local, now_ms))
 		return PLAN_SENT_GOING;
 	/* Gone without a word, it may have arrived; with one, it died, and the copy is too old. */
 	bool word = local->sent_generation == vm->generation && !is_unknown(local->sent_status);

@@ -45,6 +45,8 @@ struct plan_options {
 #define PLAN_DEATHS_MS	600000
 /* Who waits so long for a target to be ready for a VM says that it failed. */
 #define PLAN_TARGET_MS 30000
+/* Who cannot say for so long whether a migration goes on takes it that none does. */
+#define PLAN_UNCLEAR_MS 60000
 /* A call to migrate of which there is nothing to be seen for so long is given up. */
 #define PLAN_STUCK_MS 120000
 

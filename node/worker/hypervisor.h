@@ -18,6 +18,7 @@ struct hypervisor; /* one connection */
 /* A migration from here, as it goes; all 0 when there is none. */
 struct hypervisor_job {
 	bool active;
+	bool unknown; /* nobody can say now whether it is: active is false */
 	uint64_t total_mib, left_mib; /* of memory */
 	uint64_t rate_mib_s;
 	uint64_t elapsed_ms;

@@ -389,6 +389,19 @@ static bool domain_has_job(virDomainPtr domain, struct hypervisor_job *job)
 	return type != VIR_DOMAIN_JOB_NONE;
 }
 
+/* Of one that is busy, or that ends just now, nothing is known; not so of a copy that arrives. */
+static void job_look(virDomainPtr domain, struct hypervisor_job *job)
+{
+	lib.virResetLastError();
+	if (!domain_answers(domain)) {
+		job->unknown = true;
+	} else if (domain_has_job(domain, job) && !job->active) {
+		virErrorPtr error = lib.virGetLastError();
+		job->unknown = error && error->code != VIR_ERR_OK &&
+			       error->code != VIR_ERR_OPERATION_UNSUPPORTED;
+	}
+}
+
 /* 0, or -ENOENT when it has vanished since it was listed. */
 static int domain_describe(virDomainPtr domain, struct hypervisor_vm *vm)
 {
@@ -409,8 +422,14 @@ static int domain_describe(virDomainPtr domain, struct hypervisor_vm *vm)
 	vm->memory_mib = (info.maxMem + 1023) / 1024;
 	vm->vcpus = info.nrVirtCpu;
 	bool starting = state == VIR_DOMAIN_PAUSED && reason == VIR_DOMAIN_PAUSED_STARTING_UP;
-	if (state != VIR_DOMAIN_SHUTOFF && !starting && domain_answers(domain))
-		domain_has_job(domain, &vm->job);
+	if (state == VIR_DOMAIN_SHUTOFF || starting)
+		return 0;
+	/* The state after the job: one that stands still without a job does so for good, and not
+	 * because its migration has just ended. */
+	job_look(domain, &vm->job);
+	if (lib.virDomainGetState(domain, &state, &reason, 0) < 0)
+		return -ENOENT;
+	vm->observed = state_observed(state, reason);
 	return 0;
 }
 

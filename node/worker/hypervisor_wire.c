@@ -98,6 +98,7 @@ void hypervisor_call_close(struct hypervisor_call *call)
 static void job_encode(struct buffer *b, const struct hypervisor_job *job)
 {
 	buffer_append_u8(b, job->active);
+	buffer_append_u8(b, job->unknown);
 	buffer_append_varint(b, job->total_mib);
 	buffer_append_varint(b, job->left_mib);
 	buffer_append_varint(b, job->rate_mib_s);
@@ -134,6 +135,7 @@ static enum vm_observed observed_decode(struct reader *r)
 static void job_decode(struct reader *r, struct hypervisor_job *job)
 {
 	job->active = flag_decode(r);
+	job->unknown = flag_decode(r);
 	job->total_mib = reader_varint(r);
 	job->left_mib = reader_varint(r);
 	job->rate_mib_s = reader_varint(r);

@@ -344,7 +344,7 @@ static void a_start_that_an_earlier_daemon_left_open_is_in_doubt(void **state)
 static void a_list_of_vms_survives_the_wire_and_no_part_of_it_does(void **state)
 {
 	struct hypervisor_vm vms[3] = {
-	    {UUID, "a", OBSERVED_RUNNING, 1, 2, {true, 7, 6, 5, 4, 100, 2}},
+	    {UUID, "a", OBSERVED_RUNNING, 1, 2, {true, true, 7, 6, 5, 4, 100, 2}},
 	    {UUID, "a longer name", OBSERVED_UNOBSERVABLE, UINT64_MAX, UINT32_MAX,
 		{.total_mib = 0}},
 	    {.uuid = ""},

@@ -266,6 +266,26 @@ static void what_an_earlier_daemon_sends_is_waited_for_and_not_sent_again(void *
 	assert_int_equal(sent_at(2001, "the daemon that sent it has ended"), PLAN_SENT_FAILED);
 }
 
+/* A QEMU that is busy with the end of its migration: it may have arrived already. */
+static void who_cannot_say_whether_it_goes_on_does_not_say_that_it_failed(void **state)
+{
+	const struct hypervisor_job unclear = {.unknown = true};
+	be(VM_DUTY_SEND);
+	see(OBSERVED_RUNNING, active);
+	assert_int_equal(planned(&current, 2000), NONE);
+	see(OBSERVED_TRANSIT, unclear);
+	assert_int_equal(planned(&current, 2001), NONE);
+	assert_int_equal(sent_at(2001, ""), PLAN_SENT_GOING);
+	assert_int_equal(sent_at(2000 + PLAN_UNCLEAR_MS, ""), PLAN_SENT_GOING);
+	assert_int_equal(
+	    sent_at(2001 + PLAN_UNCLEAR_MS, "the daemon that sent it has ended"), PLAN_SENT_FAILED);
+	be(VM_DUTY_SEND);
+	see(OBSERVED_RUNNING, unclear);
+	assert_int_equal(planned(&current, 2002), NONE);
+	see(OBSERVED_RUNNING, idle);
+	assert_int_equal(planned(&current, 2003), ACTION_MIGRATE);
+}
+
 static void a_copy_that_an_earlier_daemon_left_there_fails_the_attempt(void **state)
 {
 	be(VM_DUTY_SEND);
@@ -542,6 +562,7 @@ int main(void)
 	    TEST(what_is_received_is_not_stopped_by_a_value_that_may_be_old),
 	    TEST(who_died_after_its_migration_failed_has_not_arrived),
 	    TEST(what_an_earlier_daemon_sends_is_waited_for_and_not_sent_again),
+	    TEST(who_cannot_say_whether_it_goes_on_does_not_say_that_it_failed),
 	    TEST(a_copy_that_an_earlier_daemon_left_there_fails_the_attempt),
 	    TEST(who_gives_up_aborts_until_nothing_goes_on),
 	    TEST(what_is_given_up_before_it_began_is_not_begun),
