@@ -131,6 +131,9 @@ class Life(Lab):
         given = [word for key, value in options.items()
                  for word in ([f"--{key}"] if value is True else [f"--{key}", str(value)])]
         self.any().pvc("vm", "define", path, *given)
+        # The next command may be typed on a node that hears of it a moment later.
+        wait_for(f"everybody knows {name}", lambda: all(
+            any(vm["name"] == name for vm in node.ask("vm list")) for node in self.answering()))
         return path
 
     def start(self, name, **options):
