@@ -143,6 +143,30 @@ class Life(Lab):
         wait_for(f"{name} comes up", lambda: self.console(name, where)[0])
         return where
 
+    def running(self, name, node, guest="tiny", **options):
+        """A new VM that runs at a node."""
+        self.define(name, guest, node=node, **options)
+        self.start(name)
+        self.check_alone(name, node)
+        return name
+
+    def checked_after(self, name, node, ups=1):
+        """It counts there, alone, and has come up so often."""
+        self.check_alone(name, node)
+        self.await_ticks(name, node)
+        assert self.ups(name) == ups, f"{name} came up {self.ups(name)} times: {self.info(name)}"
+        self.check_doubles()
+
+    def removed(self, name):
+        """It is stopped, forgotten, and nothing of it is left anywhere."""
+        # One node for all of it: another may not have heard of the stop yet.
+        node = self.any()
+        node.pvc("vm", "stop", name)
+        wait_for(f"{name} is off everywhere", lambda: not self.copies.where(name))
+        wait_for(f"{name} is known to be off", lambda: self.info(name, node)["off"])
+        node.pvc("vm", "undefine", name)
+        self.check_doubles()
+
     def any(self):
         return random.choice(self.answering())
 
